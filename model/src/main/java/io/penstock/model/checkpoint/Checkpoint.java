@@ -1,0 +1,16 @@
+package io.penstock.model.checkpoint;
+
+import io.penstock.model.config.ModelConfig;
+import java.util.Map;
+
+/// What the heads of a checkpoint's files say, validated: its configuration and where each tensor lies. Holds no
+/// weights and no open file.
+///
+/// Tensors are keyed by the canonical names of [TensorNames], whatever the format calls them.
+public interface Checkpoint {
+    ModelConfig config();
+
+    /// Every tensor that [ModelConfig] implies is here with the shape it implies; the reader refused the checkpoint
+    /// otherwise.
+    Map<String, TensorLocation> tensors();
+}

@@ -1,0 +1,17 @@
+package io.penstock.model.config;
+
+/// How rotary frequencies are stretched past the context a model was trained on.
+public sealed interface RopeScaling {
+    record None() implements RopeScaling {}
+
+    /// Positions divided by `factor`.
+    record Linear(double factor) implements RopeScaling {}
+
+    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, a ramp between.
+    record Llama3(double factor, double lowFrequencyFactor, double highFrequencyFactor, int originalContextLength)
+            implements RopeScaling {}
+
+    /// YaRN (arXiv 2309.00071). `attentionFactor` scales cos and sin.
+    record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, int originalContextLength)
+            implements RopeScaling {}
+}

@@ -1,0 +1,35 @@
+package io.penstock.model.tokenizer;
+
+import java.util.OptionalInt;
+import java.util.Set;
+
+/// Text to token ids and back, as the model was trained with. Immutable and safe for use by many threads.
+public interface Tokenizer {
+    int vocabularySize();
+
+    /// @return ids without any begin-of-sequence token; special tokens only where the text is trusted
+    int[] encode(PromptText prompt);
+
+    /// Bytes of one token: UTF-8, though one token may hold part of a character. Empty for ids that stand for no text
+    /// (special tokens).
+    ///
+    /// @param id in [0, vocabularySize)
+    byte[] bytes(int id);
+
+    /// How the token is spelt where a name is wanted rather than its bytes: special tokens too.
+    String piece(int id);
+
+    /// @return the id of a special token spelt so
+    OptionalInt special(String piece);
+
+    /// Begin-of-sequence token that completions without a template start with, if the model wants one.
+    OptionalInt beginOfSequence();
+
+    /// Ids that end a turn or a text; the default stop ids of a request.
+    Set<Integer> endOfSequence();
+
+    /// @return a decoder for one stream of tokens
+    default TextDecoder decoder() {
+        return new TextDecoder(this);
+    }
+}
