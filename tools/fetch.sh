@@ -19,8 +19,10 @@ check() {
     [ "$sum" = "$2" ] || die "$1 has sha256 $sum, expected $2: the package was changed; nothing was kept"
 }
 
+# An empty folder beside the cache's own, so that a rename publishes; gone at exit.
 scratch() {
     mkdir -p "$cache"
+    rm -rf "${tmp:-}"
     tmp=$(mktemp -d "$cache/.fetch.XXXXXX")
     trap 'rm -rf "$tmp"' EXIT
 }
