@@ -6,8 +6,9 @@ import java.util.Map;
 /// What the heads of a checkpoint's files say, validated: its configuration and where each tensor lies. Holds no
 /// weights and no open file.
 ///
-/// Tensors are keyed by the canonical names of [TensorNames], whatever the format calls them.
-public interface Checkpoint {
+/// Tensors are keyed by the canonical names of [io.penstock.model.tensor.TensorNames], whatever the format calls them.
+/// Opened by [Checkpoints].
+public sealed interface Checkpoint permits GgufCheckpoint, SafetensorsCheckpoint {
     ModelConfig config();
 
     /// Every tensor that [ModelConfig] implies is here with the shape it implies; the reader refused the checkpoint

@@ -14,4 +14,11 @@ public class CheckpointException extends PenstockException {
     public CheckpointException(Path file, String where, @FormatString String format, Object... arguments) {
         super(ErrorCategory.CORRUPT, "%s: %s: %s", file, where, String.format(Locale.ROOT, format, arguments));
     }
+
+    /// @param where the tensor, metadata key or offset at fault
+    @FormatMethod
+    public CheckpointException(
+            Path file, String where, Throwable cause, @FormatString String format, Object... arguments) {
+        super(ErrorCategory.CORRUPT, cause, "%s: %s: %s", file, where, String.format(Locale.ROOT, format, arguments));
+    }
 }

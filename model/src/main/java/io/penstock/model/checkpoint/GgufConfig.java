@@ -1,0 +1,247 @@
+package io.penstock.model.checkpoint;
+
+import io.penstock.model.PenstockException;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.config.ModelConfig.Architecture;
+import io.penstock.model.config.ModelConfig.RopeLayout;
+import io.penstock.model.config.RopeScaling;
+import io.penstock.model.tensor.LayerTensor;
+import io.penstock.model.tensor.TensorNames;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.OptionalLong;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/// The configuration that a GGUF file's metadata describes. Keys that would change the arithmetic in a way that is not
+/// built are refused, not overlooked.
+final class GgufConfig {
+    private static final String TOKENS = "tokenizer.ggml.tokens";
+    /// Keys, after the architecture's name, of variants of these models that compute something else.
+    private static final List<String> REFUSED = List.of(
+            "expert_count",
+            "attention.sliding_window",
+            "attention.scale",
+            "attention.max_alibi_bias",
+            "attention.clamp_kqv",
+            "attn_logit_softcapping",
+            "final_logit_softcapping",
+            "logit_scale",
+            "residual_scale",
+            "embedding_scale");
+    private static final List<String> STOP_ROLES = List.of("bos", "eos", "eot", "eom");
+
+    private final GgufMetadata metadata;
+    private final Map<String, TensorLocation> tensors;
+    private final Path file;
+    private final Architecture architecture;
+    private final String prefix;
+
+    private GgufConfig(GgufHead head, Path file) {
+        this.metadata = head.metadata();
+        this.tensors = head.tensors().stream().collect(Collectors.toMap(TensorLocation::name, Function.identity()));
+        this.file = file;
+        String name = metadata.string("general.architecture")
+                .orElseThrow(() -> metadata.bad("general.architecture", "is missing"));
+        // Text from outside: there is no enum of what is not read.
+        this.architecture = switch (name) {
+            case "llama" -> Architecture.LLAMA;
+            case "qwen2" -> Architecture.QWEN2;
+            default -> throw metadata.bad("general.architecture", "is \"%s\", llama and qwen2 are read", name);
+        };
+        this.prefix = name + ".";
+    }
+
+    static ModelConfig read(GgufHead head, Path file) {
+        return new GgufConfig(head, file).read();
+    }
+
+    private ModelConfig read() {
+        refuseVariants();
+        int heads = required("attention.head_count");
+        int kvHeads = optional("attention.head_count_kv", heads);
+        int hidden = required("embedding_length");
+        int headSize = headSize(heads, hidden);
+        int vocabulary = vocabulary();
+        RopeScaling scaling = scaling();
+        int context = required("context_length");
+        if (scaling instanceof RopeScaling.Yarn yarn) {
+            context =
+                    Math.max(context, (int) Math.min(Integer.MAX_VALUE, yarn.originalContextLength() * yarn.factor()));
+        }
+        try {
+            return new ModelConfig(
+                    architecture,
+                    required("block_count"),
+                    hidden,
+                    required("feed_forward_length"),
+                    heads,
+                    kvHeads,
+                    headSize,
+                    vocabulary,
+                    context,
+                    metadata.number(prefix + "attention.layer_norm_rms_epsilon")
+                            .orElseThrow(() -> missing("attention.layer_norm_rms_epsilon")),
+                    metadata.number(prefix + "rope.freq_base").orElse(10_000),
+                    switch (architecture) {
+                        case LLAMA -> RopeLayout.INTERLEAVED;
+                        case QWEN2 -> RopeLayout.HALVES;
+                    },
+                    scaling,
+                    tensors.containsKey(NameScheme.GGUF.spell(0, LayerTensor.QUERY_BIAS)),
+                    !tensors.containsKey(NameScheme.GGUF.spell(TensorNames.OUTPUT)));
+        } catch (CheckpointException e) {
+            throw e;
+        } catch (PenstockException e) {
+            throw new CheckpointException(file, prefix + "*", e, "%s", e.getMessage());
+        }
+    }
+
+    private void refuseVariants() {
+        if (metadata.integer("split.count").orElse(1) > 1) {
+            throw metadata.bad("split.count", "the file is one of several; merge them into one");
+        }
+        for (String key : REFUSED) {
+            String whole = prefix + key;
+            if (metadata.has(whole) && !isZero(whole)) {
+                throw metadata.bad(whole, "a variant of %s that is not built", architecture);
+            }
+        }
+        if (metadata.bool(prefix + "attention.causal").orElse(true) == false) {
+            throw metadata.bad(prefix + "attention.causal", "is false, the model does not generate text");
+        }
+    }
+
+    private boolean isZero(String key) {
+        try {
+            return metadata.integer(key).orElseThrow() == 0;
+        } catch (CheckpointException notAnInteger) {
+            return metadata.number(key).orElseThrow() == 0;
+        }
+    }
+
+    private int headSize(int heads, int hidden) {
+        OptionalLong keyLength = metadata.integer(prefix + "attention.key_length");
+        if (keyLength.isEmpty() && (heads < 1 || hidden % heads != 0)) {
+            throw metadata.bad(
+                    prefix + "attention.head_count",
+                    "embedding length %d does not divide over %d heads",
+                    hidden,
+                    heads);
+        }
+        int headSize = keyLength.isPresent() ? required("attention.key_length") : hidden / heads;
+        for (String same : List.of("attention.value_length", "rope.dimension_count")) {
+            int value = optional(same, headSize);
+            if (value != headSize) {
+                throw metadata.bad(prefix + same, "is %d, heads of size %d need the same", value, headSize);
+            }
+        }
+        return headSize;
+    }
+
+    private int vocabulary() {
+        TensorLocation embedding = tensors.get(NameScheme.GGUF.spell(TensorNames.EMBEDDING));
+        if (embedding == null) {
+            throw new CheckpointException(file, NameScheme.GGUF.spell(TensorNames.EMBEDDING), "is missing");
+        }
+        long rows = embedding.shape().extent(0);
+        agrees(prefix + "vocab_size", metadata.integer(prefix + "vocab_size"), rows);
+        for (String key : List.of(TOKENS, "tokenizer.ggml.token_type", "tokenizer.ggml.scores")) {
+            agrees(key, metadata.length(key), rows);
+        }
+        for (String role : STOP_ROLES) {
+            long id = metadata.tokenId(role).orElse(0);
+            if (id < 0 || id >= rows) {
+                throw metadata.bad(
+                        "tokenizer.ggml." + role + "_token_id", "is %d, the vocabulary has %d tokens", id, rows);
+            }
+        }
+        return (int) Math.min(Integer.MAX_VALUE, rows);
+    }
+
+    private void agrees(String key, OptionalLong count, long rows) {
+        if (count.isPresent() && count.getAsLong() != rows) {
+            throw metadata.bad(key, "says %d tokens, the embedding has %d rows", count.getAsLong(), rows);
+        }
+    }
+
+    private RopeScaling scaling() {
+        boolean divisors = tensors.containsKey(NameScheme.GGUF.spell(TensorNames.ROPE_DIVISORS));
+        RopeScaling scaling = declaredScaling();
+        if (!divisors) {
+            return scaling;
+        }
+        if (!(scaling instanceof RopeScaling.None)) {
+            throw metadata.bad(
+                    prefix + "rope.scaling.type",
+                    "%s and %s at once",
+                    scaling,
+                    NameScheme.GGUF.spell(TensorNames.ROPE_DIVISORS));
+        }
+        return new RopeScaling.Divisors();
+    }
+
+    private RopeScaling declaredScaling() {
+        String key = prefix + "rope.scaling.type";
+        OptionalDouble factor = metadata.number(prefix + "rope.scaling.factor");
+        if (factor.isEmpty()) {
+            factor = metadata.number(prefix + "rope.scale_linear");
+        }
+        // A factor without a type is linear; 0 means none.
+        boolean stretched = factor.orElse(0) != 0 && factor.orElse(1) != 1;
+        String type = metadata.string(key).orElse(stretched ? "linear" : "none");
+        double by = factor.orElse(1);
+        // Text from outside, as above.
+        return switch (type) {
+            case "none" -> new RopeScaling.None();
+            case "linear" -> stretched ? new RopeScaling.Linear(by) : new RopeScaling.None();
+            case "yarn" -> {
+                if (!(by >= 1 && by <= 1_000)) {
+                    throw metadata.bad(prefix + "rope.scaling.factor", "is %s, YaRN needs one in [1, 1000]", by);
+                }
+                yield yarn(by);
+            }
+            default -> throw metadata.bad(key, "is \"%s\"; none, linear and yarn are read", type);
+        };
+    }
+
+    private RopeScaling yarn(double factor) {
+        for (String unread : List.of("rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier")) {
+            if (metadata.has(prefix + unread)) {
+                throw metadata.bad(prefix + unread, "is not read");
+            }
+        }
+        // llama.cpp multiplies the paper's temperature by the file's factor.
+        double attention = (1 + 0.1 * Math.log(factor))
+                * metadata.number(prefix + "rope.scaling.attn_factor").orElse(1);
+        return new RopeScaling.Yarn(
+                factor,
+                attention,
+                metadata.number(prefix + "rope.scaling.yarn_beta_fast").orElse(32),
+                metadata.number(prefix + "rope.scaling.yarn_beta_slow").orElse(1),
+                optional("rope.scaling.original_context_length", required("context_length")));
+    }
+
+    private int required(String key) {
+        long value = metadata.integer(prefix + key).orElseThrow(() -> missing(key));
+        return exact(key, value);
+    }
+
+    private int optional(String key, int otherwise) {
+        return exact(key, metadata.integer(prefix + key).orElse(otherwise));
+    }
+
+    // ModelConfig bounds sizes; here only what an int cannot hold, or arithmetic before it cannot take.
+    private int exact(String key, long value) {
+        if (value < 1 || value > Integer.MAX_VALUE) {
+            throw metadata.bad(prefix + key, "is %d, out of bounds", value);
+        }
+        return (int) value;
+    }
+
+    private CheckpointException missing(String key) {
+        return metadata.bad(prefix + key, "is missing");
+    }
+}

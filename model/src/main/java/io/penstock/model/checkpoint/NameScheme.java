@@ -1,0 +1,115 @@
+package io.penstock.model.checkpoint;
+
+import io.penstock.model.tensor.LayerTensor;
+import io.penstock.model.tensor.TensorNames;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// How a file format spells the names of [TensorNames].
+final class NameScheme {
+    static final NameScheme GGUF = new NameScheme(
+            "blk.",
+            Map.of(
+                    TensorNames.EMBEDDING, "token_embd.weight",
+                    TensorNames.OUTPUT_NORM, "output_norm.weight",
+                    TensorNames.OUTPUT, "output.weight",
+                    TensorNames.ROPE_DIVISORS, "rope_freqs.weight"),
+            Map.ofEntries(
+                    Map.entry(LayerTensor.ATTENTION_NORM, "attn_norm.weight"),
+                    Map.entry(LayerTensor.QUERY, "attn_q.weight"),
+                    Map.entry(LayerTensor.KEY, "attn_k.weight"),
+                    Map.entry(LayerTensor.VALUE, "attn_v.weight"),
+                    Map.entry(LayerTensor.QUERY_BIAS, "attn_q.bias"),
+                    Map.entry(LayerTensor.KEY_BIAS, "attn_k.bias"),
+                    Map.entry(LayerTensor.VALUE_BIAS, "attn_v.bias"),
+                    Map.entry(LayerTensor.ATTENTION_OUTPUT, "attn_output.weight"),
+                    Map.entry(LayerTensor.MLP_NORM, "ffn_norm.weight"),
+                    Map.entry(LayerTensor.GATE, "ffn_gate.weight"),
+                    Map.entry(LayerTensor.UP, "ffn_up.weight"),
+                    Map.entry(LayerTensor.DOWN, "ffn_down.weight")),
+            Set.of("attn_rot_embd.weight"));
+    static final NameScheme HUGGING_FACE = new NameScheme(
+            "model.layers.",
+            Map.of(
+                    TensorNames.EMBEDDING, "model.embed_tokens.weight",
+                    TensorNames.OUTPUT_NORM, "model.norm.weight",
+                    TensorNames.OUTPUT, "lm_head.weight"),
+            Map.ofEntries(
+                    Map.entry(LayerTensor.ATTENTION_NORM, "input_layernorm.weight"),
+                    Map.entry(LayerTensor.QUERY, "self_attn.q_proj.weight"),
+                    Map.entry(LayerTensor.KEY, "self_attn.k_proj.weight"),
+                    Map.entry(LayerTensor.VALUE, "self_attn.v_proj.weight"),
+                    Map.entry(LayerTensor.QUERY_BIAS, "self_attn.q_proj.bias"),
+                    Map.entry(LayerTensor.KEY_BIAS, "self_attn.k_proj.bias"),
+                    Map.entry(LayerTensor.VALUE_BIAS, "self_attn.v_proj.bias"),
+                    Map.entry(LayerTensor.ATTENTION_OUTPUT, "self_attn.o_proj.weight"),
+                    Map.entry(LayerTensor.MLP_NORM, "post_attention_layernorm.weight"),
+                    Map.entry(LayerTensor.GATE, "mlp.gate_proj.weight"),
+                    Map.entry(LayerTensor.UP, "mlp.up_proj.weight"),
+                    Map.entry(LayerTensor.DOWN, "mlp.down_proj.weight")),
+            Set.of("self_attn.rotary_emb.inv_freq"));
+
+    private final String layerPrefix;
+    private final Pattern layerPattern;
+    private final Map<String, String> spelled;
+    private final Map<LayerTensor, String> spelledInLayer;
+    private final Map<String, String> canonical = new HashMap<>();
+    private final Map<String, LayerTensor> canonicalInLayer = new HashMap<>();
+    private final Set<String> harmless;
+
+    /// @param harmless tensors of a layer that old files have and that follow from the configuration
+    private NameScheme(
+            String layerPrefix,
+            Map<String, String> spelled,
+            Map<LayerTensor, String> spelledInLayer,
+            Set<String> harmless) {
+        this.layerPrefix = layerPrefix;
+        // No leading zeros, so that no two spellings mean one tensor.
+        this.layerPattern = Pattern.compile(Pattern.quote(layerPrefix) + "(0|[1-9][0-9]{0,3})\\.(.+)");
+        this.spelled = spelled;
+        this.spelledInLayer = spelledInLayer;
+        this.harmless = harmless;
+        spelled.forEach((name, spelling) -> canonical.put(spelling, name));
+        spelledInLayer.forEach((name, spelling) -> canonicalInLayer.put(spelling, name));
+    }
+
+    /// @return the canonical name, or empty if this format knows no such tensor
+    Optional<String> canonical(String spelling) {
+        Matcher matcher = layerPattern.matcher(spelling);
+        if (!matcher.matches()) {
+            return Optional.ofNullable(canonical.get(spelling));
+        }
+        int layer = Integer.parseInt(matcher.group(1));
+        return Optional.ofNullable(canonicalInLayer.get(matcher.group(2)))
+                .map(tensor -> TensorNames.layer(layer, tensor));
+    }
+
+    /// Whether a tensor may be ignored: it holds nothing that the configuration does not say.
+    boolean isHarmless(String spelling) {
+        Matcher matcher = layerPattern.matcher(spelling);
+        return matcher.matches() && harmless.contains(matcher.group(2));
+    }
+
+    String spell(int layer, LayerTensor tensor) {
+        return layerPrefix + layer + "." + spelledInLayer.get(tensor);
+    }
+
+    /// @param name canonical
+    /// @return this format's name for it, or the canonical one if it has none
+    String spell(String name) {
+        if (name.startsWith("layers.")) {
+            int dot = name.indexOf('.', "layers.".length());
+            String rest = name.substring(dot + 1);
+            for (LayerTensor tensor : LayerTensor.values()) {
+                if (tensor.spelling().equals(rest)) {
+                    return spell(Integer.parseInt(name, "layers.".length(), dot, 10), tensor);
+                }
+            }
+        }
+        return spelled.getOrDefault(name, name);
+    }
+}
