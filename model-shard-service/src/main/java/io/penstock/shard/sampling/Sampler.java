@@ -119,8 +119,8 @@ public final class Sampler {
     // Negated comparison: the first NaN becomes the best, and ends the search.
     private int argmax(int slot, float[] logits, int offset) {
         int best = 0;
-        float bestLogit = logits[offset];
-        for (int id = 1; id < vocabularySize; id++) {
+        float bestLogit = Float.NEGATIVE_INFINITY;
+        for (int id = 0; id < vocabularySize; id++) {
             float logit = logits[offset + id];
             if (!(logit <= bestLogit)) {
                 best = id;
