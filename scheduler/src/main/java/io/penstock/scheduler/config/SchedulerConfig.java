@@ -1,0 +1,61 @@
+package io.penstock.scheduler.config;
+
+import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithDefault;
+import java.time.Duration;
+
+/// What an operator may set. All groups of one scheduler share these.
+@ConfigMapping(prefix = "penstock.scheduler")
+public interface SchedulerConfig {
+    /// Tokens a KV block.
+    @WithDefault("16")
+    int blockSize();
+
+    /// Tokens a step computes at most, prefill chunks and decode rows together. A larger value prefills
+    /// faster and
+    /// makes
+    /// running streams wait longer for their next token. A rank with less room lowers it.
+    @WithDefault("512")
+    int maxStepTokens();
+
+    /// Sequences that run at once in a group. A rank with less room lowers it.
+    @WithDefault("64")
+    int maxSequences();
+
+    /// Sequences that wait in a group's queue; more are refused.
+    @WithDefault("1024")
+    int queueCapacity();
+
+    /// Steps sent and not yet reported. A group of more pipeline stages has one for each stage.
+    @WithDefault("2")
+    int stepsInFlight();
+
+    /// A rank that has not reported a step this long after it could begin is cut off, and its group forms
+    /// anew.
+    /// Longer than the slowest step: a slow device with a large `max-step-tokens` needs more.
+    @WithDefault("10s")
+    Duration stepTimeout();
+
+    /// A rank that waits this long for a peer gives the step up; less than `step-timeout`.
+    @WithDefault("5s")
+    Duration collectiveTimeout();
+
+    /// A rank that says nothing this long while it should load weights is cut off.
+    @WithDefault("120s")
+    Duration loadTimeout();
+
+    /// Failed steps that a sequence may have been in before it is failed rather than tried again.
+    @WithDefault("3")
+    int maxStepFailures();
+
+    /// Tokens kept for a client that reads slower than it is served; one more and its sequence is
+    /// cancelled.
+    @WithDefault("4096")
+    int streamBufferTokens();
+
+    /// After the start, a model that no shard has named yet is answered "unavailable", not "not found", for
+    /// this long:
+    /// its shards may be on their way.
+    @WithDefault("5s")
+    Duration discoveryGrace();
+}

@@ -1,0 +1,12 @@
+package io.penstock.scheduler.group;
+
+import io.penstock.api.shard.ShardOrder;
+import io.penstock.model.PenstockException;
+
+/// The way to one attached rank. Called by the group's loop thread; no method may block.
+public interface RankLink {
+    void send(ShardOrder order);
+
+    /// Ends the attachment. The rank may dial again.
+    void cut(PenstockException reason);
+}

@@ -1,0 +1,114 @@
+package io.penstock.scheduler.grpc;
+
+import io.grpc.Metadata;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.penstock.api.ErrorStatus;
+import io.penstock.api.inference.Finished;
+import io.penstock.api.inference.GenerateEvent;
+import io.penstock.api.inference.Token;
+import io.penstock.api.inference.Tokens;
+import io.penstock.model.PenstockException;
+import io.penstock.scheduler.batch.TokenSink;
+import java.util.ArrayDeque;
+
+/// One client's stream of events, with what it has not been ready to take. Tokens come from the group's
+/// loop thread,
+/// readiness from the transport's; the lock guards the buffer and orders calls to the observer, which is
+/// never called
+/// while it is not ready, except to end.
+final class GenerateStream implements TokenSink {
+    static final Metadata.Key<String> RETRY_AFTER = Metadata.Key.of("retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
+
+    private static final int MOST_TOKENS_AN_EVENT = 256;
+
+    private final ServerCallStreamObserver<GenerateEvent> observer;
+    private final int capacity;
+
+    private final Object lock = new Object();
+    private final ArrayDeque<Token> buffer = new ArrayDeque<>();
+    private int firstPosition;
+    private Finished finished;
+    private boolean ended;
+
+    /// @param capacity tokens that may wait for the client
+    GenerateStream(ServerCallStreamObserver<GenerateEvent> observer, int capacity) {
+        this.observer = observer;
+        this.capacity = capacity;
+        observer.setOnReadyHandler(this::flush);
+    }
+
+    @Override
+    public boolean token(int position, Token token) {
+        synchronized (lock) {
+            if (ended) {
+                return true;
+            }
+            if (buffer.isEmpty()) {
+                firstPosition = position;
+            }
+            buffer.add(token);
+            flush();
+            return buffer.size() <= capacity;
+        }
+    }
+
+    @Override
+    public void finished(Finished last) {
+        synchronized (lock) {
+            finished = last;
+            flush();
+        }
+    }
+
+    @Override
+    public void failed(PenstockException failure, long retryAfterMillis) {
+        StatusRuntimeException status = ErrorStatus.toStatus(failure.category(), shown(failure));
+        if (retryAfterMillis > 0 && status.getTrailers() != null) {
+            status.getTrailers().put(RETRY_AFTER, Long.toString(retryAfterMillis));
+        }
+        synchronized (lock) {
+            flush();
+            if (!ended) {
+                ended = true;
+                buffer.clear();
+                observer.onError(status);
+            }
+        }
+    }
+
+    /// What a client may see of a failure.
+    private static String shown(PenstockException failure) {
+        return switch (failure.category()) {
+            case BAD_INPUT, NOT_FOUND, OVERLOADED, UNAVAILABLE, DEADLINE -> failure.getMessage();
+            case CORRUPT -> "the model's weights are damaged";
+            case INTERNAL -> "internal error";
+        };
+    }
+
+    /// The call is over; nothing can be sent any more.
+    void cancelled() {
+        synchronized (lock) {
+            ended = true;
+            buffer.clear();
+        }
+    }
+
+    private void flush() {
+        synchronized (lock) {
+            while (!ended && !buffer.isEmpty() && observer.isReady()) {
+                Tokens.Builder tokens = Tokens.newBuilder().setFirstPosition(firstPosition);
+                for (int n = Math.min(buffer.size(), MOST_TOKENS_AN_EVENT); n > 0; n--) {
+                    tokens.addTokens(buffer.remove());
+                }
+                firstPosition += tokens.getTokensCount();
+                observer.onNext(GenerateEvent.newBuilder().setTokens(tokens).build());
+            }
+            if (!ended && buffer.isEmpty() && finished != null) {
+                ended = true;
+                observer.onNext(GenerateEvent.newBuilder().setFinished(finished).build());
+                observer.onCompleted();
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+package io.penstock.scheduler.telemetry;
+
+import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.api.trace.SpanBuilder;
+import io.opentelemetry.api.trace.SpanKind;
+import io.opentelemetry.api.trace.StatusCode;
+import io.opentelemetry.api.trace.Tracer;
+import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
+import io.opentelemetry.context.Context;
+import io.opentelemetry.context.propagation.TextMapGetter;
+import io.penstock.model.ErrorCategory;
+import io.penstock.scheduler.batch.Sequence;
+import io.penstock.scheduler.batch.StepRecord;
+import jakarta.inject.Singleton;
+import java.util.HashMap;
+import java.util.Map;
+
+/// The scheduler's spans: one a request, under the caller's, and one a step in which a sampled request has
+/// a part. No
+/// span
+/// holds a token.
+@Singleton
+public class RequestSpans {
+    private static final TextMapGetter<Map<String, String>> GETTER = new TextMapGetter<>() {
+        @Override
+        public Iterable<String> keys(Map<String, String> carrier) {
+            return carrier.keySet();
+        }
+
+        @Override
+        public String get(Map<String, String> carrier, String key) {
+            return carrier == null ? null : carrier.get(key);
+        }
+    };
+
+    private final Tracer tracer;
+
+    RequestSpans(OpenTelemetry telemetry) {
+        tracer = telemetry.getTracer("io.penstock.scheduler");
+    }
+
+    /// @param parent W3C trace context; may be empty
+    public Span start(String model, Map<String, String> parent) {
+        Context context = W3CTraceContextPropagator.getInstance().extract(Context.root(), parent, GETTER);
+        return tracer.spanBuilder("generate")
+                .setParent(context)
+                .setSpanKind(SpanKind.SERVER)
+                .setAttribute("gen_ai.operation.name", "generate_content")
+                .setAttribute("gen_ai.request.model", model)
+                .startSpan();
+    }
+
+    /// W3C trace context of a span; empty where it is not recorded.
+    public Map<String, String> context(Span span) {
+        Map<String, String> carrier = new HashMap<>();
+        if (span.getSpanContext().isSampled()) {
+            W3CTraceContextPropagator.getInstance().inject(Context.root().with(span), carrier, Map::put);
+        }
+        return carrier;
+    }
+
+    /// @param category null where the client went away
+    public void end(Span span, ErrorCategory category) {
+        if (category == null) {
+            span.setAttribute("error.type", "cancelled");
+        } else {
+            span.setStatus(StatusCode.ERROR, category.name());
+            span.setAttribute("error.type", category.name());
+        }
+        span.end();
+    }
+
+    void end(Sequence sequence, String reason) {
+        Span span = sequence.span();
+        if (span.isRecording()) {
+            span.setAttribute("gen_ai.usage.input_tokens", sequence.request().promptLength());
+            span.setAttribute("gen_ai.usage.output_tokens", sequence.generated());
+            span.setAttribute("gen_ai.response.finish_reasons", reason);
+            span.setAttribute("penstock.preemptions", sequence.preemptions());
+        }
+        span.end();
+    }
+
+    /// Gives the step a span if a sequence in it is sampled: under the first such one's, linked to the
+    /// others'. So the
+    /// trace of a lone request holds its steps.
+    void start(StepRecord step) {
+        SpanBuilder builder = null;
+        for (StepRecord.Part part : step.parts()) {
+            Span of = part.sequence().span();
+            if (!of.getSpanContext().isSampled()) {
+                continue;
+            }
+            if (builder == null) {
+                builder = tracer.spanBuilder("step")
+                        .setParent(Context.root().with(of))
+                        .setAttribute("penstock.step.number", step.number())
+                        .setAttribute("penstock.step.rows", step.parts().size())
+                        .setAttribute("penstock.step.tokens", step.tokens());
+            } else {
+                builder.addLink(of.getSpanContext());
+            }
+        }
+        if (builder != null) {
+            Span span = builder.startSpan();
+            step.traced(span, context(span).getOrDefault("traceparent", ""));
+        }
+    }
+
+    void end(StepRecord step) {
+        Span span = step.span();
+        if (span.isRecording()) {
+            span.setAttribute("penstock.step.compute_micros", step.computeMicros());
+            span.setAttribute("penstock.step.wait_micros", step.waitMicros());
+        }
+        span.end();
+    }
+
+    void lost(StepRecord step) {
+        step.span().setStatus(StatusCode.ERROR, "the group's epoch ended");
+        step.span().end();
+    }
+}
