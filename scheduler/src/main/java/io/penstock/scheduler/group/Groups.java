@@ -103,6 +103,13 @@ public final class Groups implements AutoCloseable {
         loops.values().forEach(loop -> loop.execute(ShardGroup::drain));
     }
 
+    /// Ends what still runs, so that it can be tried elsewhere.
+    public void handBack() {
+        loops.values()
+                .forEach(loop -> loop.execute(
+                        group -> group.failAll(ErrorCategory.UNAVAILABLE, "the scheduler is shutting down")));
+    }
+
     @Override
     public void close() {
         loops.values().forEach(GroupLoop::close);

@@ -24,6 +24,7 @@ final class GenerateStream implements TokenSink {
 
     private final ServerCallStreamObserver<GenerateEvent> observer;
     private final int capacity;
+    private final OpenStreams open;
 
     private final Object lock = new Object();
     private final ArrayDeque<Token> buffer = new ArrayDeque<>();
@@ -32,9 +33,12 @@ final class GenerateStream implements TokenSink {
     private boolean ended;
 
     /// @param capacity tokens that may wait for the client
-    GenerateStream(ServerCallStreamObserver<GenerateEvent> observer, int capacity) {
+    /// @param open counts this stream until it ends
+    GenerateStream(ServerCallStreamObserver<GenerateEvent> observer, int capacity, OpenStreams open) {
         this.observer = observer;
         this.capacity = capacity;
+        this.open = open;
+        open.opened();
         observer.setOnReadyHandler(this::flush);
     }
 
@@ -70,9 +74,8 @@ final class GenerateStream implements TokenSink {
         synchronized (lock) {
             flush();
             if (!ended) {
-                ended = true;
-                buffer.clear();
                 observer.onError(status);
+                end();
             }
         }
     }
@@ -89,9 +92,16 @@ final class GenerateStream implements TokenSink {
     /// The call is over; nothing can be sent any more.
     void cancelled() {
         synchronized (lock) {
-            ended = true;
-            buffer.clear();
+            if (!ended) {
+                end();
+            }
         }
+    }
+
+    private void end() {
+        ended = true;
+        buffer.clear();
+        open.closed();
     }
 
     private void flush() {
@@ -105,9 +115,9 @@ final class GenerateStream implements TokenSink {
                 observer.onNext(GenerateEvent.newBuilder().setTokens(tokens).build());
             }
             if (!ended && buffer.isEmpty() && finished != null) {
-                ended = true;
                 observer.onNext(GenerateEvent.newBuilder().setFinished(finished).build());
                 observer.onCompleted();
+                end();
             }
         }
     }

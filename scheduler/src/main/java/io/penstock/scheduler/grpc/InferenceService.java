@@ -35,20 +35,28 @@ public class InferenceService extends InferenceGrpc.InferenceImplBase {
     private final StatusFeed feed;
     private final RequestSpans spans;
     private final LongSupplier clock;
+    private final OpenStreams open;
     private final int bufferTokens;
 
-    InferenceService(Groups groups, StatusFeed feed, RequestSpans spans, MonotonicClock clock, SchedulerConfig config) {
+    InferenceService(
+            Groups groups,
+            StatusFeed feed,
+            RequestSpans spans,
+            MonotonicClock clock,
+            OpenStreams open,
+            SchedulerConfig config) {
         this.groups = groups;
         this.feed = feed;
         this.spans = spans;
         this.clock = clock;
+        this.open = open;
         bufferTokens = config.streamBufferTokens();
     }
 
     @Override
     public void generate(GenerateRequest request, StreamObserver<GenerateEvent> response) {
         ServerCallStreamObserver<GenerateEvent> observer = (ServerCallStreamObserver<GenerateEvent>) response;
-        GenerateStream stream = new GenerateStream(observer, bufferTokens);
+        GenerateStream stream = new GenerateStream(observer, bufferTokens, open);
         Span span = spans.start(request.getModel(), RequestCheck.trace(request));
         try {
             GroupLoop loop = groups.pick(request.getModel(), request.getRevision());
