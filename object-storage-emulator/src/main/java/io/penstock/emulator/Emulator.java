@@ -1,0 +1,246 @@
+package io.penstock.emulator;
+
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import io.vertx.core.http.HttpMethod;
+import io.vertx.core.http.HttpServer;
+import io.vertx.core.http.HttpServerOptions;
+import io.vertx.core.http.HttpServerRequest;
+import io.vertx.core.http.HttpServerResponse;
+import io.vertx.core.json.DecodeException;
+import io.vertx.core.json.JsonObject;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.net.URI;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Clock;
+import java.util.Base64;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/// The emulated service, listening on loopback until it is closed.
+///
+/// Objects outlive it in their folder; multipart uploads that were begun, keys, faults and the traffic record do not.
+public final class Emulator implements AutoCloseable {
+    /// The only namespace there is.
+    public static final String NAMESPACE = "penstock";
+
+    private static final Logger LOG = System.getLogger(Emulator.class.getName());
+    private static final int MAX_JSON_BODY = 4 << 20;
+    private static final long CLOSE_SECONDS = 10;
+
+    private final Vertx vertx;
+    private final HttpServer server;
+    private final ObjectStore store;
+    private final SignatureVerifier signatures = new SignatureVerifier(Clock.systemUTC());
+    private final Faults faults = new Faults();
+    private final Traffic traffic = new Traffic();
+    private final ObjectReads reads;
+    private final Uploads uploads;
+
+    private Emulator(Path root, int port) throws IOException {
+        store = new ObjectStore(root);
+        vertx = Vertx.vertx(new VertxOptions()
+                .setUseDaemonThread(true)
+                .setEventLoopPoolSize(2)
+                .setWorkerPoolSize(4));
+        reads = new ObjectReads(vertx, store, faults, traffic);
+        uploads = new Uploads(vertx, store);
+        server = vertx.createHttpServer(new HttpServerOptions()
+                        // The service speaks HTTP/1.1; over HTTP/2 a file could not be sent without a copy.
+                        .setHttp2ClearTextEnabled(false)
+                        .setHost("127.0.0.1")
+                        .setPort(port))
+                .requestHandler(this::handle);
+        try {
+            server.listen().toCompletionStage().toCompletableFuture().join();
+        } catch (CompletionException e) {
+            vertx.close();
+            throw new IOException("cannot listen on 127.0.0.1:" + port + ": " + e.getCause(), e);
+        }
+    }
+
+    /// Starts on loopback.
+    ///
+    /// @param root folder of the buckets, made where it is missing; what it holds from an earlier run is served
+    /// @param port 0 for any free one
+    public static Emulator start(Path root, int port) throws IOException {
+        return new Emulator(root, port);
+    }
+
+    /// @return what a client's endpoint is set to, without a trailing slash
+    public URI endpoint() {
+        return URI.create("http://127.0.0.1:" + server.actualPort());
+    }
+
+    /// Lets requests in that are signed with this key.
+    public void register(Credentials credentials) {
+        signatures.register(credentials);
+    }
+
+    /// Refuses the key from now on, as after a rotation.
+    public void revoke(Credentials credentials) {
+        signatures.revoke(credentials.keyId());
+    }
+
+    /// Makes a bucket; one that is there stays as it is.
+    public void createBucket(String bucket) {
+        store.createBucket(bucket);
+    }
+
+    /// Copies a local file into a bucket, with its CRC32C, as an upload by a client would.
+    ///
+    /// @return the object's ETag
+    public String putFile(String bucket, String object, Path file) throws IOException {
+        return uploads.putFile(bucket, object, file).etag();
+    }
+
+    public Faults faults() {
+        return faults;
+    }
+
+    public Traffic traffic() {
+        return traffic;
+    }
+
+    @Override
+    public void close() {
+        try {
+            vertx.close().toCompletionStage().toCompletableFuture().get(CLOSE_SECONDS, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ExecutionException | TimeoutException e) {
+            throw new IllegalStateException("the emulator does not close", e);
+        }
+    }
+
+    private void handle(HttpServerRequest request) {
+        HttpServerResponse response = request.response();
+        response.putHeader("opc-request-id", UUID.randomUUID().toString())
+                .putHeader("date", ObjectReads.httpDate(Clock.systemUTC().instant()));
+        String clientId = request.getHeader("opc-client-request-id");
+        if (clientId != null) {
+            response.putHeader("opc-client-request-id", clientId);
+        }
+        Future<Void> answer;
+        try {
+            answer = route(request);
+        } catch (RuntimeException e) {
+            answer = Future.failedFuture(e);
+        }
+        answer.onFailure(failure -> fail(request, failure));
+    }
+
+    private Future<Void> route(HttpServerRequest request) {
+        ObjectPath path = ObjectPath.parse(request.uri());
+        String operation =
+                request.method().name() + " " + path.kind() + (path.object().isEmpty() ? "" : "*");
+        // Streamed bodies are not part of the signature; a body in JSON is.
+        boolean streamed = operation.equals("PUT o*") || operation.equals("PUT u*");
+        boolean bodied =
+                request.method().equals(HttpMethod.POST) || request.method().equals(HttpMethod.PUT);
+        signatures.verify(request, bodied && !streamed);
+        if (!path.namespace().isEmpty() && !path.namespace().equals(NAMESPACE)) {
+            throw new ServiceException(404, "NamespaceNotFound", "The namespace is '" + NAMESPACE + "'");
+        }
+        return switch (operation) {
+            case "GET " -> path.namespace().isEmpty() ? namespace(request) : bucket(request, path);
+            case "HEAD " -> bucket(request, path);
+            case "POST " -> json(request).compose(body -> createBucket(request, path, body));
+            case "GET o" -> answer(request, Listing.list(store.bucket(path.bucket()), request.params()));
+            case "GET o*" -> reads.get(request, path);
+            case "HEAD o*" -> reads.head(request, path);
+            case "PUT o*" -> uploads.putObject(request, path);
+            case "DELETE o*" -> {
+                store.delete(path.bucket(), path.object());
+                yield request.response().setStatusCode(204).end();
+            }
+            case "POST u" -> json(request).compose(body -> uploads.create(request, path, body));
+            case "PUT u*" -> uploads.putPart(request, path);
+            case "POST u*" -> json(request).compose(body -> uploads.commit(request, path, body));
+            case "DELETE u*" -> uploads.abort(request, path);
+            default -> throw new ServiceException(405, "MethodNotAllowed", "No operation is " + operation);
+        };
+    }
+
+    private static Future<Void> namespace(HttpServerRequest request) {
+        return request.response().putHeader("content-type", "application/json").end("\"" + NAMESPACE + "\"");
+    }
+
+    private Future<Void> bucket(HttpServerRequest request, ObjectPath path) {
+        store.bucket(path.bucket());
+        return answer(request, new JsonObject().put("namespace", NAMESPACE).put("name", path.bucket()));
+    }
+
+    private Future<Void> createBucket(HttpServerRequest request, ObjectPath path, JsonObject body) {
+        if (!path.bucket().isEmpty()) {
+            throw new ServiceException(405, "MethodNotAllowed", "A bucket is created by a POST to /n/{namespace}/b");
+        }
+        String name = body.getString("name", "");
+        if (!store.createBucket(name)) {
+            throw new ServiceException(409, "BucketAlreadyExists", "The bucket '" + name + "' exists");
+        }
+        return answer(request, new JsonObject().put("namespace", NAMESPACE).put("name", name));
+    }
+
+    private static Future<Void> answer(HttpServerRequest request, JsonObject body) {
+        return request.response().putHeader("content-type", "application/json").end(body.encode());
+    }
+
+    /// A signed JSON body: bounded, and of the digest that was signed.
+    private static Future<JsonObject> json(HttpServerRequest request) {
+        String length = request.getHeader("content-length");
+        if (length == null || !length.matches("\\d{1,9}") || Integer.parseInt(length) > MAX_JSON_BODY) {
+            throw ServiceException.invalid("a JSON body has a Content-Length of at most " + MAX_JSON_BODY);
+        }
+        return request.body().map(body -> {
+            String digest = Base64.getEncoder().encodeToString(sha256(body.getBytes()));
+            if (!digest.equals(request.getHeader("x-content-sha256"))) {
+                throw ServiceException.notAuthenticated("x-content-sha256 is not the body's");
+            }
+            try {
+                return body.length() == 0 ? new JsonObject() : body.toJsonObject();
+            } catch (DecodeException e) {
+                throw ServiceException.invalid("the body is not a JSON object: " + e.getMessage());
+            }
+        });
+    }
+
+    private static byte[] sha256(byte[] bytes) {
+        try {
+            return MessageDigest.getInstance("SHA-256").digest(bytes);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    private static void fail(HttpServerRequest request, Throwable failure) {
+        HttpServerResponse response = request.response();
+        if (response.closed()) {
+            return;
+        }
+        if (response.headWritten()) {
+            LOG.log(Level.WARNING, request.uri() + ": the answer broke off", failure);
+            request.connection().close();
+            return;
+        }
+        int status = 500;
+        String code = "InternalServerError";
+        if (failure instanceof ServiceException refusal) {
+            status = refusal.status();
+            code = refusal.code();
+        } else {
+            LOG.log(Level.ERROR, request.uri(), failure);
+        }
+        response.setStatusCode(status).putHeader("content-type", "application/json");
+        response.end(new JsonObject(Map.of("code", code, "message", String.valueOf(failure.getMessage()))).encode());
+    }
+}
