@@ -1,0 +1,142 @@
+package io.penstock.cli.cluster;
+
+import io.penstock.cli.CommandFailure;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+
+/// One service as a real process: started, watched, stopped, started again. Used by one thread.
+public final class ServiceProcess {
+    private static final HttpClient HTTP = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .connectTimeout(Duration.ofSeconds(1))
+            .build();
+    private static final Duration STOP_GRACE = Duration.ofSeconds(15);
+
+    private final String name;
+    private final List<String> command;
+    private final Path log;
+    private final int httpPort;
+    private Process process;
+
+    /// @param jar the service's quarkus-run.jar
+    /// @param log its output, appended to
+    /// @param properties system properties of its JVM
+    ServiceProcess(
+            String name, Path jar, Path log, int httpPort, List<String> jvmFlags, Map<String, String> properties) {
+        this.name = name;
+        this.log = log;
+        this.httpPort = httpPort;
+        Map<String, String> all = new LinkedHashMap<>(properties);
+        all.put("quarkus.http.host", "127.0.0.1");
+        all.put("quarkus.http.port", String.valueOf(httpPort));
+        all.put("quarkus.log.console.color", "false");
+        command = new ArrayList<>();
+        command.addAll(Leash.prefix());
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(jvmFlags);
+        all.forEach((key, value) -> command.add("-D" + key + "=" + value));
+        command.add("-jar");
+        command.add(jar.toString());
+        if (!Files.isRegularFile(jar)) {
+            throw new CommandFailure("%s is not built: %s is missing", name, jar);
+        }
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public Path log() {
+        return log;
+    }
+
+    public URI http() {
+        return URI.create("http://127.0.0.1:" + httpPort);
+    }
+
+    public long pid() {
+        return process.pid();
+    }
+
+    public void start() {
+        try {
+            process = new ProcessBuilder(command)
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
+                    .redirectInput(
+                            ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+                    .start();
+        } catch (IOException e) {
+            throw new UncheckedIOException(name + " could not be started", e);
+        }
+    }
+
+    public boolean alive() {
+        return process != null && process.isAlive();
+    }
+
+    /// @return the exit code of a process that has ended; 128 + signal for one that was killed
+    public int exitCode() {
+        return process.exitValue();
+    }
+
+    /// Whether the service says that it can do its work.
+    public boolean ready() {
+        if (!alive()) {
+            return false;
+        }
+        HttpRequest request = HttpRequest.newBuilder(http().resolve("/q/health/ready"))
+                .timeout(Duration.ofSeconds(2))
+                .build();
+        try {
+            return HTTP.send(request, HttpResponse.BodyHandlers.discarding()).statusCode() == 200;
+        } catch (IOException notListeningYet) {
+            return false;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+    }
+
+    /// SIGTERM. Does not wait.
+    public void terminate() {
+        if (alive()) {
+            process.destroy();
+        }
+    }
+
+    /// SIGKILL, as a crash would be. Returns when the process is gone.
+    public void kill() {
+        process.destroyForcibly();
+        join(STOP_GRACE);
+    }
+
+    /// Waits for a process that was told to stop, and kills it when it does not.
+    void join() {
+        if (process != null && !join(STOP_GRACE)) {
+            process.destroyForcibly();
+            join(STOP_GRACE);
+        }
+    }
+
+    private boolean join(Duration patience) {
+        try {
+            return process.waitFor(patience.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+    }
+}
