@@ -1,11 +1,11 @@
 package io.penstock.shard.backend;
 
-/// A step as a backend takes it: checked against the sequence table, flattened to arrays, reused from step to step.
-/// The step loop fills it; a backend reads it.
+/// A step as a backend takes it: checked against the sequence table, flattened to arrays, reused from step
+/// to step. The step loop fills it; a backend reads it.
 ///
-/// Tokens of all rows lie one behind another: row r computes `count[r]` tokens at positions `start[r]`..., their ids at
-/// `tokens[tokenOffset[r]]`.... An id of [#FROM_DEVICE] stands for the id last sampled for the row's slot, which this
-/// rank finds in its own table or receives from the rank that sampled it.
+/// Tokens of all rows lie one behind another: row r computes `count[r]` tokens at positions `start[r]`...,
+/// their ids at `tokens[tokenOffset[r]]`.... An id of [#FROM_DEVICE] stands for the id last sampled for the
+/// row's slot, which this rank finds in its own table or receives from the rank that sampled it.
 public final class StepPlan {
     public static final int FROM_DEVICE = -1;
 
@@ -27,11 +27,12 @@ public final class StepPlan {
 
     public final int[] tokens;
 
-    /// `blockTable[slot][i]` holds positions `[i * blockSize, (i + 1) * blockSize)` of the slot's sequence. Shared with
-    /// the sequence table, which only appends while a plan that names the slot is in flight.
+    /// `blockTable[slot][i]` holds positions `[i * blockSize, (i + 1) * blockSize)` of the slot's sequence,
+    /// for the slots of this plan's rows. Only appended to while a plan that names the slot is in flight.
     public final int[][] blockTable;
 
-    /// `sampling[slot]`, set at admission.
+    /// `sampling[slot]`, for the slots of this plan's rows. Another object than in the plan before means
+    /// another sequence in the slot, even where nothing else tells.
     public final SlotSampling[] sampling;
 
     public StepPlan(StepLimits limits, int[][] blockTable, SlotSampling[] sampling) {

@@ -1,7 +1,7 @@
 package io.penstock.shard.collective;
 
-/// The wires of one epoch between the ranks of a shard group. Calls come from the step loop's thread and must be the
-/// same, in the same order, on all ranks concerned. Each has a deadline.
+/// The wires of one epoch between the ranks of a shard group. Calls come from the step loop's thread and
+/// must be the same, in the same order, on all ranks concerned. Each has a deadline.
 ///
 /// All methods throw [PeerException]; after one, every further call throws and the epoch is over.
 public interface Collective extends AutoCloseable {
@@ -13,19 +13,20 @@ public interface Collective extends AutoCloseable {
 
     int ppSize();
 
-    /// Element-wise sum over the tensor-parallel ranks of this stage, in place. Added in the order of ranks, so that
-    /// all
-    /// ranks hold the same bits.
+    /// Element-wise sum over the tensor-parallel ranks of this stage, in place. Added in the order of ranks,
+    /// so that all ranks hold the same bits.
     void allReduce(float[] values, int offset, int count);
 
     /// Brings each tensor-parallel rank's part to rank 0 of this stage.
     ///
     /// @param part this rank's values
-    /// @param whole on rank 0, receives the parts one behind another in the order of ranks; elsewhere not touched
+    /// @param whole on rank 0, receives the parts one behind another in the order of ranks; elsewhere not
+    ///     touched
     /// @param counts values of each rank
     void gather(float[] part, int offset, float[] whole, int wholeOffset, int[] counts);
 
-    /// Hands activations to the same tensor-parallel rank of the next stage. May return before they have arrived.
+    /// Hands activations to the same tensor-parallel rank of the next stage. May return before they have
+    /// arrived.
     void sendNext(float[] values, int offset, int count);
 
     /// Receives activations from the same tensor-parallel rank of the previous stage.

@@ -1,9 +1,10 @@
 package io.penstock.shard.sampling;
 
-/// Tokens by logit, best first, equal logits by lower id: a binary heap that is built in linear time and popped as far
-/// as top-k and top-p ask, so that the vocabulary is never sorted.
+/// Tokens by logit, best first, equal logits by lower id: a binary heap that is built in linear time and
+/// popped as far as top-k and top-p ask, so that the vocabulary is never sorted.
 final class CandidateHeap {
-    // The logit, mapped so that integers order as floats do, above the complement of the id: keys are unique.
+    // The logit, mapped so that integers order as floats do, above the complement of the id: keys are
+    // unique.
     private final long[] keys;
     private int size;
 

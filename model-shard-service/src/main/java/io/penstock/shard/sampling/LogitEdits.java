@@ -55,8 +55,8 @@ final class LogitEdits {
         }
     }
 
-    // Finite, so that no parameters of one request can make a distribution that fails the step of all: a penalty near
-    // zero divides beyond all bounds, and stop tokens may be the whole vocabulary.
+    // Finite, so that no parameters of one request can make a distribution that fails the step of all: a
+    // penalty near zero divides beyond all bounds, and stop tokens may be the whole vocabulary.
     private void set(int token, float value) {
         int place = offset + token;
         places[count] = place;

@@ -1,8 +1,8 @@
 package io.penstock.shard.sampling;
 
-/// Counter-based random numbers: Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC11).
-/// A draw is a pure function of its seed and its position, so a sequence that is resumed elsewhere continues as it
-/// would have.
+/// Counter-based random numbers: Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2,
+/// 3" (SC11). A draw is a pure function of its seed and its position, so a sequence that is resumed
+/// elsewhere continues as it would have.
 final class Philox {
     private static final int ROUNDS = 10;
     private static final long MULTIPLIER_0 = 0xD2511F53L;

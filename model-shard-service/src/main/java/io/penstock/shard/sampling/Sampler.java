@@ -7,10 +7,11 @@ import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepOutput;
 
-/// Draws the next token of each slot from its logits, in the order of application that [SamplingParameters] gives.
+/// Draws the next token of each slot from its logits, in the order of application that [SamplingParameters]
+/// gives.
 ///
-/// Deterministic: sums run in id order in double precision, equal logits go to the lower id, and the draw depends on
-/// (seed, position) alone. For one thread; allocates at admission only.
+/// Deterministic: sums run in id order in double precision, equal logits go to the lower id, and the draw
+/// depends on (seed, position) alone. For one thread; allocates at admission only.
 public final class Sampler {
     private final int vocabularySize;
     private final SlotState[] slots;
@@ -80,7 +81,8 @@ public final class Sampler {
     ///
     /// @param generatedPosition index of the token in the generated text
     /// @param logits one value a vocabulary entry from `offset`; used as scratch, and restored on return
-    /// @throws PenstockException (internal) if the logits are no distribution: NaN, infinity, or nothing left
+    /// @throws PenstockException (internal) if the logits are no distribution: NaN, infinity, or nothing
+    ///     left
     public void sample(int slot, int generatedPosition, float[] logits, int offset, StepOutput output) {
         SlotState state = slots[slot];
         int best = argmax(slot, logits, offset);

@@ -1,7 +1,8 @@
 package io.penstock.shard.sampling;
 
-/// Which tokens a sequence holds and how often each was generated: what penalties are made of. Costs two ints a
-/// vocabulary entry, so only slots with penalties have one. Applying penalties visits the distinct tokens only.
+/// Which tokens a sequence holds and how often each was generated: what penalties are made of. Costs two
+/// ints a vocabulary entry, so only slots with penalties have one. Applying penalties visits the distinct
+/// tokens only.
 final class TokenCounts {
     // 0: not in the sequence; otherwise 1 + 2 * times generated.
     private final int[] occurrences;

@@ -43,8 +43,8 @@ class TestSampler {
     @Test
     void frequencyAndPresenceCountGeneratedTokensOnly() {
         Sampler sampler = new Sampler(3, LIMITS);
-        // Token 0 in the prompt costs nothing; token 1, generated twice before this rank took over, costs 2 x 0.3 +
-        // 0.5.
+        // Token 0 in the prompt costs nothing; token 1, generated twice before this rank took over, costs 2
+        // x 0.3 + 0.5.
         sampler.admit(0, sampling(parameters(0, 1, 0, 0, 1, 0.3f, 0.5f, Map.of(), 0), new int[] {0, 1, 1}, 1, -1));
         assertThat(sample(sampler, 0, 2, 1.0f, 2.05f, 0.5f)).isEqualTo(0);
         // Token 0 now costs 0.8.
@@ -133,8 +133,8 @@ class TestSampler {
         }
     }
 
-    /// The kept set is exactly that of the definition, over random parameters: drawn often enough, every kept token
-    /// comes up as often as it should and no other does.
+    /// The kept set is exactly that of the definition, over random parameters: drawn often enough, every
+    /// kept token comes up as often as it should and no other does.
     @Test
     void drawsFromTheTruncatedDistribution() {
         Random random = new Random(11);

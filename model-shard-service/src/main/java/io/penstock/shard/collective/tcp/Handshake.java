@@ -6,8 +6,8 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 
-/// First bytes of a connection, from the rank that dialled. The one that accepts answers [#ACCEPTED] once it is in the
-/// same epoch, however long that takes, or closes.
+/// First bytes of a connection, from the rank that dialled. The one that accepts answers [#ACCEPTED] once it
+/// is in the same epoch, however long that takes, or closes.
 ///
 /// Layout, big-endian: magic (8), epoch (8), lane (1), then the instances of both as length (1) and ASCII.
 ///

@@ -10,10 +10,9 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 
-/// One connection to one peer, non-blocking, carrying frames of at most [#MAX_PAYLOAD] bytes: payload length (4),
-/// number
-/// of the frame on this link (4), payload; little-endian. Both numbers are checked, so ranks that have fallen out of
-/// step fail at once instead of adding up the wrong things.
+/// One connection to one peer, non-blocking, carrying frames of at most [#MAX_PAYLOAD] bytes: payload length
+/// (4), number of the frame on this link (4), payload; little-endian. Both numbers are checked, so ranks
+/// that have fallen out of step fail at once instead of adding up the wrong things.
 ///
 /// One thread sends and one receives; they may be the same.
 final class Link {

@@ -10,8 +10,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
-/// Sends frames without making the step loop wait for the receiver. Small ones go straight to the socket; what the
-/// socket does not take at once is left to a thread of its own, so that it flows while the step loop computes.
+/// Sends frames without making the step loop wait for the receiver. Small ones go straight to the socket;
+/// what the socket does not take at once is left to a thread of its own, so that it flows while the step
+/// loop computes.
 final class Outbox implements AutoCloseable {
     // 8 MiB: 512 tokens of 4,096 floats.
     private static final int MAX_QUEUED = 64;

@@ -15,8 +15,9 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
 import org.jboss.logging.Logger;
 
-/// Where the other ranks of the group reach this process: one listening socket for its whole life. Ranks hear of an
-/// epoch at different times, so a connection that comes early is parked until its epoch is joined here.
+/// Where the other ranks of the group reach this process: one listening socket for its whole life. Ranks
+/// hear of an epoch at different times, so a connection that comes early is parked until its epoch is joined
+/// here.
 public final class PeerListener implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger(PeerListener.class);
     private static final int HANDSHAKE_MILLIS = 5_000;

@@ -13,8 +13,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
-/// The collective over TCP, for one epoch. [#connect] first; then the calls of [Collective] from the step loop's
-/// thread. [#close] may come from any thread and ends whatever waits.
+/// The collective over TCP, for one epoch. [#connect] first; then the calls of [Collective] from the step
+/// loop's thread. [#close] may come from any thread and ends whatever waits.
 ///
 /// A sum sends each rank's values to all others and adds them in the order of ranks, in frames of at most
 /// [Link#MAX_PAYLOAD] bytes: one trip, which is what counts for the few hundred floats of a decode step.
@@ -60,8 +60,8 @@ public final class TcpCollective implements Collective {
         theirs = new float[tpSize > 1 ? Link.MAX_FLOATS : 0];
     }
 
-    /// Meets every peer this rank exchanges anything with. They may take long to come (they load weights first); one
-    /// that dies, was restarted or is in another epoch ends the wait.
+    /// Meets every peer this rank exchanges anything with. They may take long to come (they load weights
+    /// first); one that dies, was restarted or is in another epoch ends the wait.
     ///
     /// @throws PeerException as above, or if this object was closed meanwhile
     public void connect() {
@@ -287,7 +287,8 @@ public final class TcpCollective implements Collective {
                     moved |= link.read();
                     interest |= link.received(bytes, bytes) ? 0 : SelectionKey.OP_READ;
                 }
-                // Exact, or the selector would return at once for a peer that is ahead of the one waited for.
+                // Exact, or the selector would return at once for a peer that is ahead of the one waited
+                // for.
                 link.interest(interest);
                 if (interest != 0) {
                     pending = link;

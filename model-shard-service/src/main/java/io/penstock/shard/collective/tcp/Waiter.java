@@ -5,8 +5,8 @@ import java.io.IOException;
 import java.nio.channels.Selector;
 import java.util.concurrent.TimeUnit;
 
-/// How the step loop waits for its peers: it spins for a moment, since most answers are microseconds away and waking a
-/// thread takes longer than that, then sleeps in the kernel, and gives up at the deadline.
+/// How the step loop waits for its peers: it spins for a moment, since most answers are microseconds away
+/// and waking a thread takes longer than that, then sleeps in the kernel, and gives up at the deadline.
 final class Waiter implements AutoCloseable {
     private final Selector selector;
     private final long spinNanos;
