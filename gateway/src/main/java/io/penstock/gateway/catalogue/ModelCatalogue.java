@@ -1,0 +1,134 @@
+package io.penstock.gateway.catalogue;
+
+import io.penstock.api.inference.GroupStatus;
+import io.penstock.gateway.dispatch.Schedulers;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import jakarta.enterprise.context.ApplicationScoped;
+import jakarta.enterprise.event.Observes;
+import jakarta.inject.Inject;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jboss.logging.Logger;
+
+/// The models that schedulers report, each with its tokenizer and template, read once a revision. A model stays known
+/// while its schedulers are away: requests for it are then told to come back, not that there is no such model.
+@ApplicationScoped
+public class ModelCatalogue {
+    private static final Logger LOG = Logger.getLogger(ModelCatalogue.class);
+    private static final Duration FIRST_RETRY = Duration.ofMillis(250);
+    private static final Duration LONGEST_RETRY = Duration.ofSeconds(10);
+
+    private record Key(String model, String revision) {}
+
+    private final Schedulers schedulers;
+    private final TextSource texts;
+    private final Map<String, ServedModel> models = new ConcurrentHashMap<>();
+    private final Map<Key, Thread> readers = new ConcurrentHashMap<>();
+
+    @Inject
+    public ModelCatalogue(Schedulers schedulers, TextSource texts) {
+        this.schedulers = schedulers;
+        this.texts = texts;
+    }
+
+    /// @throws PenstockException (not found) if no scheduler ever reported it, (unavailable) if none reported any yet
+    public ServedModel get(String name) {
+        ServedModel model = models.get(name);
+        if (model != null) {
+            return model;
+        }
+        boolean coming = models.isEmpty()
+                || schedulers.groups().stream()
+                        .anyMatch(group -> group.getModel().equals(name));
+        if (coming) {
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, "no model is ready yet");
+        }
+        throw new PenstockException(ErrorCategory.NOT_FOUND, "The model `%s` does not exist.", name);
+    }
+
+    /// By name.
+    public List<ServedModel> all() {
+        return models.values().stream()
+                .sorted(Comparator.comparing(ServedModel::name))
+                .toList();
+    }
+
+    /// Whether at least one request could be answered now.
+    public boolean ready() {
+        return models.values().stream().anyMatch(model -> schedulers.serves(model.name(), model.revision()));
+    }
+
+    // Runs where the status arrived, so it must not read anything itself.
+    void learn(@Observes Schedulers.Changed change) {
+        for (GroupStatus group : schedulers.groups()) {
+            if (group.getContextLength() > 0 && !known(group)) {
+                readers.computeIfAbsent(
+                        new Key(group.getModel(), group.getRevision()),
+                        key -> Thread.ofVirtual().name("text of " + key.model()).start(() -> read(key)));
+            }
+        }
+    }
+
+    private boolean known(GroupStatus group) {
+        ServedModel model = models.get(group.getModel());
+        return model != null && model.revision().equals(group.getRevision());
+    }
+
+    private void read(Key key) {
+        Duration delay = FIRST_RETRY;
+        try {
+            while (true) {
+                int contextLength = reportedContext(key);
+                if (contextLength == 0) {
+                    return;
+                }
+                try {
+                    ModelText text = texts.read(key.model(), key.revision());
+                    models.put(
+                            key.model(),
+                            ServedModel.of(
+                                    key.model(),
+                                    key.revision(),
+                                    contextLength,
+                                    Instant.now().getEpochSecond(),
+                                    text));
+                    LOG.infof(
+                            "model %s %s: tokenizer of %d tokens, %s, context %d",
+                            key.model(),
+                            key.revision(),
+                            text.tokenizer().vocabularySize(),
+                            text.template().isPresent() ? "chat template" : "no chat template",
+                            contextLength);
+                    return;
+                } catch (PenstockException e) {
+                    LOG.warnf(
+                            "tokenizer of %s %s cannot be read (%s), trying again in %d ms",
+                            key.model(), key.revision(), e.getMessage(), delay.toMillis());
+                }
+                Thread.sleep(delay);
+                delay = delay.multipliedBy(2).compareTo(LONGEST_RETRY) < 0 ? delay.multipliedBy(2) : LONGEST_RETRY;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "tokenizer of %s %s cannot be used", key.model(), key.revision());
+        } finally {
+            readers.remove(key);
+        }
+    }
+
+    /// @return 0 if no scheduler reports it any more
+    private int reportedContext(Key key) {
+        return schedulers.groups().stream()
+                .filter(group -> group.getModel().equals(key.model()))
+                .filter(group -> group.getRevision().equals(key.revision()))
+                .mapToInt(GroupStatus::getContextLength)
+                .max()
+                .orElse(0);
+    }
+}

@@ -1,0 +1,10 @@
+package io.penstock.gateway.catalogue;
+
+/// Where tokenizers and chat templates come from.
+public interface TextSource {
+    /// Blocks while it reads.
+    ///
+    /// @param revision as a scheduler reports it
+    /// @throws io.penstock.model.PenstockException if it cannot be had, or must not be used
+    ModelText read(String model, String revision);
+}

@@ -1,0 +1,176 @@
+package io.penstock.gateway.chat;
+
+import io.penstock.api.inference.Finished;
+import io.penstock.api.inference.Token;
+import io.penstock.gateway.dispatch.SequenceEvent;
+import io.penstock.gateway.dispatch.SequenceStream;
+import io.penstock.gateway.telemetry.GenerationTrace;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+
+/// A request under way. One thread takes its events; it takes no more from the schedulers than that thread takes from
+/// here, so whoever writes slowly holds its own sequences up and nobody else's.
+public final class Completion implements AutoCloseable {
+    /// Wakes a reader that waits when the request is cancelled.
+    private static final SequenceEvent CANCELLED =
+            new SequenceEvent.Failed(-1, new PenstockException(ErrorCategory.UNAVAILABLE, "cancelled by the client"));
+
+    private final CompletionRequest request;
+    private final GenerationTrace trace;
+    private final List<SequenceStream> sequences = new CopyOnWriteArrayList<>();
+    /// Bounded by the flow control of the sequences.
+    private final LinkedBlockingQueue<SequenceEvent> inbox = new LinkedBlockingQueue<>();
+
+    private final ArrayDeque<CompletionEvent> ready = new ArrayDeque<>();
+    private final ChoiceText[] choices;
+    private final List<FinishReason> reasons = new ArrayList<>();
+    private int completionTokens;
+    private int cachedTokens;
+    private volatile boolean cancelled;
+
+    Completion(CompletionRequest request, GenerationTrace trace) {
+        this.request = request;
+        this.trace = trace;
+        choices = new ChoiceText[request.sequences()];
+        for (int choice = 0; choice < choices.length; choice++) {
+            choices[choice] = new ChoiceText(
+                    request.model().tokenizer(),
+                    request.stops(),
+                    request.topLogprobs().isPresent(),
+                    request.minTokens());
+        }
+    }
+
+    void add(SequenceStream sequence) {
+        sequences.add(sequence);
+    }
+
+    void arrived(SequenceEvent event) {
+        inbox.add(event);
+    }
+
+    public CompletionRequest request() {
+        return request;
+    }
+
+    /// @param patience how long to wait; zero: not at all
+    /// @return the next event, [CompletionEvent.Done] the last; empty if none came in time
+    /// @throws PenstockException if the request has failed
+    /// @throws CancellationException after [#cancel]
+    public Optional<CompletionEvent> next(Duration patience) throws InterruptedException {
+        long deadline = System.nanoTime() + patience.toNanos();
+        while (ready.isEmpty()) {
+            SequenceEvent event = inbox.poll();
+            if (event == null) {
+                event = inbox.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+            }
+            if (cancelled) {
+                trace.cancelled();
+                throw new CancellationException("cancelled by the client");
+            }
+            if (event == null) {
+                return Optional.empty();
+            }
+            try {
+                take(event);
+            } catch (PenstockException e) {
+                trace.failed(e.category());
+                throw e;
+            }
+        }
+        return Optional.of(ready.poll());
+    }
+
+    /// Nobody wants the rest. May be called by any thread, more than once and after the end.
+    public void cancel() {
+        cancelled = true;
+        for (SequenceStream sequence : sequences) {
+            sequence.cancel();
+        }
+        inbox.add(CANCELLED);
+    }
+
+    /// Ends what is still under way.
+    @Override
+    public void close() {
+        for (SequenceStream sequence : sequences) {
+            sequence.cancel();
+        }
+        trace.close();
+    }
+
+    private void take(SequenceEvent event) {
+        switch (event) {
+            case SequenceEvent.Generated generated -> generated(generated);
+            case SequenceEvent.Ended ended -> ended(ended.sequence(), ended.finished());
+            case SequenceEvent.Failed failed -> throw failed.failure();
+        }
+    }
+
+    private void generated(SequenceEvent.Generated event) {
+        int choice = event.sequence();
+        ChoiceText text = choices[choice];
+        if (!text.stopped()) {
+            trace.tokens(choice, event.tokens().size(), event.nanos());
+            String shown = "";
+            for (int i = 0; i < event.tokens().size() && !text.stopped(); i++) {
+                Token token = event.tokens().get(i);
+                String more = text.append(token);
+                shown = shown.isEmpty() ? more : shown.concat(more);
+            }
+            show(choice, shown);
+            if (text.stopped()) {
+                sequences.get(choice).cancel();
+                end(choice, FinishReason.STOP);
+            }
+        }
+        sequences.get(choice).consumed();
+    }
+
+    private void ended(int choice, Finished finished) {
+        ChoiceText text = choices[choice];
+        if (text.stopped()) {
+            return;
+        }
+        show(choice, text.finish());
+        cachedTokens += finished.getCachedPromptTokens();
+        FinishReason reason = switch (finished.getReason()) {
+            case FINISH_REASON_STOP -> FinishReason.STOP;
+            case FINISH_REASON_LENGTH -> FinishReason.LENGTH;
+            case FINISH_REASON_UNSPECIFIED, UNRECOGNIZED ->
+                throw new PenstockException(ErrorCategory.INTERNAL, "it ended for reason %s", finished.getReason());
+        };
+        end(choice, text.stopped() ? FinishReason.STOP : reason);
+    }
+
+    private void show(int choice, String text) {
+        List<TokenText> tokens = choices[choice].takeTokens();
+        if (!text.isEmpty() || !tokens.isEmpty()) {
+            ready.add(new CompletionEvent.Delta(choice, text, tokens));
+        }
+    }
+
+    private void end(int choice, FinishReason reason) {
+        completionTokens += choices[choice].tokens();
+        reasons.add(reason);
+        ready.add(new CompletionEvent.Ended(choice, reason));
+        if (reasons.size() == choices.length) {
+            int promptTokens = 0;
+            for (int[] prompt : request.prompts()) {
+                promptTokens += prompt.length;
+            }
+            Usage usage = new Usage(promptTokens, completionTokens, Math.min(cachedTokens, promptTokens));
+            trace.finished(usage, reasons);
+            ready.add(new CompletionEvent.Done(usage));
+        }
+    }
+}

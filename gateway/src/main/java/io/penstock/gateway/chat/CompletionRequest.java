@@ -1,0 +1,54 @@
+package io.penstock.gateway.chat;
+
+import io.penstock.gateway.catalogue.ServedModel;
+import io.penstock.model.sampling.SamplingParameters;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
+
+/// What every protocol's request comes down to: prompts as tokens and how to go on from them.
+///
+/// @param id of the answer, unique; also names its sequences
+/// @param operation as telemetry names it: `chat` or `text_completion`
+/// @param prompts one or more, none of them empty
+/// @param choices answers to each prompt
+/// @param sampling its seed is that of the first choice; the others' follow from it
+/// @param stops texts that end a choice and are not part of it
+/// @param stopTokenIds tokens that do
+/// @param maxTokens of each choice; absent: up to the context's end
+/// @param topLogprobs alternatives a token; absent: no log-probabilities
+public record CompletionRequest(
+        String id,
+        String operation,
+        ServedModel model,
+        List<int[]> prompts,
+        int choices,
+        SamplingParameters sampling,
+        List<String> stops,
+        Set<Integer> stopTokenIds,
+        OptionalInt maxTokens,
+        int minTokens,
+        OptionalInt topLogprobs) {
+
+    public CompletionRequest {
+        prompts = List.copyOf(prompts);
+        stops = List.copyOf(stops);
+        stopTokenIds = Set.copyOf(stopTokenIds);
+    }
+
+    /// Choices of all prompts.
+    public int sequences() {
+        return prompts.size() * choices;
+    }
+
+    public int[] promptOf(int choice) {
+        return prompts.get(choice / choices);
+    }
+
+    /// Each choice draws from a seed of its own; the first from the request's.
+    long seedOf(int choice) {
+        int nth = choice % choices;
+        // The increment of SplitMix64 (Steele, Lea, Flood 2014): odd, so that no two choices share a seed.
+        return sampling.seed() + nth * 0x9e3779b97f4a7c15L;
+    }
+}

@@ -1,0 +1,59 @@
+package io.penstock.gateway.config;
+
+import io.quarkus.runtime.configuration.MemorySize;
+import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithDefault;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/// What an operator sets. Addresses of schedulers and one source of tokenizers are all a gateway needs.
+@ConfigMapping(prefix = "penstock.gateway")
+public interface GatewayConfig {
+    /// Schedulers, each as `host:port`. What they serve is learned from them.
+    @WithDefault("localhost:9081")
+    List<HostPort> schedulers();
+
+    /// Weight-loader that hands out tokenizers and chat templates, as `host:port`.
+    Optional<HostPort> loader();
+
+    /// A GGUF file or a Hugging Face folder on this machine, whose tokenizer and template serve every model; instead
+    /// of a loader.
+    Optional<Path> checkpoint();
+
+    /// Keys that callers present as `Authorization: Bearer <key>`. None: every caller is let in.
+    Optional<List<String>> apiKeys();
+
+    /// Longest request body.
+    @WithDefault("10M")
+    MemorySize maxBody();
+
+    /// Longest request line and headers together.
+    @WithDefault("16K")
+    MemorySize maxHeader();
+
+    /// Requests in hand at once, over all protocols; one more is told to come back later.
+    @WithDefault("1024")
+    int maxConcurrent();
+
+    /// Bytes of request bodies held at once; one more body is told to come back later.
+    @WithDefault("256M")
+    MemorySize maxBodiesHeld();
+
+    /// How long a request waits for a lost scheduler, or for another, before it fails.
+    @WithDefault("60s")
+    Duration resumeTimeout();
+
+    /// How long a new request waits for a scheduler where none serves its model now. Zero: it is told to come back.
+    @WithDefault("0s")
+    Duration admissionTimeout();
+
+    /// A reader that lets its stream stand still for this long is cut off.
+    @WithDefault("120s")
+    Duration stallTimeout();
+
+    /// A stream on which nothing was sent for this long gets a comment, so that no proxy or client gives it up.
+    @WithDefault("10s")
+    Duration keepAlive();
+}

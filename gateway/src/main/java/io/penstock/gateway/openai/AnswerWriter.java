@@ -1,0 +1,130 @@
+package io.penstock.gateway.openai;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import io.penstock.gateway.chat.CompletionEvent;
+import io.penstock.gateway.chat.TokenText;
+import io.penstock.gateway.chat.Usage;
+import io.vertx.core.buffer.Buffer;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.util.List;
+
+/// Writes an answer as JSON: in chunks, each an event of a stream, or whole. One generator and one buffer serve the
+/// whole stream.
+final class AnswerWriter {
+    private final OpenAiRequest request;
+    private final Format format;
+    private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(1 << 10);
+    private final JsonGenerator json;
+    private final boolean[] started;
+
+    AnswerWriter(OpenAiRequest request, Format format) throws IOException {
+        this.request = request;
+        this.format = format;
+        this.json = Json.FACTORY.createGenerator(bytes);
+        this.started = new boolean[request.completion().sequences()];
+    }
+
+    /// Adds the event's chunks to what [#take] returns.
+    void event(CompletionEvent event) throws IOException {
+        switch (event) {
+            case CompletionEvent.Delta delta -> {
+                start(delta.choice());
+                beginChunk();
+                format.delta(json, delta.choice(), delta.text(), delta.tokens(), request);
+                endChunk(null);
+            }
+            case CompletionEvent.Ended ended -> {
+                start(ended.choice());
+                beginChunk();
+                format.ended(json, ended.choice(), ended.reason());
+                endChunk(null);
+            }
+            case CompletionEvent.Done done -> {
+                if (request.includeUsage()) {
+                    beginChunk();
+                    endChunk(done.usage());
+                }
+                json.writeRaw("data: [DONE]\n\n");
+            }
+        }
+    }
+
+    void error(HttpError error) throws IOException {
+        json.writeRaw("data: ");
+        error.write(json);
+        json.writeRaw("\n\n");
+    }
+
+    /// @return what was written since the last call
+    Buffer take() throws IOException {
+        json.flush();
+        Buffer taken = Buffer.buffer(bytes.toByteArray());
+        bytes.reset();
+        return taken;
+    }
+
+    /// @param choices in order
+    Buffer whole(List<WholeChoice> choices, Usage usage) throws IOException {
+        json.writeStartObject();
+        request.head().write(json, format.wholeObject());
+        json.writeArrayFieldStart("choices");
+        for (int choice = 0; choice < choices.size(); choice++) {
+            WholeChoice whole = choices.get(choice);
+            String text = request.echoOf(choice).orElse("") + whole.text();
+            format.whole(json, choice, text, whole.tokens(), whole.reason(), request);
+        }
+        json.writeEndArray();
+        usage(usage);
+        json.writeEndObject();
+        return take();
+    }
+
+    private void start(int choice) throws IOException {
+        if (started[choice]) {
+            return;
+        }
+        started[choice] = true;
+        if (format.announces()) {
+            beginChunk();
+            format.announce(json, choice);
+            endChunk(null);
+        }
+        if (!request.echoes().isEmpty()) {
+            List<TokenText> none = List.of();
+            beginChunk();
+            format.delta(json, choice, request.echoOf(choice).orElseThrow(), none, request);
+            endChunk(null);
+        }
+    }
+
+    private void beginChunk() throws IOException {
+        json.writeRaw("data: ");
+        json.writeStartObject();
+        request.head().write(json, format.chunkObject());
+        json.writeArrayFieldStart("choices");
+    }
+
+    /// @param usage null in every chunk but the last
+    private void endChunk(Usage usage) throws IOException {
+        json.writeEndArray();
+        if (usage != null) {
+            usage(usage);
+        } else if (request.includeUsage()) {
+            json.writeNullField("usage");
+        }
+        json.writeEndObject();
+        json.writeRaw("\n\n");
+    }
+
+    private void usage(Usage usage) throws IOException {
+        json.writeObjectFieldStart("usage");
+        json.writeNumberField("prompt_tokens", usage.prompt());
+        json.writeNumberField("completion_tokens", usage.completion());
+        json.writeNumberField("total_tokens", usage.total());
+        json.writeObjectFieldStart("prompt_tokens_details");
+        json.writeNumberField("cached_tokens", usage.cached());
+        json.writeEndObject();
+        json.writeEndObject();
+    }
+}

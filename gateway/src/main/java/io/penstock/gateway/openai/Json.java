@@ -1,0 +1,83 @@
+package io.penstock.gateway.openai;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonFactoryBuilder;
+import com.fasterxml.jackson.core.JsonParseException;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.penstock.gateway.chat.RequestException;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+
+/// JSON from outside, within bounds, and the factory for what is written.
+final class Json {
+    private static final int MAX_DEPTH = 64;
+    private static final int MAX_TOKENS = 2_000_000;
+    private static final int MAX_NUMBER = 64;
+    private static final int MAX_NAME = 256;
+
+    /// Strings are as long as the body may be; that is bounded where it is read.
+    static final JsonFactory FACTORY = new JsonFactoryBuilder()
+            // Root values follow one another with the framing of events between them.
+            .rootValueSeparator("")
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxNestingDepth(MAX_DEPTH)
+                    .maxTokenCount(MAX_TOKENS)
+                    .maxNumberLength(MAX_NUMBER)
+                    .maxNameLength(MAX_NAME)
+                    .maxStringLength(Integer.MAX_VALUE)
+                    .build())
+            // Read, so that the parameter can be named that is not a number.
+            .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+            .build();
+
+    private static final JsonMapper MAPPER = JsonMapper.builder(FACTORY)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
+    private Json() {}
+
+    /// @throws RequestException if it is no JSON, no UTF-8, or past a bound
+    static JsonNode parse(byte[] body) {
+        Reader text = new InputStreamReader(
+                new ByteArrayInputStream(body),
+                StandardCharsets.UTF_8
+                        .newDecoder()
+                        .onMalformedInput(CodingErrorAction.REPORT)
+                        .onUnmappableCharacter(CodingErrorAction.REPORT));
+        try {
+            return MAPPER.readTree(text);
+        } catch (CharacterCodingException e) {
+            throw RequestException.bad(null, "The body is not valid UTF-8.");
+        } catch (StreamConstraintsException e) {
+            throw RequestException.bad(
+                    null,
+                    "The body nests deeper than %d levels, or holds more than %d values, a name longer than %d or a "
+                            + "number longer than %d characters.",
+                    MAX_DEPTH,
+                    MAX_TOKENS,
+                    MAX_NAME,
+                    MAX_NUMBER);
+        } catch (JsonParseException e) {
+            throw RequestException.bad(
+                    null,
+                    "The body is not valid JSON, near line %d, column %d.",
+                    e.getLocation().getLineNr(),
+                    e.getLocation().getColumnNr());
+        } catch (JsonProcessingException e) {
+            throw RequestException.bad(null, "The body is not one JSON value.");
+        } catch (IOException e) {
+            throw new IllegalStateException("reading from memory failed", e);
+        }
+    }
+}
