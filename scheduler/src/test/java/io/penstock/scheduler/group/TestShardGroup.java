@@ -7,8 +7,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.penstock.api.inference.FinishReason;
 import io.penstock.api.inference.GroupState;
+import io.penstock.api.inference.Token;
+import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.FailureCause;
 import io.penstock.api.shard.Hello;
+import io.penstock.api.shard.ShardReport;
+import io.penstock.api.shard.StepDone;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.scheduler.batch.SequenceRequest;
@@ -211,6 +215,79 @@ final class TestShardGroup {
         assertThat(second.orders).hasSize(1);
         assertThat(second.orders.getFirst().hasConfigure()).isTrue();
         assertThat(cluster.group.snapshot().ranksAttached()).isEqualTo(2);
+    }
+
+    @Test
+    void dropsReportsOfAnOlderEpoch() {
+        FakeCluster cluster = new FakeCluster(limits, 1, 2, 64, 256);
+        cluster.attachAll();
+        FakeRank first = cluster.ranks.getFirst();
+        FakeRank second = cluster.ranks.get(1);
+        ShardReport readyBefore = first.run();
+        cluster.lose(second);
+        cluster.attach(second);
+        cluster.group.turn();
+        cluster.report(second, second.run());
+        cluster.report(first, readyBefore);
+        assertThat(cluster.group.snapshot().serving()).isFalse();
+        cluster.report(first, first.run());
+        assertThat(cluster.group.snapshot().serving()).isTrue();
+
+        FakeClient client = FakeClient.of(5, 20);
+        cluster.submit(client);
+        long old = first.epoch() - 1;
+        cluster.group.report(
+                first.attachment,
+                ShardReport.newBuilder()
+                        .setEpoch(old)
+                        .setStepDone(StepDone.newBuilder().setNumber(7))
+                        .build());
+        cluster.group.report(
+                first.attachment,
+                ShardReport.newBuilder()
+                        .setEpoch(old)
+                        .setFailure(Failure.newBuilder().setCause(FailureCause.FAILURE_CAUSE_PEER))
+                        .build());
+        cluster.run();
+        client.check();
+        assertThat(client.finished).isNotNull();
+        assertThat(cluster.group.snapshot().epoch()).isEqualTo(old + 1);
+    }
+
+    @Test
+    void cutsOffARankThatSamplesWhatWasNotAsked() {
+        FakeCluster cluster = new FakeCluster(limits, 1, 1, 64, 256).serving();
+        FakeClient client = FakeClient.of(5, 20);
+        cluster.submit(client);
+        FakeRank rank = cluster.ranks.getFirst();
+        StepDone sound = rank.run().getStepDone();
+        for (StepDone wrong : List.of(
+                sound.toBuilder().clearSampled().build(),
+                sound.toBuilder().addSampled(sound.getSampled(0)).build(),
+                sound.toBuilder()
+                        .setSampled(0, sound.getSampled(0).toBuilder().setSlot(7))
+                        .build(),
+                sound.toBuilder()
+                        .setSampled(
+                                0,
+                                sound.getSampled(0).toBuilder()
+                                        .setToken(Token.newBuilder().setId(FakeModel.VOCABULARY)))
+                        .build(),
+                sound.toBuilder().setNumber(sound.getNumber() + 1).build())) {
+            cluster.report(
+                    rank,
+                    ShardReport.newBuilder()
+                            .setEpoch(rank.epoch())
+                            .setStepDone(wrong)
+                            .build());
+            assertThat(rank.cut).as("after %s", wrong).isNotNull();
+            assertThat(client.got).isEmpty();
+            cluster.now += 10 * SECOND;
+            cluster.attach(rank);
+            cluster.group.turn();
+            cluster.report(rank, rank.run());
+            rank.run();
+        }
     }
 
     @Test
