@@ -1,0 +1,27 @@
+#!/bin/sh
+# Packs what a bare GPU machine lacks into one folder: a Java runtime, our classes with their tests, the libraries they
+# need, kernels where they were built.
+#   bench/gpu/pack.sh OUT [extra file ...]
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+out=$1
+shift
+mkdir -p "$out/lib"
+if [ ! -f "$out/jre.txz" ]; then
+    work=$(mktemp -d)
+    "$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported,jdk.incubator.vector,jdk.jfr,java.sql \
+        --strip-debug --no-man-pages --no-header-files --compress zip-0 --output "$work/jre"
+    tar -C "$work" -cJf "$out/jre.txz" jre
+    rm -r "$work"
+fi
+shard=$root/model-shard-service/target
+rm -rf "$out/lib" && mkdir -p "$out/lib/shard" "$out/lib/model"
+cp -r "$shard/classes/." "$shard/test-classes/." "$out/lib/shard/"
+[ -d "$shard/cuda" ] && mkdir -p "$out/lib/shard/cuda" && cp "$shard/cuda/"* "$out/lib/shard/cuda/"
+cp -r "$root/model/target/classes/." "$out/lib/model/"
+repository=${MAVEN_REPOSITORY:-$HOME/.m2/repository}
+for jar in "$repository"/org/jcuda/jcuda/*/jcuda-*.jar "$repository"/org/jcuda/jcuda-natives/*/jcuda-natives-*-linux-x86_64.jar "$@"; do
+    cp "$jar" "$out/lib/"
+done
+cp "$root"/bench/gpu/*.sh "$root"/bench/gpu/*.py "$out/"
+du -sh "$out"

@@ -1,0 +1,122 @@
+"""Small random models of the families we serve, and the logits that transformers gives for them in f32 and in bf16.
+
+    reference.py OUT      writes OUT/<name>/ (a Hugging Face folder, bf16), the same as OUT/<name>.gguf, and OUT/<name>.ref
+
+A .ref file is, for each case: prompt length, forced tokens, vocabulary (int32); the prompt's and the forced tokens' ids
+(int32); logits at the prompt's end and after each forced token, of the f32 run, then of the bf16 run (float32).
+"""
+import os
+import struct
+import sys
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+LENGTHS = [1, 7, 16, 17, 64, 65, 300] + [33 + 5 * i for i in range(24)] + [4000]
+FORCED = 4
+
+
+def models():
+    common = dict(vocab_size=2048, max_position_embeddings=8192, initializer_range=0.06)
+    yield "qwen2", Qwen2ForCausalLM, Qwen2Config(
+        hidden_size=448, intermediate_size=1216, num_hidden_layers=4, num_attention_heads=7, num_key_value_heads=1,
+        rope_theta=1e6, tie_word_embeddings=True, **common)
+    yield "qwen2-128", Qwen2ForCausalLM, Qwen2Config(
+        hidden_size=896, intermediate_size=2432, num_hidden_layers=3, num_attention_heads=7, num_key_value_heads=1,
+        rope_theta=1e6, tie_word_embeddings=False, **common)
+    yield "llama3", LlamaForCausalLM, LlamaConfig(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=2,
+        head_dim=128, rms_norm_eps=1e-5, tie_word_embeddings=False,
+        rope_parameters=dict(rope_type="llama3", rope_theta=5e5, factor=8.0, low_freq_factor=1.0,
+                             high_freq_factor=4.0, original_max_position_embeddings=1024),
+        **common)
+
+
+LAYER = {
+    "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+       "lm_head.weight": "output.weight"}
+
+
+def gguf_name(name):
+    if name in TOP:
+        return TOP[name]
+    _, _, layer, rest = name.split(".", 3)
+    for ours, theirs in LAYER.items():
+        if rest.startswith(ours):
+            return f"blk.{layer}.{theirs}{rest[len(ours):]}"
+    raise KeyError(name)
+
+
+def write_gguf(path, model, frequencies, config):
+    """The model as a GGUF file: matrices bf16, vectors f32; Llama's q and k rows permuted as that format has them."""
+    llama = config.model_type == "llama"
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    tensors = {}
+    for name, value in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if llama and ("q_proj" in name or "k_proj" in name):
+            value = value.reshape(-1, 2, head // 2, value.shape[-1]).swapaxes(1, 2).reshape(value.shape)
+        tensors[gguf_name(name)] = value
+    if llama:
+        base = config.rope_parameters["rope_theta"] ** -(torch.arange(0, head, 2, dtype=torch.float64) / head)
+        tensors["rope_freqs.weight"] = (base / frequencies.double().cpu()).float()
+    arch = "llama" if llama else "qwen2"
+    epsilon = config.rms_norm_eps
+    text = lambda v: struct.pack("<Q", len(v)) + v.encode()
+    pairs = [("general.architecture", 8, text(arch))]
+    for key, value in dict(block_count=config.num_hidden_layers, embedding_length=config.hidden_size,
+                           feed_forward_length=config.intermediate_size, context_length=config.max_position_embeddings,
+                           **{"attention.head_count": config.num_attention_heads,
+                              "attention.head_count_kv": config.num_key_value_heads,
+                              "attention.key_length": head, "attention.value_length": head}).items():
+        pairs.append((f"{arch}.{key}", 4, struct.pack("<I", value)))
+    pairs.append((f"{arch}.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", epsilon)))
+    pairs.append((f"{arch}.rope.freq_base", 6, struct.pack("<f", config.rope_parameters["rope_theta"])))
+    index, data = b"", b""
+    for name, value in tensors.items():
+        matrix = value.dim() > 1
+        raw = (value.contiguous().view(torch.int16) if matrix else value.float()).cpu().numpy().tobytes()
+        data += b"\0" * (-len(data) % 32)
+        index += text(name) + struct.pack("<I", value.dim())
+        index += b"".join(struct.pack("<Q", extent) for extent in reversed(value.shape))
+        index += struct.pack("<IQ", 30 if matrix else 0, len(data))
+        data += raw
+    whole = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
+    whole += b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in pairs) + index
+    with open(path, "wb") as file:
+        file.write(whole + b"\0" * (-len(whole) % 32) + data)
+
+
+def main(out):
+    torch.manual_seed(7)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    for name, cls, config in models():
+        model = cls(config).eval()
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith(".bias"):
+                torch.nn.init.normal_(parameter, std=0.2)
+            if "norm" in parameter_name:
+                torch.nn.init.normal_(parameter, mean=1.0, std=0.1)
+        folder = os.path.join(out, name)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        full = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).cuda().eval()
+        half = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).cuda().eval()
+        # Of the f32 model: casting a model to bf16 rounds its frequencies too.
+        write_gguf(folder + ".gguf", model, full.model.rotary_emb.inv_freq, config)
+        with open(folder + ".ref", "wb") as file, torch.inference_mode():
+            for length in LENGTHS:
+                ids = torch.randint(0, config.vocab_size, (1, length + FORCED), device="cuda")
+                np.array([length, FORCED, config.vocab_size], np.int32).tofile(file)
+                ids[0].cpu().numpy().astype(np.int32).tofile(file)
+                for run in (full, half):
+                    logits = run(ids, use_cache=False).logits[0, length - 1:].float()
+                    logits.cpu().numpy().astype(np.float32).tofile(file)
+        print("reference", name, flush=True)
+
+
+main(sys.argv[1])

@@ -1,0 +1,46 @@
+#!/bin/bash
+# What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
+# against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
+# there is one.
+#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick
+# PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
+# YARDSTICK: a .cu file that prints its own figures.
+set -u
+PACK=${PACK:-$(cd "$(dirname "$0")" && pwd)}
+WORK=${WORK:-/tmp/penstock}
+mkdir -p "$WORK"
+[ -d "$WORK/jre" ] || tar -C "$WORK" -xJf "$PACK/jre.txz"
+libraries=$(for name in libcublasLt.so.13 libnvrtc.so.13 libcudart.so.13; do
+    find / -name "$name" -not -path '/proc/*' -printf '%h\n' 2>/dev/null | head -1
+done | sort -u | paste -sd:)
+export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+java() {
+    timeout "${LIMIT:-150}" "${PREFIX[@]}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx8g \
+        -cp "$PACK/lib/shard:$PACK/lib/model:$(echo "$PACK"/lib/*.jar | tr ' ' ':')" io.penstock.shard.backend.cuda.GpuCheck "$@"
+}
+PREFIX=()
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+for stage in "$@"; do
+    echo "== $stage"
+    began=$(date +%s)
+    case $stage in
+    kernels) java kernels ;;
+    sanitizer)
+        PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
+        java kernels 2>&1 | tail -30
+        java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
+        PREFIX=()
+        ;;
+    models)
+        [ -f "$WORK/ref/llama3.ref" ] || { mkdir -p "$WORK/ref"; python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20; }
+        for name in qwen2 qwen2-128 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
+        ;;
+    greedy) java greedy "$GGUF" "$GREEDY" ;;
+    bench) java bench ${BATCHES:-1 2 4 8 16 64} ;;
+    yardstick)
+        nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a -o "$WORK/yardstick" "$YARDSTICK" && "$WORK/yardstick"
+        ;;
+    *) echo "no stage $stage" ;;
+    esac
+    echo "== $stage took $(($(date +%s) - began)) s"
+done

@@ -1,0 +1,114 @@
+// What all kernels share. No header of the CUDA toolkit is included, so that NVRTC can compile these files anywhere.
+#pragma once
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+typedef u16 bf16;  // bits of a bfloat16
+
+#define FORCE __device__ __forceinline__
+#define NEG_INF __int_as_float(0xff800000)
+
+FORCE float toFloat(bf16 v) { return __uint_as_float((u32)v << 16); }
+FORCE float lowFloat(u32 two) { return __uint_as_float(two << 16); }
+FORCE float highFloat(u32 two) { return __uint_as_float(two & 0xffff0000u); }
+FORCE bf16 toBf16(float v) {
+    u16 r;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(v));
+    return r;
+}
+// Two bf16 in a word, the first in the low half.
+FORCE u32 pack(float low, float high) {
+    u32 r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+FORCE float halfToFloat(u16 h) {
+    float r;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(h));
+    return r;
+}
+
+FORCE float warpSum(float v) {
+#pragma unroll
+    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
+    return v;
+}
+FORCE float warpMax(float v) {
+#pragma unroll
+    for (int o = 16; o; o >>= 1) v = fmaxf(v, __shfl_xor_sync(~0u, v, o));
+    return v;
+}
+
+FORCE u32 shared(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+// c[16x8] += a[16x16] * b[16x8]; lane = 4 g + q holds c0,c1 of row g and c2,c3 of row g + 8, columns 2q and 2q + 1.
+FORCE void mma(float* c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+FORCE void ldmatrix(u32* r, u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address));
+}
+FORCE void ldmatrixTransposed(u32* r, u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address));
+}
+// 16 bytes to shared memory; zeros where not `valid`.
+FORCE void copyAsync(u32 to, const void* from, bool valid) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+FORCE void copyCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+FORCE void copyWait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+// Sum over a block of up to 1,024 threads; every thread gets it. `scratch` holds 32 floats.
+FORCE float blockSum(float v, float* scratch) {
+    v = warpSum(v);
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) scratch[warp] = v;
+    __syncthreads();
+    float s = 0;
+    for (int i = 0; i < warps; i++) s += scratch[i];
+    return s;
+}
+
+// A step as the host describes it: one buffer of words, copied once a step. The offsets are words and depend on the
+// step's bucket only; StepDescriptor.java holds the same list.
+struct Step {
+    const int* words;
+    int maxTokens, maxRows;
+    FORCE int tokens() const { return words[0]; }
+    FORCE int decodeRows() const { return words[1]; }
+    FORCE int prefillItems() const { return words[2]; }
+    FORCE int samples() const { return words[3]; }
+    FORCE int tableUpdates() const { return words[4]; }
+    FORCE int admissions() const { return words[5]; }
+    FORCE int parity() const { return words[6]; }
+    FORCE const int* tokenId() const { return words + 16; }
+    FORCE const int* tokenPosition() const { return tokenId() + maxTokens; }
+    FORCE const int* tokenSlot() const { return tokenPosition() + maxTokens; }
+    // Rows that attend with at most 16 queries a key/value head: index into the four row arrays.
+    FORCE const int* decodeRow() const { return tokenSlot() + maxTokens; }
+    FORCE const int* rowSlot() const { return decodeRow() + maxRows; }
+    FORCE const int* rowStart() const { return rowSlot() + maxRows; }
+    FORCE const int* rowCount() const { return rowStart() + maxRows; }
+    FORCE const int* rowOffset() const { return rowCount() + maxRows; }
+    FORCE const int* sampleToken() const { return rowOffset() + maxRows; }
+    FORCE const int* sampleSlot() const { return sampleToken() + maxRows; }
+    FORCE const int* samplePosition() const { return sampleSlot() + maxRows; }
+    // Pairs (row, first query of a tile).
+    FORCE const int* prefillItem() const { return samplePosition() + maxRows; }
+    // Triples (slot, index, block); behind the last, the admissions: slot, words of its record, tokens, generated among
+    // them (the last ones); the record; the tokens (with penalties only).
+    FORCE const int* tableUpdate() const { return prefillItem() + 2 * (maxTokens + maxRows); }
+};

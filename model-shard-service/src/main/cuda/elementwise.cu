@@ -1,0 +1,228 @@
+// Everything that is neither a matrix product nor attention nor sampling: memory-bound, one pass each.
+#include "common.cuh"
+
+// ---- load time
+
+enum { F32, F16, BF16, Q8_0, Q4_0, Q4_1 };
+
+// Bytes of a stored tensor to bf16. Element (r, c) of the result is element (r, columnFrom + c) of the source.
+// Rows go to `rowMap`: 0 as they are; 1 or 2 as the gate or the up half of 16-row tiles (8 gate rows, then 8 up rows).
+extern "C" __global__ void convert(const u8* from, int type, i64 sourceRowBytes, int rows, int columnFrom, int columns,
+                                   bf16* to, i64 rowFrom, int rowMap) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < (i64)rows * columns; i += (i64)gridDim.x * blockDim.x) {
+        const i64 r = i / columns;
+        const int c = (int)(i % columns), s = columnFrom + c;
+        const u8* row = from + r * sourceRowBytes;
+        i64 target = rowFrom + r;
+        if (rowMap) target = target / 8 * 16 + target % 8 + (rowMap == 2 ? 8 : 0);
+        bf16* out = to + target * columns + c;
+        if (type == BF16) {
+            *out = ((const u16*)row)[s];
+        } else if (type == F32) {
+            *out = toBf16(((const float*)row)[s]);
+        } else if (type == F16) {
+            *out = toBf16(halfToFloat(((const u16*)row)[s]));
+        } else {
+            const int bytes = type == Q8_0 ? 34 : type == Q4_0 ? 18 : 20, e = s % 32;
+            const u8* block = row + (i64)(s / 32) * bytes;
+            const float scale = halfToFloat((u16)(block[0] | block[1] << 8));
+            float v;
+            if (type == Q8_0) {
+                v = scale * (float)(signed char)block[2 + e];
+            } else if (type == Q4_0) {
+                v = scale * (float)((block[2 + e % 16] >> (e / 16 * 4) & 15) - 8);
+            } else {
+                v = scale * (float)(block[4 + e % 16] >> (e / 16 * 4) & 15) +
+                    halfToFloat((u16)(block[2] | block[3] << 8));
+            }
+            *out = toBf16(v);
+        }
+    }
+}
+
+// The same to f32, for norms and biases.
+extern "C" __global__ void convertVector(const u8* from, int type, int count, float* to) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        to[i] = type == F32    ? ((const float*)from)[i]
+                : type == BF16 ? toFloat(((const u16*)from)[i])
+                               : halfToFloat(((const u16*)from)[i]);
+    }
+}
+
+// Random weights in (-scale, scale) for benchmarks: no checkpoint of that size need exist.
+extern "C" __global__ void randomWeights(bf16* to, i64 count, float scale, u32 seed) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) {
+        u32 h = (u32)i * 2654435761u + (u32)(i >> 32) + seed;
+        h ^= h >> 16;
+        h *= 0x7feb352du;
+        h ^= h >> 15;
+        h *= 0x846ca68bu;
+        h ^= h >> 16;
+        to[i] = toBf16(scale * ((float)(h >> 8) * (2.f / 16777216.f) - 1.f));
+    }
+}
+
+extern "C" __global__ void fill(float* to, i64 count, float value) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) to[i] = value;
+}
+
+// cos and sin of position x frequency, scaled: [positions, pairs] of pairs of floats. In double, since an angle of 1e5
+// radians keeps only two decimals in float.
+extern "C" __global__ void ropeTable(const double* frequency, int pairs, int positions, float scale, float2* to) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < (i64)positions * pairs; i += (i64)gridDim.x * blockDim.x) {
+        double s, c;
+        sincos((double)(i / pairs) * frequency[i % pairs], &s, &c);
+        to[i] = make_float2((float)(c * scale), (float)(s * scale));
+    }
+}
+
+// ---- every step
+
+// Brings a step's description from the host's memory, then applies what it says about slots. One block. Later kernels
+// of the step read the copy, so that the host may write the next step's meanwhile.
+extern "C" __global__ void __launch_bounds__(1024) beginStep(const int* host, int count, Step step, int* table, int maxBlocks,
+                                                            int* slots, int slotWords, int* occurrences, int vocabulary) {
+    int* words = (int*)step.words;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) words[i] = ((const volatile int*)host)[i];
+    __syncthreads();
+    const int* u = step.tableUpdate();
+    for (int i = threadIdx.x; i < step.tableUpdates(); i += blockDim.x)
+        table[(i64)u[3 * i] * maxBlocks + u[3 * i + 1]] = u[3 * i + 2];
+    const int* record = u + 3 * step.tableUpdates();
+    for (int a = 0; a < step.admissions(); a++) {
+        const int slot = record[0], length = record[1], tokens = record[2], generated = record[3];
+        for (int i = threadIdx.x; i < length; i += blockDim.x) slots[(i64)slot * slotWords + i] = record[4 + i];
+        record += 4 + length;
+        if (tokens > 0) {
+            int* seen = occurrences + (i64)slot * vocabulary;
+            for (int i = threadIdx.x; i < vocabulary; i += blockDim.x) seen[i] = 0;
+            __syncthreads();
+            for (int i = threadIdx.x; i < tokens; i += blockDim.x) atomicOr(seen + record[i], 1);
+            __syncthreads();
+            for (int i = tokens - generated + threadIdx.x; i < tokens; i += blockDim.x) atomicAdd(seen + record[i], 2);
+            __syncthreads();
+            record += tokens;
+        }
+    }
+}
+
+// residual += partial: a tensor-parallel rank's sum, once all ranks' parts are in it.
+extern "C" __global__ void addTo(float* residual, const float* partial, i64 count) {
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) residual[i] += partial[i];
+}
+
+// residual[token] = embedding of its id; an id below 0 is the one last sampled for its slot.
+extern "C" __global__ void embed(Step step, const bf16* embedding, const int* last, float* residual, int hidden) {
+    const int t = blockIdx.x;
+    if (t >= step.tokens()) return;
+    int id = step.tokenId()[t];
+    if (id < 0) id = last[step.tokenSlot()[t]];
+    const uint4* row = (const uint4*)(embedding + (i64)id * hidden);
+    float4* out = (float4*)(residual + (i64)t * hidden);
+    for (int i = threadIdx.x; i < hidden / 8; i += blockDim.x) {
+        const uint4 v = row[i];
+        out[2 * i] = make_float4(lowFloat(v.x), highFloat(v.x), lowFloat(v.y), highFloat(v.y));
+        out[2 * i + 1] = make_float4(lowFloat(v.z), highFloat(v.z), lowFloat(v.w), highFloat(v.w));
+    }
+}
+
+FORCE void normRow(const float* in, const float* weight, bf16* out, int hidden, float epsilon, float* scratch) {
+    const float4* x = (const float4*)in;
+    float s = 0;
+    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
+        const float4 v = x[i];
+        s += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+    }
+    const float r = rsqrtf(blockSum(s, scratch) / (float)hidden + epsilon);
+    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
+        const float4 v = x[i], w = ((const float4*)weight)[i];
+        ((uint2*)out)[i] = make_uint2(pack(v.x * r * w.x, v.y * r * w.y), pack(v.z * r * w.z, v.w * r * w.w));
+    }
+}
+
+extern "C" __global__ void rmsNorm(Step step, const float* residual, const float* weight, bf16* out, int hidden,
+                                   float epsilon) {
+    __shared__ float scratch[32];
+    const int t = blockIdx.x;
+    if (t >= step.tokens()) return;
+    normRow(residual + (i64)t * hidden, weight, out + (i64)t * hidden, hidden, epsilon, scratch);
+}
+
+// The final norm, of the rows that sample only.
+extern "C" __global__ void sampleNorm(Step step, const float* residual, const float* weight, bf16* out, int hidden,
+                                      float epsilon) {
+    __shared__ float scratch[32];
+    const int s = blockIdx.x;
+    if (s >= step.samples()) return;
+    normRow(residual + (i64)step.sampleToken()[s] * hidden, weight, out + (i64)s * hidden, hidden, epsilon, scratch);
+}
+
+// q, k, v of each token: bias, rotation; q to its buffer, k and v to the paged cache
+// [block, kv head, position in block, head size].
+extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const float* bias, const float2* rope, bf16* q,
+                                          bf16* keys, bf16* values, const int* table, int maxBlocks, int blockSize,
+                                          int heads, int kvHeads, int headSize, int interleaved) {
+    const int t = blockIdx.x;
+    if (t >= step.tokens()) return;
+    const int position = step.tokenPosition()[t], half = headSize / 2;
+    const int block = table[(i64)step.tokenSlot()[t] * maxBlocks + position / blockSize];
+    const float* in = qkv + (i64)t * (heads + 2 * kvHeads) * headSize;
+    const float2* angle = rope + (i64)position * half;
+    for (int i = threadIdx.x; i < (heads + 2 * kvHeads) * half; i += blockDim.x) {
+        const int h = i / half, p = i % half;
+        const bool rotated = h < heads + kvHeads;
+        const int a = !rotated || interleaved ? 2 * p : p, b = !rotated || interleaved ? 2 * p + 1 : p + half;
+        float x = in[h * headSize + a], y = in[h * headSize + b];
+        if (bias) {
+            x += bias[h * headSize + a];
+            y += bias[h * headSize + b];
+        }
+        bf16* out;
+        if (rotated) {
+            const float2 f = angle[p];
+            const float u = x * f.x - y * f.y;
+            y = y * f.x + x * f.y;
+            x = u;
+        }
+        if (h < heads) {
+            out = q + ((i64)t * heads + h) * headSize;
+        } else {
+            const int kv = rotated ? h - heads : h - heads - kvHeads;
+            out = (rotated ? keys : values) +
+                  (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
+        }
+        out[a] = toBf16(x);
+        out[b] = toBf16(y);
+    }
+}
+
+// gateUp: [tokens, 2 * intermediate] in tiles of 8 gate and 8 up columns.
+extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
+    const int t = blockIdx.y, i = blockIdx.x * blockDim.x + threadIdx.x;  // i: 8 columns
+    if (t >= step.tokens() || i >= intermediate / 8) return;
+    const uint4* in = (const uint4*)(gateUp + (i64)t * 2 * intermediate) + 2 * i;
+    const uint4 g = in[0], u = in[1];
+    const u32 gs[4] = {g.x, g.y, g.z, g.w}, us[4] = {u.x, u.y, u.z, u.w};
+    u32 o[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const float a = lowFloat(gs[j]), b = highFloat(gs[j]);
+        o[j] = pack(a / (1.f + __expf(-a)) * lowFloat(us[j]), b / (1.f + __expf(-b)) * highFloat(us[j]));
+    }
+    ((uint4*)(out + (i64)t * intermediate))[i] = make_uint4(o[0], o[1], o[2], o[3]);
+}
+
+// Bits of a long read kept from being optimised away; what a plain streaming read of device memory reaches.
+extern "C" __global__ void readAll(const uint4* from, i64 count, u32* sink) {
+    const i64 stride = (i64)gridDim.x * blockDim.x;
+    i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
+    u32 bits = 0;
+    for (; i + 7 * stride < count; i += 8 * stride) {
+        uint4 v[8];
+#pragma unroll
+        for (int u = 0; u < 8; u++) v[u] = __ldcs(from + i + u * stride);
+#pragma unroll
+        for (int u = 0; u < 8; u++) bits ^= v[u].x ^ v[u].y ^ v[u].z ^ v[u].w;
+    }
+    if (bits == 0x9e3779b9u) *sink = bits;
+}

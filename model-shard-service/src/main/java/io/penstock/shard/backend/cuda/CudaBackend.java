@@ -1,0 +1,153 @@
+package io.penstock.shard.backend.cuda;
+
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.config.RopeScaling;
+import io.penstock.model.tensor.RankSlice;
+import io.penstock.model.tensor.TensorNames;
+import io.penstock.shard.backend.Backend;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.StepOutput;
+import io.penstock.shard.backend.StepPlan;
+import io.penstock.shard.collective.Collective;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.LongConsumer;
+
+/// A rank on an NVIDIA GPU. Weights and keys and values are bf16, residual sums and softmax f32.
+///
+/// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in flight.
+/// Where ranks must
+/// meet, their sums go through host memory and [Collective], and `await` does a step's work.
+public final class CudaBackend implements Backend {
+    private final CudaOptions options;
+    private final CudaDevice device;
+    private final CudaModules modules;
+    private DeviceArena weightArena;
+    private ShardShape shape;
+    private DeviceWeights weights;
+    private float[] ropeDivisors;
+    private CudaEpoch epoch;
+
+    /// @return why there can be no such backend here, or nothing if there can
+    public static Optional<String> unavailableReason() {
+        try {
+            NativeLibrary.find("libcuda.so.1");
+        } catch (PenstockException e) {
+            return Optional.of("no NVIDIA driver: " + e.getMessage());
+        }
+        try {
+            CudaDevice device = new CudaDevice(0);
+            int capability = device.computeCapability();
+            device.close();
+            return capability >= 80
+                    ? Optional.empty()
+                    : Optional.of("%s has compute capability %d.%d, 8.0 is the least"
+                            .formatted(device.name(), capability / 10, capability % 10));
+        } catch (PenstockException | UnsatisfiedLinkError e) {
+            return Optional.of(e.getMessage());
+        }
+    }
+
+    /// @throws PenstockException (unavailable) if there is no such device
+    public CudaBackend(CudaOptions options) {
+        this.options = options;
+        device = new CudaDevice(options.ordinal());
+        modules = new CudaModules(device);
+    }
+
+    @Override
+    public String device() {
+        return device.name();
+    }
+
+    @Override
+    public void load(Checkpoint checkpoint, RankSlice slice, Map<String, Path> files, LongConsumer loaded) {
+        takeWeights(ShardShape.of(checkpoint.config(), slice));
+        try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {
+            upload.upload(shape, weights);
+            if (shape.config().ropeScaling() instanceof RopeScaling.Divisors) {
+                ropeDivisors = upload.read(TensorNames.ROPE_DIVISORS);
+            }
+        }
+    }
+
+    /// Weights that no checkpoint holds, for measuring: speed does not depend on their values.
+    void loadRandom(ShardShape random) {
+        takeWeights(random);
+        RandomWeights.fill(device, modules, shape, weights);
+    }
+
+    private void takeWeights(ShardShape loading) {
+        device.bind();
+        shape = loading;
+        DeviceArena measured = DeviceArena.measuring();
+        DeviceWeights.lay(shape, measured);
+        weightArena = DeviceArena.of(device, measured.used());
+        weights = DeviceWeights.lay(shape, weightArena);
+    }
+
+    @Override
+    public int configure(StepLimits limits, Collective collective) {
+        device.bind();
+        if (epoch != null) {
+            epoch.close();
+            epoch = null;
+        }
+        device.identify("rank %d of stage %d on device %d: "
+                .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
+        RotaryFrequencies frequencies = RotaryFrequencies.of(shape.config(), ropeDivisors);
+        epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective);
+        return epoch.kvBlocks();
+    }
+
+    @Override
+    public void submit(StepPlan plan) {
+        current().submit(plan);
+    }
+
+    @Override
+    public boolean awaitable() {
+        return current().awaitable();
+    }
+
+    @Override
+    public StepOutput await() {
+        return current().await();
+    }
+
+    /// The logits of the last step's first sampled rows, for checks; waits for the device.
+    float[] logits(int rows) {
+        return current().logits(rows);
+    }
+
+    CudaDevice cudaDevice() {
+        return device;
+    }
+
+    CudaModules modules() {
+        return modules;
+    }
+
+    private CudaEpoch current() {
+        if (epoch == null) {
+            throw new PenstockException(ErrorCategory.INTERNAL, "a step before any epoch");
+        }
+        return epoch;
+    }
+
+    @Override
+    public void close() {
+        device.bind();
+        if (epoch != null) {
+            epoch.close();
+        }
+        if (weightArena != null) {
+            weightArena.close();
+        }
+        modules.close();
+        device.close();
+    }
+}

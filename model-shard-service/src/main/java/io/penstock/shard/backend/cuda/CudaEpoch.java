@@ -1,0 +1,390 @@
+package io.penstock.shard.backend.cuda;
+
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import io.penstock.shard.backend.SlotSampling;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.StepOutput;
+import io.penstock.shard.backend.StepPlan;
+import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
+import io.penstock.shard.backend.cuda.Launcher.Grid;
+import io.penstock.shard.collective.Collective;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUgraphExec;
+
+/// The steps of one epoch: what sequences the device knows, the memory they use, and the graphs that
+/// steps replay.
+final class CudaEpoch implements AutoCloseable {
+    private static final int IN_FLIGHT = 2;
+
+    private final CudaDevice device;
+    private final ShardShape shape;
+    private final StepLimits limits;
+    private final Collective collective;
+    private final boolean alone;
+    private final Arena arena = Arena.ofShared();
+    private final DeviceArena deviceArena;
+    private final StepMemory memory;
+    private final CublasLt cublas;
+    private final ForwardPass pass;
+    private final RankExchange exchange;
+    private final int kvBlocks;
+    private final List<StepBucket> decodeBuckets;
+    private final List<StepBucket> mixedBuckets;
+    private final Map<StepBucket, CUgraphExec> forwards = new HashMap<>();
+    private final Map<Heads, CUgraphExec> heads = new HashMap<>();
+
+    // Two of each, by the step's parity.
+    private final HostMemory[] words = new HostMemory[IN_FLIGHT];
+    private final StepDescriptor[] descriptors = new StepDescriptor[IN_FLIGHT];
+    private final CUevent[] done = new CUevent[IN_FLIGHT];
+    private final StepPlan[] plans = new StepPlan[IN_FLIGHT];
+    private final int[] samples = new int[IN_FLIGHT];
+    private final int[][] sampledSlots;
+    private long submitted;
+    private long awaited;
+
+    // What the device knows of each slot.
+    private final SlotSampling[] admitted;
+    private final int[] blocksTold;
+    private final StepOutput output;
+
+    CudaEpoch(
+            CudaDevice device,
+            CudaModules modules,
+            CudaOptions options,
+            ShardShape shape,
+            DeviceWeights weights,
+            RotaryFrequencies frequencies,
+            StepLimits limits,
+            Collective collective) {
+        this.device = device;
+        this.shape = shape;
+        this.limits = limits;
+        this.collective = collective;
+        alone = collective.tpSize() == 1 && collective.ppSize() == 1;
+        decodeBuckets = StepBucket.of(limits, shape, device.multiprocessors(), false);
+        mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
+        List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
+        buckets.addAll(mixedBuckets);
+        HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
+        DeviceArena measured = DeviceArena.measuring();
+        StepMemory.lay(shape, limits, buckets, 0, measured, results);
+        kvBlocks = kvBlocks(options, measured.used());
+        DeviceArena exact = DeviceArena.measuring();
+        StepMemory.lay(shape, limits, buckets, kvBlocks, exact, results);
+        deviceArena = DeviceArena.of(device, exact.used());
+        // Values that no key admits are still multiplied, by 0: they must be numbers.
+        deviceArena.zero();
+        memory = StepMemory.lay(shape, limits, buckets, kvBlocks, deviceArena, results);
+        cublas = new CublasLt(memory.workspace());
+        pass = new ForwardPass(device, modules, cublas, shape, weights, memory, limits, arena);
+        exchange = alone ? null : new RankExchange(device, collective, shape, limits);
+        sampledSlots = new int[IN_FLIGHT][limits.maxSequences()];
+        admitted = new SlotSampling[limits.maxSequences()];
+        blocksTold = new int[limits.maxSequences()];
+        output = new StepOutput(limits.maxSequences(), StepMemory.MAX_ALTERNATIVES);
+        for (int i = 0; i < IN_FLIGHT; i++) {
+            words[i] = device.allocateHost(4 * StepDescriptor.capacity(limits));
+            descriptors[i] = new StepDescriptor(words[i].segment(), limits);
+            done[i] = device.event();
+        }
+        fillRopeTable(modules, frequencies);
+        if (alone && options.graphs()) {
+            capture();
+        }
+    }
+
+    private int kvBlocks(CudaOptions options, long others) {
+        long free = (long) (device.freeBytes() * options.memoryShare());
+        long each = shape.kvBlockBytes(limits.blockSize());
+        long useful =
+                (long) limits.maxSequences() * ((limits.maxLength() + limits.blockSize() - 1) / limits.blockSize());
+        long fit = Math.min(useful, (free - others) / each);
+        if (fit < 1) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE,
+                    "%s has %d bytes for keys, values and steps; steps of %d tokens take %d, a KV block %d",
+                    device.name(),
+                    free,
+                    limits.maxStepTokens(),
+                    others,
+                    each);
+        }
+        return (int) fit;
+    }
+
+    private void fillRopeTable(CudaModules modules, RotaryFrequencies frequencies) {
+        HostMemory host = device.allocateHost(8 * frequencies.radians().length);
+        MemorySegment.copy(
+                frequencies.radians(), 0, host.segment(), ValueLayout.JAVA_DOUBLE, 0, frequencies.radians().length);
+        device.launch(
+                modules.kernel("elementwise", "ropeTable"),
+                Grid.of(8 * device.multiprocessors(), 256),
+                host.address(),
+                frequencies.radians().length,
+                limits.maxLength(),
+                frequencies.scale(),
+                memory.rope());
+        device.synchronize();
+        device.free(host);
+    }
+
+    /// Everything that a step can be, recorded before the first step comes.
+    private void capture() {
+        for (List<StepBucket> buckets : List.of(decodeBuckets, mixedBuckets)) {
+            for (StepBucket bucket : buckets) {
+                forwards.put(bucket, device.capture(() -> forward(bucket)));
+                for (int count = 1; ; count = Math.min(2 * count, bucket.rows())) {
+                    Heads head = new Heads(bucket, count);
+                    heads.put(head, device.capture(() -> head(head)));
+                    if (count == bucket.rows()) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    private void forward(StepBucket bucket) {
+        pass.embed(bucket);
+        pass.layers(bucket, null);
+    }
+
+    private void head(Heads head) {
+        pass.logits(head.bucket(), head.samples());
+        pass.sample(head.bucket(), head.samples());
+    }
+
+    /// The end of a step: logits and ids for so many rows at most.
+    private record Heads(StepBucket bucket, int samples) {
+        static Heads smallest(StepBucket bucket, int samples) {
+            int count = 1;
+            while (count < samples) {
+                count = Math.min(2 * count, bucket.rows());
+            }
+            return new Heads(bucket, count);
+        }
+    }
+
+    int kvBlocks() {
+        return kvBlocks;
+    }
+
+    void submit(StepPlan plan) {
+        if (submitted - awaited == IN_FLIGHT) {
+            throw new PenstockException(
+                    ErrorCategory.INTERNAL,
+                    "step %d is submitted before step %d was awaited",
+                    plan.number,
+                    submitted - 1);
+        }
+        int parity = (int) (submitted++ % IN_FLIGHT);
+        plans[parity] = plan;
+        samples[parity] = 0;
+        for (int row = 0; row < plan.rows; row++) {
+            if (plan.samples[row]) {
+                sampledSlots[parity][samples[parity]++] = plan.slot[row];
+            }
+        }
+        if (alone) {
+            StepBucket bucket = begin(parity, null);
+            run(bucket, samples[parity]);
+            device.record(done[parity]);
+        }
+    }
+
+    /// Whether the oldest step is done, or needs the caller's thread.
+    boolean awaitable() {
+        return !alone || device.isDone(done[(int) (awaited % IN_FLIGHT)]);
+    }
+
+    /// Puts a step's description on its way.
+    ///
+    /// @param known the last id of each slot, where the device does not hold them
+    private StepBucket begin(int parity, int[] known) {
+        StepPlan plan = plans[parity];
+        device.step(plan.number);
+        StepBucket bucket = bucketOf(plan);
+        StepDescriptor descriptor = descriptors[parity];
+        descriptor.begin(bucket, parity);
+        tellSlots(plan, descriptor, bucket, parity);
+        descriptor.describe(plan, shape.group(), known);
+        pass.begin(bucket, words[parity].address(), descriptor.end());
+        return bucket;
+    }
+
+    private void run(StepBucket bucket, int count) {
+        CUgraphExec graph = forwards.get(bucket);
+        if (graph == null) {
+            forward(bucket);
+        } else {
+            device.launch(graph);
+        }
+        if (count > 0) {
+            Heads head = Heads.smallest(bucket, count);
+            CUgraphExec tail = heads.get(head);
+            if (tail == null) {
+                head(head);
+            } else {
+                device.launch(tail);
+            }
+        }
+    }
+
+    private StepBucket bucketOf(StepPlan plan) {
+        for (int row = 0; row < plan.rows; row++) {
+            if (!StepBucket.isDecode(plan.count[row], shape.group())) {
+                return StepBucket.smallest(mixedBuckets, plan.totalTokens);
+            }
+        }
+        // Short chunks may be more tokens than there are slots.
+        return plan.totalTokens <= decodeBuckets.getLast().tokens()
+                ? StepBucket.smallest(decodeBuckets, plan.totalTokens)
+                : StepBucket.smallest(mixedBuckets, plan.totalTokens);
+    }
+
+    /// Blocks that the device has not been told of, and sequences new to it.
+    private void tellSlots(StepPlan plan, StepDescriptor descriptor, StepBucket bucket, int parity) {
+        for (int row = 0; row < plan.rows; row++) {
+            int slot = plan.slot[row];
+            boolean isNew = isAnother(plan.sampling[slot], admitted[slot]);
+            if (isNew) {
+                blocksTold[slot] = 0;
+            }
+            if (!descriptor.hasRoom(
+                    blocksOf(plan, row) - blocksTold[slot],
+                    isNew && shape.slice().samples() ? plan.sampling[slot] : null)) {
+                flush(descriptor, bucket, parity);
+            }
+            for (; blocksTold[slot] < blocksOf(plan, row); blocksTold[slot]++) {
+                descriptor.appendBlock(slot, blocksTold[slot], plan.blockTable[slot][blocksTold[slot]]);
+            }
+            if (isNew) {
+                admitted[slot] = plan.sampling[slot];
+                if (shape.slice().samples()) {
+                    descriptor.admit(slot, plan.sampling[slot]);
+                }
+            }
+        }
+        descriptor.writeAdmissions(shape.config().vocabularySize());
+    }
+
+    @SuppressWarnings("ReferenceEquality") // each admission brings its own object, equal or not
+    private static boolean isAnother(SlotSampling one, SlotSampling other) {
+        return one != other;
+    }
+
+    private int blocksOf(StepPlan plan, int row) {
+        return (plan.start[row] + plan.count[row] + limits.blockSize() - 1) / limits.blockSize();
+    }
+
+    /// More news of slots than fit one description: the device is told what there is, as a step without
+    /// tokens.
+    private void flush(StepDescriptor descriptor, StepBucket bucket, int parity) {
+        descriptor.writeAdmissions(shape.config().vocabularySize());
+        pass.begin(bucket, words[parity].address(), descriptor.end());
+        device.synchronize();
+        descriptor.begin(bucket, parity);
+    }
+
+    StepOutput await() {
+        if (awaited == submitted) {
+            throw new PenstockException(ErrorCategory.INTERNAL, "no step is submitted");
+        }
+        int parity = (int) (awaited % IN_FLIGHT);
+        long number = plans[parity].number;
+        if (!alone) {
+            exchange(parity);
+        }
+        device.step(number);
+        device.await(done[parity]);
+        awaited++;
+        output.number = number;
+        output.count = 0;
+        output.waitNanos = exchange == null ? 0 : exchange.takeWaited();
+        if (alone || exchange.samples()) {
+            read(parity);
+        }
+        if (!alone && exchange.samples()) {
+            collective.publishSampled(number, output.slot, output.token, output.count);
+        }
+        return output;
+    }
+
+    /// A whole step of a rank that must meet others.
+    private void exchange(int parity) {
+        StepPlan plan = plans[parity];
+        int[] known = null;
+        if (!exchange.samples()) {
+            exchange.receiveThrough(plan.number - 1);
+            known = exchange.lastTokens();
+        }
+        StepBucket bucket = begin(parity, known);
+        exchange.run(pass, memory, bucket, plan, samples[parity]);
+        device.record(done[parity]);
+    }
+
+    private void read(int parity) {
+        for (int i = 0; i < samples[parity]; i++) {
+            if (result(parity, i, 3) != 0) {
+                throw new PenstockException(
+                        ErrorCategory.INTERNAL,
+                        "logits of slot %d in step %d are no distribution: NaN, infinity, or nothing left",
+                        sampledSlots[parity][i],
+                        output.number);
+            }
+            output.slot[i] = sampledSlots[parity][i];
+            output.token[i] = result(parity, i, 0);
+            output.logprob[i] = Float.intBitsToFloat(result(parity, i, 1));
+            output.topCount[i] = result(parity, i, 2);
+            for (int k = 0; k < output.topCount[i]; k++) {
+                output.topTokens[i][k] = result(parity, i, 4 + k);
+                output.topLogprobs[i][k] = Float.intBitsToFloat(result(parity, i, 4 + StepMemory.MAX_ALTERNATIVES + k));
+            }
+        }
+        output.count = samples[parity];
+    }
+
+    private int result(int parity, int row, int word) {
+        long at = ((long) parity * limits.maxSequences() + row) * StepMemory.RESULT_WORDS + word;
+        return memory.results().segment().getAtIndex(ValueLayout.JAVA_INT, at);
+    }
+
+    float[] logits(int rows) {
+        int count = rows * shape.config().vocabularySize();
+        HostMemory host = device.allocateHost(4 * count);
+        device.download(host, memory.logits(), 4L * count);
+        device.synchronize();
+        float[] values = host.segment().toArray(ValueLayout.JAVA_FLOAT);
+        device.free(host);
+        return Arrays.copyOf(values, count);
+    }
+
+    @Override
+    public void close() {
+        // Steps may be in flight when an epoch ends; they must not write what is given back.
+        device.synchronize();
+        forwards.values().forEach(device::destroy);
+        heads.values().forEach(device::destroy);
+        if (exchange != null) {
+            exchange.close();
+        }
+        for (int i = 0; i < IN_FLIGHT; i++) {
+            device.free(words[i]);
+            device.destroy(done[i]);
+        }
+        cublas.close();
+        device.free(memory.results());
+        deviceArena.close();
+        arena.close();
+    }
+}

@@ -1,0 +1,110 @@
+package io.penstock.shard.backend.cuda;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUfunction_attribute;
+import jcuda.driver.CUmodule;
+import jcuda.driver.JCudaDriver;
+
+/// The kernels of `src/main/cuda`, loaded for one device: machine code that was built for its
+/// architecture, else PTX
+/// that the driver compiles (and caches), else the sources through [Nvrtc]. What was chosen is for the
+/// log.
+final class CudaModules implements AutoCloseable {
+    private static final String FOLDER = "/cuda/";
+    // Machine code of sm_80 runs on 8.x; sm_90a's runs on 9.0 alone.
+    private static final Map<Integer, String> BINARIES =
+            new TreeMap<>(Map.of(80, "sm_80", 86, "sm_80", 89, "sm_80", 90, "sm_90a"));
+
+    private final CudaDevice device;
+    private final Map<String, CUmodule> modules = new HashMap<>();
+    private final List<String> origins = new ArrayList<>();
+
+    CudaModules(CudaDevice device) {
+        this.device = device;
+    }
+
+    /// @param source name of the `.cu` file, without its extension
+    /// @param function as its `extern "C"` name
+    /// @param sharedBytes dynamic shared memory it will be launched with; more than 48 KiB must be
+    ///     asked for here
+    Kernel kernel(String source, String function, int sharedBytes) {
+        Function handle = new Function();
+        device.check(function, JCudaDriver.cuModuleGetFunction(handle, module(source), function));
+        if (sharedBytes > 48 * 1024) {
+            device.check(
+                    function,
+                    JCudaDriver.cuFuncSetAttribute(
+                            handle, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes));
+        }
+        return new Kernel(function, handle.handle());
+    }
+
+    Kernel kernel(String source, String function) {
+        return kernel(source, function, 0);
+    }
+
+    /// For people: "attention.sm_90a.cubin", one a source.
+    List<String> origins() {
+        return origins;
+    }
+
+    private CUmodule module(String source) {
+        CUmodule loaded = modules.get(source);
+        if (loaded != null) {
+            return loaded;
+        }
+        String binary = BINARIES.get(device.computeCapability());
+        String origin = source + "." + binary + ".cubin";
+        byte[] image = binary == null ? null : resource(origin);
+        if (image == null) {
+            origin = source + ".compute_80.ptx";
+            image = resource(origin);
+        }
+        if (image == null) {
+            origin = source + ".cu";
+            image = Nvrtc.compile(origin, CudaModules::text, device.computeCapability());
+        }
+        // PTX is text: the driver reads it up to a zero byte.
+        byte[] terminated = java.util.Arrays.copyOf(image, image.length + 1);
+        CUmodule module = new CUmodule();
+        device.check(origin, JCudaDriver.cuModuleLoadData(module, terminated));
+        modules.put(source, module);
+        origins.add(origin);
+        return module;
+    }
+
+    private static byte[] resource(String name) {
+        try (InputStream in = CudaModules.class.getResourceAsStream(FOLDER + name)) {
+            return in == null ? null : in.readAllBytes();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String text(String name) {
+        byte[] bytes = resource(name);
+        if (bytes == null) {
+            throw new IllegalStateException("the build packed no " + name);
+        }
+        return new String(bytes, java.nio.charset.StandardCharsets.UTF_8);
+    }
+
+    @Override
+    public void close() {
+        modules.values().forEach(JCudaDriver::cuModuleUnload);
+    }
+
+    private static final class Function extends CUfunction {
+        long handle() {
+            return getNativePointer();
+        }
+    }
+}

@@ -1,0 +1,21 @@
+package io.penstock.shard.backend.cuda;
+
+/// What an operator may choose about a device.
+///
+/// @param ordinal of the device, as the driver counts them
+/// @param memoryShare part of the memory free after loading that keys, values and steps may take, (0, 1]
+/// @param graphs whether steps are captured as graphs; off only to look for errors
+public record CudaOptions(int ordinal, double memoryShare, boolean graphs) {
+    public CudaOptions {
+        if (ordinal < 0) {
+            throw new IllegalArgumentException("device ordinal " + ordinal);
+        }
+        if (!(memoryShare > 0 && memoryShare <= 1)) {
+            throw new IllegalArgumentException("memory share %s must lie in (0, 1]".formatted(memoryShare));
+        }
+    }
+
+    public static CudaOptions defaults() {
+        return new CudaOptions(0, 0.9, true);
+    }
+}

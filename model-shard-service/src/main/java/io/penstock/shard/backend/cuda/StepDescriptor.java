@@ -1,0 +1,164 @@
+package io.penstock.shard.backend.cuda;
+
+import io.penstock.shard.backend.SlotSampling;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.StepPlan;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/// A step in the words that kernels read (`Step` in common.cuh), written into page-locked memory. What
+/// it says of slots
+/// (blocks appended, sequences admitted) lies behind what it says of tokens.
+final class StepDescriptor {
+    static final int HEADER = 16;
+    static final int TOKENS = 0;
+    static final int DECODE_ROWS = 1;
+    static final int PREFILL_ITEMS = 2;
+    static final int SAMPLES = 3;
+    static final int TABLE_UPDATES = 4;
+    static final int ADMISSIONS = 5;
+    static final int PARITY = 6;
+
+    private final MemorySegment words;
+    private int maxTokens;
+    private int maxRows;
+    private int end;
+    private int updates;
+    private final int[] pendingSlots;
+    private final SlotSampling[] pendingSequences;
+    private int pending;
+    private int pendingWords;
+
+    /// @param words of [#capacity] words
+    StepDescriptor(MemorySegment words, StepLimits limits) {
+        this.words = words;
+        pendingSlots = new int[limits.maxSequences()];
+        pendingSequences = new SlotSampling[limits.maxSequences()];
+    }
+
+    /// Words of the part that does not depend on what is said of slots.
+    static int fixedWords(int maxTokens, int maxRows) {
+        return HEADER + 3 * maxTokens + 8 * maxRows + 2 * (maxTokens + maxRows);
+    }
+
+    /// Words that always suffice for any one slot behind the largest fixed part.
+    static int capacity(StepLimits limits) {
+        int blocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
+        int slot = 3 * blocks + SlotRecord.WORDS + 4 + limits.maxLength();
+        return fixedWords(limits.maxStepTokens(), limits.maxSequences()) + 3 * limits.maxSequences() + 2 * slot;
+    }
+
+    void begin(StepBucket bucket, int parity) {
+        begin(bucket.tokens(), bucket.rows(), parity);
+    }
+
+    private void begin(int tokens, int rows, int parity) {
+        maxTokens = tokens;
+        maxRows = rows;
+        end = fixedWords(tokens, rows);
+        updates = 0;
+        pending = 0;
+        pendingWords = 0;
+        for (int i = 0; i < HEADER; i++) {
+            set(i, 0);
+        }
+        set(PARITY, parity);
+    }
+
+    /// @param admitted the sequence new to the slot, or null
+    /// @return whether this much news of another slot fits
+    boolean hasRoom(int blocks, SlotSampling admitted) {
+        long needed = end + pendingWords + 3L * blocks + (admitted == null ? 0 : SlotRecord.words(admitted));
+        return needed * 4 <= words.byteSize();
+    }
+
+    void appendBlock(int slot, int index, int block) {
+        set(end, slot);
+        set(end + 1, index);
+        set(end + 2, block);
+        end += 3;
+        set(TABLE_UPDATES, ++updates);
+    }
+
+    /// Written behind all blocks, by [#writeAdmissions].
+    void admit(int slot, SlotSampling sampling) {
+        pendingSlots[pending] = slot;
+        pendingSequences[pending++] = sampling;
+        pendingWords += SlotRecord.words(sampling);
+    }
+
+    /// Ends what is said of slots.
+    void writeAdmissions(int vocabulary) {
+        for (int i = 0; i < pending; i++) {
+            end = SlotRecord.write(words, end, pendingSlots[i], pendingSequences[i], vocabulary);
+            pendingSequences[i] = null;
+        }
+        set(ADMISSIONS, pending);
+        pending = 0;
+        pendingWords = 0;
+    }
+
+    /// Writes tokens and rows.
+    ///
+    /// @param known the last id of each slot, for a rank that does not sample; null to leave ids to the
+    ///     device
+    void describe(StepPlan plan, int group, int[] known) {
+        int position = HEADER + maxTokens;
+        int slots = position + maxTokens;
+        int decodeRow = slots + maxTokens;
+        int rowSlot = decodeRow + maxRows;
+        int rowStart = rowSlot + maxRows;
+        int rowCount = rowStart + maxRows;
+        int rowOffset = rowCount + maxRows;
+        int sampleToken = rowOffset + maxRows;
+        int sampleSlot = sampleToken + maxRows;
+        int samplePosition = sampleSlot + maxRows;
+        int items = samplePosition + maxRows;
+        int decodeRows = 0;
+        int prefillItems = 0;
+        int samples = 0;
+        for (int row = 0; row < plan.rows; row++) {
+            int slot = plan.slot[row];
+            int count = plan.count[row];
+            int offset = plan.tokenOffset[row];
+            set(rowSlot + row, slot);
+            set(rowStart + row, plan.start[row]);
+            set(rowCount + row, count);
+            set(rowOffset + row, offset);
+            for (int i = 0; i < count; i++) {
+                int id = plan.tokens[offset + i];
+                set(HEADER + offset + i, id == StepPlan.FROM_DEVICE && known != null ? known[slot] : id);
+                set(position + offset + i, plan.start[row] + i);
+                set(slots + offset + i, slot);
+            }
+            if (StepBucket.isDecode(count, group)) {
+                set(decodeRow + decodeRows++, row);
+            } else {
+                for (int query = 0; query < count * group; query += ShardShape.PREFILL_TILE) {
+                    set(items + 2 * prefillItems, row);
+                    set(items + 2 * prefillItems + 1, query);
+                    prefillItems++;
+                }
+            }
+            if (plan.samples[row]) {
+                set(sampleToken + samples, offset + count - 1);
+                set(sampleSlot + samples, slot);
+                set(samplePosition + samples, plan.generatedPosition[row]);
+                samples++;
+            }
+        }
+        set(TOKENS, plan.totalTokens);
+        set(DECODE_ROWS, decodeRows);
+        set(PREFILL_ITEMS, prefillItems);
+        set(SAMPLES, samples);
+    }
+
+    /// @return words written
+    int end() {
+        return end;
+    }
+
+    private void set(int at, int value) {
+        words.setAtIndex(ValueLayout.JAVA_INT, at, value);
+    }
+}

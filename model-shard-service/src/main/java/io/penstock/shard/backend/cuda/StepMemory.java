@@ -1,0 +1,136 @@
+package io.penstock.shard.backend.cuda;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/// Device memory of an epoch: what steps write, one beside the other in one arena. All are device
+/// addresses.
+///
+/// @param words the running step's description
+/// @param table `[slot, maxBlocks]` KV blocks
+/// @param slots `[slot, SlotRecord.WORDS]` sampling
+/// @param occurrences `[slot, vocabulary]` how often each token was met, for penalties
+/// @param last `[slot]` ids last sampled
+/// @param rope `[maxLength, headSize / 2]` cos and sin
+/// @param residual `[tokens, hidden]` f32
+/// @param partial `[tokens, hidden]` f32, a tensor-parallel rank's part of a sum
+/// @param normed `[tokens, hidden]` bf16
+/// @param qkv `[tokens, qkvSize]` f32
+/// @param queries `[tokens, heads, headSize]` bf16
+/// @param attended `[tokens, heads, headSize]` bf16
+/// @param gateUp `[tokens, 2 * intermediate]` bf16
+/// @param activated `[tokens, intermediate]` bf16
+/// @param parts `[row, kvHead, split, 16, headSize]` f32, attention's parts
+/// @param partSums maximum and sum of each of the parts' rows
+/// @param logits `[sequences, vocabulary]` f32
+/// @param edited as large: logits after bias and penalties
+/// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
+/// @param workspace of [CublasLt]
+/// @param results page-locked host memory, two steps' results
+record StepMemory(
+        long words,
+        long table,
+        int maxBlocks,
+        long slots,
+        long occurrences,
+        long last,
+        long rope,
+        long residual,
+        long partial,
+        long normed,
+        long qkv,
+        long queries,
+        long attended,
+        long gateUp,
+        long activated,
+        long parts,
+        long partSums,
+        long logits,
+        long edited,
+        long cache,
+        long cacheHalf,
+        long cacheLayer,
+        long workspace,
+        HostMemory results) {
+
+    /// Words of a sampled row's result: token, log-probability, alternatives, fault; 20 ids, 20
+    /// log-probabilities.
+    static final int RESULT_WORDS = 44;
+
+    static final int MAX_ALTERNATIVES = 20;
+
+    static int resultBytes(StepLimits limits) {
+        return 2 * limits.maxSequences() * RESULT_WORDS * 4;
+    }
+
+    static StepMemory lay(
+            ShardShape shape,
+            StepLimits limits,
+            List<StepBucket> buckets,
+            int kvBlocks,
+            DeviceArena arena,
+            HostMemory results) {
+        long tokens = Math.max(limits.maxStepTokens(), limits.maxSequences());
+        long sequences = limits.maxSequences();
+        long vocabulary = shape.slice().samples() ? shape.config().vocabularySize() : 0;
+        long hidden = shape.hidden();
+        int maxBlocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
+        long parts = buckets.stream()
+                .mapToLong(bucket -> (long) bucket.rows() * shape.kvHeads() * bucket.splits() * ShardShape.QUERY_TILE)
+                .max()
+                .orElseThrow();
+        long cacheLayer = (long) kvBlocks * shape.kvHeads() * limits.blockSize() * shape.headSize() * 2;
+        long cacheHalf = cacheLayer * shape.layers();
+        return new StepMemory(
+                arena.take(4L * StepDescriptor.capacity(limits)),
+                arena.take(4 * sequences * maxBlocks),
+                maxBlocks,
+                arena.take(4 * sequences * SlotRecord.WORDS),
+                arena.take(4 * sequences * vocabulary),
+                arena.take(4 * sequences),
+                arena.take(4L * limits.maxLength() * shape.headSize()),
+                arena.take(4 * tokens * hidden),
+                arena.take(4 * tokens * hidden),
+                arena.take(2 * tokens * hidden),
+                arena.take(4 * tokens * shape.qkvSize()),
+                arena.take(2 * tokens * shape.attentionSize()),
+                arena.take(2 * tokens * shape.attentionSize()),
+                arena.take(4 * tokens * shape.intermediate()),
+                arena.take(2 * tokens * shape.intermediate()),
+                arena.take(4 * parts * shape.headSize()),
+                arena.take(8 * parts),
+                arena.take(4 * sequences * vocabulary),
+                arena.take(4 * sequences * vocabulary),
+                arena.take(2 * cacheHalf),
+                cacheHalf,
+                cacheLayer,
+                arena.take(CublasLt.WORKSPACE),
+                results);
+    }
+
+    long keys(int layer) {
+        return cache + layer * cacheLayer;
+    }
+
+    long values(int layer) {
+        return cache + cacheHalf + layer * cacheLayer;
+    }
+
+    /// Fills the argument `Sampling` of the kernel `sample`.
+    void describeSampling(MemorySegment argument, ShardShape shape, StepLimits limits) {
+        argument.set(JAVA_LONG, 0, logits);
+        argument.set(JAVA_LONG, 8, edited);
+        argument.set(JAVA_LONG, 16, slots);
+        argument.set(JAVA_LONG, 24, occurrences);
+        argument.set(JAVA_LONG, 32, last);
+        argument.set(JAVA_LONG, 40, results.address());
+        argument.set(JAVA_INT, 48, shape.config().vocabularySize());
+        argument.set(JAVA_INT, 52, SlotRecord.WORDS);
+        argument.set(JAVA_INT, 56, limits.maxSequences());
+    }
+}

@@ -1,0 +1,124 @@
+package io.penstock.shard.backend.cuda;
+
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.sampling.SamplingParameters;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.cuda.CudaDevice.DeviceMemory;
+import io.penstock.shard.backend.cuda.Launcher.Grid;
+import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import jcuda.driver.CUevent;
+
+/// Timings at the shape of a 7B model with random weights, and what the memory can do in the same run.
+final class GpuBench {
+    private GpuBench() {}
+
+    static void run(List<String> what) {
+        ModelConfig config = GpuCheck.qwen7b();
+        long start = System.nanoTime();
+        try (CudaBackend backend = new CudaBackend(CudaOptions.defaults())) {
+            double ceiling = ceiling(backend);
+            System.out.printf("%s; read ceiling (8 GiB, plain loads) %.3f TB/s%n", backend.device(), ceiling / 1e12);
+            ShardShape shape = ShardShape.of(config, SequenceDriver.whole(config));
+            backend.loadRandom(shape);
+            StepLimits limits = new StepLimits(16, 64, 2_048, 4_096);
+            long begun = System.nanoTime();
+            SequenceDriver first = new SequenceDriver(backend, limits);
+            System.out.printf("epoch configured in %.2f s%n", (System.nanoTime() - begun) / 1e9);
+            List<Sequence> one = sequences(first, 1, 16, 1);
+            first.run(one, false, 1);
+            System.out.printf(
+                    "first token %.2f s after the process' own start of work%n", (System.nanoTime() - start) / 1e9);
+            for (String batch : what) {
+                decode(backend, limits, shape, Integer.parseInt(batch), ceiling);
+            }
+            for (int tokens : new int[] {128, 512, 2_048}) {
+                prefill(backend, limits, shape, tokens);
+            }
+        }
+    }
+
+    private static List<Sequence> sequences(SequenceDriver driver, int count, int prompt, int wanted) {
+        Random random = new Random(1);
+        List<Sequence> sequences = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            sequences.add(new Sequence(random.ints(prompt, 0, 150_000).toArray(), null, wanted));
+            driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
+        }
+        return sequences;
+    }
+
+    // From 128 tokens of context on; the prompts' own time is measured with one token and taken off.
+    private static void decode(CudaBackend backend, StepLimits limits, ShardShape shape, int batch, double ceiling) {
+        int steps = 513;
+        double prompt = time(backend, limits, batch, 128, 1);
+        double all = time(backend, limits, batch, 128, steps);
+        double step = (all - prompt) / (steps - 1);
+        long kv = (long) (128 + steps / 2) * batch * shape.kvBlockBytes(1);
+        System.out.printf(
+                "decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the ceiling (weights), %.1f %% with KV%n",
+                batch,
+                step * 1e3,
+                batch / step,
+                100 * shape.weightBytes() / step / ceiling,
+                100 * (shape.weightBytes() + kv) / step / ceiling);
+    }
+
+    private static double time(CudaBackend backend, StepLimits limits, int batch, int prompt, int wanted) {
+        double best = Double.POSITIVE_INFINITY;
+        for (int i = 0; i < 3; i++) {
+            SequenceDriver driver = new SequenceDriver(backend, limits);
+            List<Sequence> sequences = sequences(driver, batch, prompt, wanted);
+            long begun = System.nanoTime();
+            driver.run(sequences, false, 2);
+            best = Math.min(best, (System.nanoTime() - begun) / 1e9);
+        }
+        return best;
+    }
+
+    private static void prefill(CudaBackend backend, StepLimits limits, ShardShape shape, int tokens) {
+        double seconds = time(backend, limits, 1, tokens, 1);
+        double products = (shape.weightBytes() - 2.0 * shape.hidden() * shape.vocabulary()) * tokens;
+        double attention = 2.0 * shape.layers() * shape.attentionSize() * tokens * tokens;
+        System.out.printf(
+                "prefill %5d: %.2f ms to the first token, %.0f TFLOP/s%n",
+                tokens, seconds * 1e3, (products + attention) / seconds / 1e12);
+    }
+
+    private static double ceiling(CudaBackend backend) {
+        CudaDevice device = backend.cudaDevice();
+        long bytes = 8L << 30;
+        DeviceMemory memory = device.allocate(bytes);
+        Kernel random = backend.modules().kernel("elementwise", "randomWeights");
+        Kernel read = backend.modules().kernel("elementwise", "readAll");
+        device.launch(random, Grid.of(2_640, 256), memory.address(), bytes / 2, 1f, 3);
+        CUevent from = device.event();
+        CUevent to = device.event();
+        double best = 0;
+        for (int blocks : new int[] {8, 16}) {
+            for (int threads : new int[] {256, 512}) {
+                if (blocks * threads > 4_096) {
+                    continue;
+                }
+                for (int i = 0; i < 4; i++) {
+                    device.record(from);
+                    device.launch(
+                            read,
+                            Grid.of(blocks * device.multiprocessors(), threads),
+                            memory.address(),
+                            bytes / 16,
+                            memory.address());
+                    device.record(to);
+                    device.synchronize();
+                    best = Math.max(best, bytes / (device.millisBetween(from, to) / 1e3));
+                }
+            }
+        }
+        device.destroy(from);
+        device.destroy(to);
+        device.free(memory);
+        return best;
+    }
+}

@@ -1,0 +1,250 @@
+package io.penstock.shard.backend.cuda;
+
+import com.google.errorprone.annotations.FormatMethod;
+import com.google.errorprone.annotations.FormatString;
+import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.checkpoint.Checkpoints;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.config.RopeScaling;
+import io.penstock.model.sampling.SamplingParameters;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/// Checks and timings that need a GPU; `bench/gpu/run.sh` runs them. Each prints one line a finding,
+/// `FAIL` in those that
+/// must not be.
+public final class GpuCheck {
+    private static int failures;
+
+    private GpuCheck() {}
+
+    public static void main(String[] arguments) throws IOException {
+        switch (arguments[0]) {
+            case "kernels" -> KernelCheck.run();
+            case "model" -> model(Path.of(arguments[1]), Path.of(arguments[2]));
+            case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
+            case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
+            default -> throw new IllegalArgumentException(arguments[0]);
+        }
+        if (failures > 0) {
+            System.out.println("FAIL: " + failures + " findings");
+            System.exit(1);
+        }
+    }
+
+    @FormatMethod
+    static void report(boolean good, @FormatString String format, Object... values) {
+        failures += good ? 0 : 1;
+        System.out.println((good ? "ok   " : "FAIL ") + String.format(Locale.ROOT, format, values));
+        System.out.flush();
+    }
+
+    private static CudaBackend load(Path path) throws IOException {
+        Checkpoint checkpoint = Checkpoints.open(path);
+        CudaBackend backend = new CudaBackend(CudaOptions.defaults());
+        Map<String, Path> files = new HashMap<>();
+        if (Files.isDirectory(path)) {
+            try (Stream<Path> entries = Files.list(path)) {
+                entries.forEach(entry -> files.put(entry.getFileName().toString(), entry));
+            }
+        } else {
+            files.put(path.getFileName().toString(), path);
+        }
+        backend.load(checkpoint, SequenceDriver.whole(checkpoint.config()), files, _ -> {});
+        System.out.printf("     %s: %s%n", path.getFileName(), backend.modules().origins());
+        return backend;
+    }
+
+    /// One prompt with the logits that transformers gives at its end and after each of the tokens
+    /// forced behind it.
+    private record Reference(int[] prompt, int[] forced, float[][] full, float[][] half) {}
+
+    private static List<Reference> references(Path file) throws IOException {
+        ByteBuffer in = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+        List<Reference> all = new ArrayList<>();
+        while (in.hasRemaining()) {
+            int length = in.getInt();
+            int steps = in.getInt();
+            int vocabulary = in.getInt();
+            all.add(new Reference(
+                    ints(in, length),
+                    ints(in, steps),
+                    rows(in, steps + 1, vocabulary),
+                    rows(in, steps + 1, vocabulary)));
+        }
+        return all;
+    }
+
+    private static int[] ints(ByteBuffer in, int count) {
+        int[] values = new int[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = in.getInt();
+        }
+        return values;
+    }
+
+    private static float[][] rows(ByteBuffer in, int count, int columns) {
+        float[][] rows = new float[count][columns];
+        for (float[] row : rows) {
+            for (int i = 0; i < columns; i++) {
+                row[i] = in.getFloat();
+            }
+        }
+        return rows;
+    }
+
+    private static double error(float[] value, float[] reference) {
+        double difference = 0;
+        double size = 0;
+        for (int i = 0; i < value.length; i++) {
+            difference += Math.pow(value[i] - reference[i], 2);
+            size += Math.pow(reference[i], 2);
+        }
+        return Math.sqrt(difference / size);
+    }
+
+    /// Every case alone, then all together with prompts in chunks: logits as near to f32 as
+    /// transformers' own bf16.
+    private static void model(Path folder, Path referenceFile) throws IOException {
+        List<Reference> references = references(referenceFile);
+        double theirs = 0;
+        for (Reference reference : references) {
+            for (int i = 0; i < reference.full().length; i++) {
+                theirs = Math.max(theirs, error(reference.half()[i], reference.full()[i]));
+            }
+        }
+        try (CudaBackend backend = load(folder)) {
+            int longest = references.stream()
+                    .mapToInt(r -> r.prompt().length + r.forced().length)
+                    .max()
+                    .orElseThrow();
+            for (int[] setting : new int[][] {{4_096, 1}, {300, references.size()}, {2_048, references.size()}}) {
+                double ours = 0;
+                int worst = 0;
+                StepLimits limits = new StepLimits(16, references.size(), setting[0], longest + 1);
+                for (int from = 0; from < references.size(); from += setting[1]) {
+                    SequenceDriver driver = new SequenceDriver(backend, limits);
+                    List<Sequence> sequences = new ArrayList<>();
+                    for (Reference reference :
+                            references.subList(from, Math.min(from + setting[1], references.size()))) {
+                        Sequence sequence =
+                                new Sequence(reference.prompt(), reference.forced(), reference.forced().length + 1);
+                        driver.admit(sequences.size(), sequence, SamplingParameters.greedy(), -1);
+                        sequences.add(sequence);
+                    }
+                    driver.run(sequences, true, 1);
+                    for (int s = 0; s < sequences.size(); s++) {
+                        Reference reference = references.get(from + s);
+                        for (int i = 0; i < reference.full().length; i++) {
+                            double e = error(
+                                    sequences.get(s).logits.get(i), reference.full()[i]);
+                            // Not a number is never good.
+                            if (!(e <= ours)) {
+                                ours = e;
+                                worst = reference.prompt().length + i;
+                            }
+                        }
+                    }
+                }
+                report(
+                        ours <= 1.5 * theirs,
+                        "%s, %d tokens a step, %d at once: error %.2e (worst at length %d), transformers bf16 %.2e",
+                        folder.getFileName(),
+                        setting[0],
+                        setting[1],
+                        ours,
+                        worst,
+                        theirs);
+            }
+        }
+    }
+
+    private static final Pattern FIELD = Pattern.compile("\"(prompt_ids|greedy_ids|margins)\": \\[([^\\]]*)\\]");
+
+    /// Greedy tokens against the yardstick of the file's lines, up to the first place whose margin is
+    /// small.
+    private static void greedy(Path checkpoint, Path yardstick) throws IOException {
+        try (CudaBackend backend = load(checkpoint)) {
+            List<Sequence> sequences = new ArrayList<>();
+            List<double[]> margins = new ArrayList<>();
+            List<int[]> expected = new ArrayList<>();
+            for (String line : Files.readAllLines(yardstick)) {
+                Map<String, String[]> fields = new HashMap<>();
+                Matcher matcher = FIELD.matcher(line);
+                while (matcher.find()) {
+                    fields.put(matcher.group(1), matcher.group(2).split(", "));
+                }
+                int[] ids = Stream.of(fields.get("greedy_ids"))
+                        .mapToInt(Integer::parseInt)
+                        .toArray();
+                expected.add(ids);
+                margins.add(Stream.of(fields.get("margins"))
+                        .mapToDouble(Double::parseDouble)
+                        .toArray());
+                sequences.add(new Sequence(
+                        Stream.of(fields.get("prompt_ids"))
+                                .mapToInt(Integer::parseInt)
+                                .toArray(),
+                        null,
+                        ids.length));
+            }
+            SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, sequences.size(), 512, 2_048));
+            for (int i = 0; i < sequences.size(); i++) {
+                driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
+            }
+            driver.run(sequences, false, 2);
+            int same = 0;
+            int all = 0;
+            for (int i = 0; i < sequences.size(); i++) {
+                int at = 0;
+                while (at < expected.get(i).length && sequences.get(i).generated.get(at) == expected.get(i)[at]) {
+                    at++;
+                }
+                same += at;
+                all += expected.get(i).length;
+                if (at < expected.get(i).length) {
+                    report(
+                            margins.get(i)[at] < 0.3,
+                            "prompt %d: %d of %d tokens as in f32; there the margin is %.4f",
+                            i,
+                            at,
+                            expected.get(i).length,
+                            margins.get(i)[at]);
+                }
+            }
+            report(same > 0, "greedy: %d of %d tokens as the f32 yardstick's", same, all);
+        }
+    }
+
+    static ModelConfig qwen7b() {
+        return new ModelConfig(
+                ModelConfig.Architecture.QWEN2,
+                28,
+                3_584,
+                18_944,
+                28,
+                4,
+                128,
+                152_064,
+                32_768,
+                1e-6,
+                1e6,
+                ModelConfig.RopeLayout.HALVES,
+                new RopeScaling.None(),
+                true,
+                false);
+    }
+}

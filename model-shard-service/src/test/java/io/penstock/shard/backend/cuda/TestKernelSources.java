@@ -1,0 +1,49 @@
+package io.penstock.shard.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.penstock.model.PenstockException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import org.junit.jupiter.api.Test;
+
+/// What Java and the kernels must agree on, and what NVRTC gets where there is no compiled kernel.
+class TestKernelSources {
+    private static String source(String name) {
+        try (InputStream in = TestKernelSources.class.getResourceAsStream("/cuda/" + name)) {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void sourcesBecomeOneTextWithoutAnyInclude() {
+        for (String name : new String[] {"attention.cu", "elementwise.cu", "gemv.cu", "sampling.cu"}) {
+            String text = Nvrtc.inline(name, TestKernelSources::source);
+            assertThat(text)
+                    .doesNotContain("#include")
+                    .contains("struct Step {")
+                    .contains("extern \"C\"");
+        }
+    }
+
+    @Test
+    void recordsHaveTheSameSize() {
+        assertThat(source("sampling.cu"))
+                .contains("TOP = %d, RECORD = %d;".formatted(StepMemory.MAX_ALTERNATIVES, StepMemory.RESULT_WORDS));
+        assertThat(source("attention.cu")).contains("KEYS = 64, THREADS = 128;");
+        assertThat(source("common.cuh")).contains("words + %d;".formatted(StepDescriptor.HEADER));
+    }
+
+    @Test
+    void aMissingLibraryIsNamedWithThePlacesSearched() {
+        assertThatThrownBy(() -> NativeLibrary.find("libpenstock-nowhere.so.7", "libpenstock-nowhere.so.6"))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("libpenstock-nowhere.so.7, libpenstock-nowhere.so.6")
+                .hasMessageContaining("/usr/lib/x86_64-linux-gnu");
+    }
+}
