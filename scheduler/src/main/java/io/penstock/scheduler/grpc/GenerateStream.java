@@ -11,6 +11,7 @@ import io.penstock.api.inference.Tokens;
 import io.penstock.model.PenstockException;
 import io.penstock.scheduler.batch.TokenSink;
 import java.util.ArrayDeque;
+import org.jboss.logging.Logger;
 
 /// One client's stream of events, with what it has not been ready to take. Tokens come from the group's
 /// loop thread,
@@ -20,6 +21,7 @@ import java.util.ArrayDeque;
 final class GenerateStream implements TokenSink {
     static final Metadata.Key<String> RETRY_AFTER = Metadata.Key.of("retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
 
+    private static final Logger LOG = Logger.getLogger(GenerateStream.class);
     private static final int MOST_TOKENS_AN_EVENT = 256;
 
     private final ServerCallStreamObserver<GenerateEvent> observer;
@@ -46,14 +48,14 @@ final class GenerateStream implements TokenSink {
     public boolean token(int position, Token token) {
         synchronized (lock) {
             if (ended) {
-                return true;
+                return false;
             }
             if (buffer.isEmpty()) {
                 firstPosition = position;
             }
             buffer.add(token);
             flush();
-            return buffer.size() <= capacity;
+            return !ended && buffer.size() <= capacity;
         }
     }
 
@@ -106,19 +108,29 @@ final class GenerateStream implements TokenSink {
 
     private void flush() {
         synchronized (lock) {
-            while (!ended && !buffer.isEmpty() && observer.isReady()) {
-                Tokens.Builder tokens = Tokens.newBuilder().setFirstPosition(firstPosition);
-                for (int n = Math.min(buffer.size(), MOST_TOKENS_AN_EVENT); n > 0; n--) {
-                    tokens.addTokens(buffer.remove());
-                }
-                firstPosition += tokens.getTokensCount();
-                observer.onNext(GenerateEvent.newBuilder().setTokens(tokens).build());
-            }
-            if (!ended && buffer.isEmpty() && finished != null) {
-                observer.onNext(GenerateEvent.newBuilder().setFinished(finished).build());
-                observer.onCompleted();
+            try {
+                send();
+            } catch (RuntimeException e) {
+                // Thrown on into the loop, it would cost every stream of the group.
+                LOG.error("a stream broke while it was written", e);
                 end();
             }
+        }
+    }
+
+    private void send() {
+        while (!ended && !buffer.isEmpty() && observer.isReady()) {
+            Tokens.Builder tokens = Tokens.newBuilder().setFirstPosition(firstPosition);
+            for (int n = Math.min(buffer.size(), MOST_TOKENS_AN_EVENT); n > 0; n--) {
+                tokens.addTokens(buffer.remove());
+            }
+            firstPosition += tokens.getTokensCount();
+            observer.onNext(GenerateEvent.newBuilder().setTokens(tokens).build());
+        }
+        if (!ended && buffer.isEmpty() && finished != null) {
+            observer.onNext(GenerateEvent.newBuilder().setFinished(finished).build());
+            observer.onCompleted();
+            end();
         }
     }
 }

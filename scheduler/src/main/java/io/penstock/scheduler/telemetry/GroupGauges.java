@@ -5,7 +5,8 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.penstock.scheduler.group.GroupSnapshot;
 import java.util.function.ToDoubleFunction;
 
-/// How loaded a group is at this moment, under the names that vLLM's users know. Set by the group's loop thread, read
+/// How loaded a group is at this moment, under the names that vLLM's users know. Set by the group's loop
+/// thread, read
 /// by
 /// whoever scrapes.
 final class GroupGauges {

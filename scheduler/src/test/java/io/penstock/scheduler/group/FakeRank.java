@@ -26,7 +26,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/// A rank that keeps to `shard.proto` and lets the scheduler get away with nothing: it checks every order when it is
+/// A rank that keeps to `shard.proto` and lets the scheduler get away with nothing: it checks every order
+/// when it is
 /// sent
 /// and again when it runs, and keeps a KV memory in which an overwritten block is noticed.
 public final class FakeRank implements RankLink {

@@ -1,7 +1,6 @@
-package io.penstock.scheduler;
+package io.penstock.scheduler.grpc;
 
 import io.penstock.scheduler.group.Groups;
-import io.penstock.scheduler.grpc.OpenStreams;
 import io.quarkus.runtime.ShutdownEvent;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
@@ -10,7 +9,8 @@ import java.util.Optional;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
-/// What a SIGTERM does: no new work, the streams that run go on up to `quarkus.shutdown.timeout`, then the rest is
+/// What a SIGTERM does: no new work, the streams that run go on up to `quarkus.shutdown.timeout`, then the
+/// rest is
 /// handed
 /// back to be tried elsewhere. Runs before the servers stop.
 ///
