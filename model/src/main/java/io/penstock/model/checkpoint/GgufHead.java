@@ -124,11 +124,9 @@ record GgufHead(GgufMetadata metadata, List<TensorLocation> tensors) {
     private static GgufType type(HeadReader reader) {
         long at = reader.position();
         int number = reader.i32();
-        GgufType[] types = GgufType.values();
-        if (number < 0 || number >= types.length) {
-            throw reader.bad("value type at offset %d is %s, unknown", at, Integer.toUnsignedString(number));
-        }
-        return types[number];
+        return GgufType.of(number)
+                .orElseThrow(() ->
+                        reader.bad("value type at offset %d is %s, unknown", at, Integer.toUnsignedString(number)));
     }
 
     private static long alignment(GgufMetadata metadata) {

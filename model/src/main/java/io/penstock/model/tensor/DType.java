@@ -42,4 +42,11 @@ public enum DType {
         }
         return Math.multiplyExact(shape.elementCount() / blockElements, (long) blockBytes);
     }
+
+    /// @param elements a whole number of blocks
+    /// @return bytes of that many elements in a row
+    /// @throws IllegalArgumentException if a block would be cut
+    public long bytesFor(long elements) {
+        return bytesFor(Shape.of(elements));
+    }
 }

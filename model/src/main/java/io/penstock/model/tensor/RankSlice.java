@@ -1,9 +1,13 @@
 package io.penstock.model.tensor;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import io.penstock.model.config.ModelConfig;
+
 /// What one rank of a tensor-parallel x pipeline-parallel group holds of a model. Half-open ranges; every layer's
 /// attention heads, MLP columns and the vocabulary are parted among the tensor-parallel ranks, layers among the stages.
-/// Whole key/value groups move together, so a split need not be even; a range may be empty where there are more ranks
-/// than things to share.
+/// Whole key/value groups move together, so a split need not be even; no range is empty, for [#of] refuses more ranks
+/// than there are things to share.
 ///
 /// @param layers of this stage
 /// @param heads query heads, those of `kvHeads`
@@ -20,6 +24,9 @@ public record RankSlice(
         boolean embeds,
         boolean samples) {
 
+    /// Columns of the MLP are parted in multiples of this, which every quantised format's block divides.
+    public static final int MLP_BLOCK = 32;
+
     /// @param from first, inclusive
     /// @param to last, exclusive
     public record Range(int from, int to) {
@@ -32,5 +39,51 @@ public record RankSlice(
         public int count() {
             return to - from;
         }
+
+        /// @return the same range in units a `size`th as large
+        Range times(int size) {
+            return new Range(Math.multiplyExact(from, size), Math.multiplyExact(to, size));
+        }
+    }
+
+    /// Shares are as even as whole units allow; the first ranks and stages have one more where they are not.
+    ///
+    /// @param tpRank in [0, tpSize)
+    /// @param ppStage in [0, ppSize)
+    /// @throws PenstockException (bad input) if a rank would hold nothing of something
+    public static RankSlice of(ModelConfig config, int tpRank, int tpSize, int ppStage, int ppSize) {
+        if (tpSize < 1 || tpRank < 0 || tpRank >= tpSize || ppSize < 1 || ppStage < 0 || ppStage >= ppSize) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT,
+                    "no tensor-parallel rank %d of %d, pipeline stage %d of %d",
+                    tpRank,
+                    tpSize,
+                    ppStage,
+                    ppSize);
+        }
+        Range layers = share("layers", config.layers(), ppStage, ppSize, "pipeline stages");
+        Range kvHeads = share("key/value heads", config.kvHeads(), tpRank, tpSize, "tensor-parallel ranks");
+        int headsPerGroup = config.heads() / config.kvHeads();
+        int blocks = Math.ceilDiv(config.intermediateSize(), MLP_BLOCK);
+        Range mlp = share("MLP blocks of 32 columns", blocks, tpRank, tpSize, "tensor-parallel ranks");
+        return new RankSlice(
+                layers,
+                kvHeads.times(headsPerGroup),
+                kvHeads,
+                new Range(mlp.from() * MLP_BLOCK, Math.min(mlp.to() * MLP_BLOCK, config.intermediateSize())),
+                share("vocabulary rows", config.vocabularySize(), tpRank, tpSize, "tensor-parallel ranks"),
+                ppStage == 0,
+                ppStage == ppSize - 1);
+    }
+
+    private static Range share(String what, int total, int rank, int size, String ranks) {
+        if (size > total) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT, "the model has %d %s, too few for %d %s", total, what, size, ranks);
+        }
+        int each = total / size;
+        int extra = total % size;
+        int from = rank * each + Math.min(rank, extra);
+        return new Range(from, from + each + (rank < extra ? 1 : 0));
     }
 }

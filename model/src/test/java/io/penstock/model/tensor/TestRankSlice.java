@@ -1,0 +1,74 @@
+package io.penstock.model.tensor;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.config.ModelConfig.Architecture;
+import io.penstock.model.config.ModelConfig.RopeLayout;
+import io.penstock.model.config.RopeScaling;
+import io.penstock.model.tensor.RankSlice.Range;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class TestRankSlice {
+    /// SmolLM2-135M's dimensions.
+    private static final ModelConfig SMOL = new ModelConfig(
+            Architecture.LLAMA,
+            30,
+            576,
+            1536,
+            9,
+            3,
+            64,
+            49152,
+            8192,
+            1e-5,
+            100_000,
+            RopeLayout.HALVES,
+            new RopeScaling.None(),
+            false,
+            true);
+
+    @Test
+    void movesWholeGroupsTogether() {
+        RankSlice first = RankSlice.of(SMOL, 0, 2, 0, 1);
+        RankSlice second = RankSlice.of(SMOL, 1, 2, 0, 1);
+        assertThat(first.kvHeads()).isEqualTo(new Range(0, 2));
+        assertThat(first.heads()).isEqualTo(new Range(0, 6));
+        assertThat(second.kvHeads()).isEqualTo(new Range(2, 3));
+        assertThat(second.heads()).isEqualTo(new Range(6, 9));
+        assertThat(first.intermediate()).isEqualTo(new Range(0, 768));
+        assertThat(second.vocabulary()).isEqualTo(new Range(24576, 49152));
+        assertThat(RankSlice.of(SMOL, 2, 3, 0, 1).heads()).isEqualTo(new Range(6, 9));
+    }
+
+    @Test
+    void givesEarlierStagesTheExtraLayers() {
+        assertThat(RankSlice.of(SMOL, 0, 1, 0, 4).layers()).isEqualTo(new Range(0, 8));
+        assertThat(RankSlice.of(SMOL, 0, 1, 1, 4).layers()).isEqualTo(new Range(8, 16));
+        assertThat(RankSlice.of(SMOL, 0, 1, 3, 4).layers()).isEqualTo(new Range(23, 30));
+        assertThat(RankSlice.of(SMOL, 0, 1, 0, 4).embeds()).isTrue();
+        assertThat(RankSlice.of(SMOL, 0, 1, 0, 4).samples()).isFalse();
+        assertThat(RankSlice.of(SMOL, 0, 1, 3, 4).samples()).isTrue();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0, 4, 0, 1, the model has 3 key/value heads",
+        "0, 1, 0, 31, the model has 30 layers",
+        "2, 2, 0, 1, no tensor-parallel rank 2 of 2",
+        "-1, 2, 0, 1, no tensor-parallel rank -1 of 2",
+        "0, 0, 0, 1, rank 0 of 0",
+        "0, 1, 3, 3, pipeline stage 3 of 3",
+    })
+    void refusesRanksThatWouldHoldNothing(int rank, int ranks, int stage, int stages, String message) {
+        assertThatThrownBy(() -> RankSlice.of(SMOL, rank, ranks, stage, stages))
+                .isInstanceOfSatisfying(
+                        PenstockException.class, e -> assertThat(e.category()).isEqualTo(ErrorCategory.BAD_INPUT))
+                .hasMessageContaining(message);
+    }
+}
