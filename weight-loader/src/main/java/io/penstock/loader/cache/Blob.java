@@ -1,0 +1,277 @@
+package io.penstock.loader.cache;
+
+import io.penstock.loader.source.RemoteFile;
+import io.penstock.loader.verify.Checksum;
+import io.penstock.loader.verify.Crc32c;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.BitSet;
+import java.util.HexFormat;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.zip.CRC32C;
+
+/// The bytes of one file in the cache: a sparse file of the full size, and the journal that says which pieces of it are
+/// real. Safe for many threads; pieces are written by one thread each.
+public final class Blob implements AutoCloseable {
+    private static final int READ_SIZE = 1 << 20;
+
+    private final RemoteFile file;
+    private final Path path;
+    private final int pieceSize;
+    private final long bootId;
+    private final FileChannel channel;
+    private final PieceJournal journal;
+    /// Guards the journal.
+    private final ReentrantLock lock = new ReentrantLock();
+
+    /// Opens what the cache has of the file, or begins it.
+    Blob(RemoteFile file, Path path, int pieceSize, long bootId) {
+        this.file = file;
+        this.path = path;
+        this.pieceSize = pieceSize;
+        this.bootId = bootId;
+        FileChannel opened = null;
+        try {
+            Files.createDirectories(path.getParent());
+            Path journalPath = journalPath(path);
+            boolean begun = Files.exists(path);
+            if (!begun) {
+                Files.deleteIfExists(journalPath);
+            }
+            journal = PieceJournal.open(journalPath, file.size(), pieceSize, bootId);
+            opened = FileChannel.open(
+                    path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            channel = opened;
+            if (begun && (channel.size() != file.size() || (!journal.isOfThisBoot() && !journal.isComplete()))) {
+                recheck();
+            }
+            if (file.size() > 0 && channel.size() != file.size()) {
+                channel.truncate(file.size());
+                if (channel.size() < file.size()) {
+                    write(ByteBuffer.allocate(1), file.size() - 1);
+                }
+            }
+        } catch (IOException e) {
+            closeQuietly(opened, e);
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+
+    static Path journalPath(Path blob) {
+        return blob.resolveSibling(blob.getFileName() + ".journal");
+    }
+
+    /// @return bytes of the pieces of a file
+    static long bytes(BitSet present, long fileSize, int pieceSize) {
+        long bytes = (long) present.cardinality() * pieceSize;
+        int last = (int) (Math.ceilDiv(fileSize, pieceSize) - 1);
+        return last >= 0 && present.get(last) ? bytes - ((long) (last + 1) * pieceSize - fileSize) : bytes;
+    }
+
+    private static void closeQuietly(FileChannel opened, IOException failure) {
+        if (opened != null) {
+            try {
+                opened.close();
+            } catch (IOException e) {
+                failure.addSuppressed(e);
+            }
+        }
+    }
+
+    /// Believes only pieces whose bytes still give the CRC that the journal holds.
+    private void recheck() throws IOException {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(pieceSize);
+        BitSet believed = (BitSet) journal.present().clone();
+        for (int piece = believed.nextSetBit(0); piece >= 0; piece = believed.nextSetBit(piece + 1)) {
+            buffer.clear().limit(pieceLength(piece));
+            long offset = (long) piece * pieceSize;
+            while (buffer.hasRemaining() && channel.read(buffer, offset + buffer.position()) >= 0) {
+                // A read may return less than was asked for.
+            }
+            CRC32C crc = new CRC32C();
+            crc.update(buffer.flip());
+            if (buffer.limit() < pieceLength(piece) || (int) crc.getValue() != journal.sum(piece)) {
+                journal.markAbsent(piece);
+            }
+        }
+    }
+
+    public RemoteFile file() {
+        return file;
+    }
+
+    public Path path() {
+        return path;
+    }
+
+    public int pieceSize() {
+        return pieceSize;
+    }
+
+    public int pieces() {
+        return journal.pieces();
+    }
+
+    public int pieceLength(int piece) {
+        return (int) Math.min(pieceSize, file.size() - (long) piece * pieceSize);
+    }
+
+    /// @throws PenstockException OVERLOADED when the volume is full, UNAVAILABLE when it cannot be written
+    public void write(ByteBuffer bytes, long position) {
+        try {
+            long at = position;
+            while (bytes.hasRemaining()) {
+                at += channel.write(bytes, at);
+            }
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+
+    /// @return how many bytes were read; less than asked for only at the end of the file
+    public int read(ByteBuffer bytes, long position) {
+        try {
+            int begin = bytes.position();
+            while (bytes.hasRemaining() && channel.read(bytes, position + bytes.position() - begin) >= 0) {
+                // A read may return less than was asked for.
+            }
+            return bytes.position() - begin;
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+
+    /// Notes that a piece has been written whole.
+    ///
+    /// @param sum its CRC32C
+    public void markPresent(int piece, int sum) {
+        locked(() -> journal.markPresent(piece, sum));
+    }
+
+    /// Forgets every piece: their bytes are wrong, and none says which.
+    public void forget() {
+        locked(() -> {
+            for (int piece = 0; piece < journal.pieces(); piece++) {
+                journal.markAbsent(piece);
+            }
+        });
+    }
+
+    /// @return the pieces that are there, a copy
+    public BitSet present() {
+        lock.lock();
+        try {
+            return (BitSet) journal.present().clone();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// @return bytes of the pieces that are there
+    public long bytesPresent() {
+        return bytes(present(), file.size(), pieceSize);
+    }
+
+    /// @return whether all of it is there, verified and durable
+    public boolean isComplete() {
+        lock.lock();
+        try {
+            return journal.isComplete();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// Compares what is there with the source's checksum; every piece must be present. Reads the file only where the
+    /// checksum is not a CRC32C.
+    ///
+    /// @return true also where the source has no checksum
+    public boolean matches() {
+        return file.checksum().map(this::matches).orElse(true);
+    }
+
+    private boolean matches(Checksum checksum) {
+        return switch (checksum) {
+            case Checksum.Crc32cSum(var value) -> combinedSum() == value;
+            case Checksum.Sha256(var hex) -> hex.equals(digest("SHA-256", new byte[0]));
+            case Checksum.GitBlob(var hex) ->
+                hex.equals(digest("SHA-1", ("blob " + file.size() + "\0").getBytes(StandardCharsets.UTF_8)));
+        };
+    }
+
+    private int combinedSum() {
+        lock.lock();
+        try {
+            int sum = 0;
+            for (int piece = 0; piece < journal.pieces(); piece++) {
+                sum = Crc32c.combine(sum, journal.sum(piece), pieceLength(piece));
+            }
+            return sum;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private String digest(String algorithm, byte[] before) {
+        try {
+            MessageDigest digest = MessageDigest.getInstance(algorithm);
+            digest.update(before);
+            ByteBuffer buffer = ByteBuffer.allocate(READ_SIZE);
+            long position = 0;
+            int count;
+            while ((count = read(buffer.clear(), position)) > 0) {
+                digest.update(buffer.flip());
+                position += count;
+            }
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has " + algorithm, e);
+        }
+    }
+
+    /// Makes the verified whole durable: bytes first, then the journal's word for it.
+    public void complete() {
+        locked(() -> {
+            if (journal.present().cardinality() != journal.pieces()) {
+                throw new PenstockException(ErrorCategory.INTERNAL, "%s is not complete", path);
+            }
+            channel.force(true);
+            journal.markComplete(bootId);
+        });
+    }
+
+    private void locked(JournalWrite write) {
+        lock.lock();
+        try {
+            write.run();
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @FunctionalInterface
+    private interface JournalWrite {
+        void run() throws IOException;
+    }
+
+    @Override
+    public void close() {
+        try (channel;
+                journal) {
+            // Both are closed, whatever the first one says.
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+package io.penstock.loader.config;
+
+import io.quarkus.runtime.configuration.MemorySize;
+import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithDefault;
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+
+/// Configuration of the weight-loader.
+@ConfigMapping(prefix = "penstock.loader")
+public interface LoaderConfig {
+    /// Folder of the cache, on the volume that is to hold the models. One loader at a time uses it.
+    @WithDefault("${user.home}/.cache/penstock/weights")
+    Path cache();
+
+    /// The models that can be asked for, by their name in quotes: `penstock.loader.models."name".source`.
+    Map<String, Model> models();
+
+    /// Access to OCI Object Storage.
+    Oci oci();
+
+    /// Access to a model hub that speaks Hugging Face's API.
+    Hub hf();
+
+    /// How bytes are fetched.
+    Transfer transfer();
+
+    /// How failed attempts are repeated.
+    Retries retries();
+
+    /// One model.
+    interface Model {
+        /// `oci://<namespace>/<bucket>/<prefix>`, `hf://<organisation>/<name>@<revision>` or `file:///<path>`.
+        String source();
+    }
+
+    /// Access to OCI Object Storage.
+    interface Oci {
+        /// File with the API key's names, in the form of OCI's command line.
+        @WithDefault("${user.home}/.oci/config")
+        Path configFile();
+
+        /// Section of that file.
+        @WithDefault("DEFAULT")
+        String profile();
+
+        /// Replaces the endpoint of the region that the file names.
+        Optional<URI> endpoint();
+    }
+
+    /// Access to a model hub.
+    interface Hub {
+        /// The hub or a mirror of it, without a trailing slash.
+        @WithDefault("https://huggingface.co")
+        URI endpoint();
+
+        /// Token for gated repositories; sent to the endpoint's host only.
+        Optional<String> token();
+    }
+
+    /// How bytes are fetched.
+    interface Transfer {
+        /// Most bytes of one ranged GET.
+        @WithDefault("8M")
+        MemorySize partSize();
+
+        /// Unit of the record of what is there, a power of two from 64K to 64M; a range is fetched in whole pieces.
+        @WithDefault("1M")
+        MemorySize pieceSize();
+
+        /// Ranged GETs at once, over all files. Each holds some tens of KiB of memory.
+        @WithDefault("16")
+        int connections();
+
+        /// A GET that brings no byte for so long is given up and repeated.
+        @WithDefault("10s")
+        Duration stallTimeout();
+    }
+
+    /// How failed attempts are repeated.
+    interface Retries {
+        /// Attempts that bring nothing, in a row, before a call fails.
+        @WithDefault("8")
+        int attempts();
+
+        /// The first wait is random up to this; it doubles from there.
+        @WithDefault("200ms")
+        Duration base();
+
+        /// No wait is longer, whatever a server asks for.
+        @WithDefault("15s")
+        Duration longest();
+    }
+}

@@ -1,0 +1,111 @@
+package io.penstock.loader.config;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.opentelemetry.api.trace.Tracer;
+import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.SnapshotStore;
+import io.penstock.loader.catalog.Catalog;
+import io.penstock.loader.catalog.SourceAddress;
+import io.penstock.loader.source.FileSource;
+import io.penstock.loader.source.HubSource;
+import io.penstock.loader.source.OciAccount;
+import io.penstock.loader.source.OciSource;
+import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.Retry;
+import io.penstock.loader.source.Source;
+import io.penstock.loader.transfer.LoaderMetrics;
+import io.penstock.loader.transfer.TransferSettings;
+import io.penstock.loader.transfer.Transfers;
+import jakarta.enterprise.context.ApplicationScoped;
+import jakarta.enterprise.inject.Disposes;
+import jakarta.enterprise.inject.Produces;
+import jakarta.inject.Singleton;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Supplier;
+
+/// Puts the parts together as the configuration says; closes them in the other order.
+@ApplicationScoped
+public class LoaderParts {
+    @Produces
+    @Singleton
+    CacheDirectory cache(LoaderConfig config) {
+        return new CacheDirectory(
+                config.cache(), Math.toIntExact(config.transfer().pieceSize().asLongValue()));
+    }
+
+    void close(@Disposes CacheDirectory cache) {
+        cache.close();
+    }
+
+    @Produces
+    @Singleton
+    LoaderMetrics metrics(MeterRegistry registry) {
+        return new LoaderMetrics(registry);
+    }
+
+    @Produces
+    @Singleton
+    RemoteHttp http(LoaderConfig config, LoaderMetrics metrics) {
+        LoaderConfig.Retries retries = config.retries();
+        return new RemoteHttp(new Retry(retries.attempts(), retries.base(), retries.longest(), metrics::retry));
+    }
+
+    void close(@Disposes RemoteHttp http) {
+        http.close();
+    }
+
+    @Produces
+    @Singleton
+    Transfers transfers(
+            CacheDirectory cache, RemoteHttp http, LoaderConfig config, LoaderMetrics metrics, Tracer tracer) {
+        LoaderConfig.Transfer transfer = config.transfer();
+        TransferSettings settings = new TransferSettings(
+                transfer.partSize().asLongValue(), transfer.connections(), transfer.stallTimeout());
+        return new Transfers(cache, http, settings, metrics, tracer);
+    }
+
+    void close(@Disposes Transfers transfers) {
+        transfers.close();
+    }
+
+    @Produces
+    @Singleton
+    Catalog catalog(LoaderConfig config, RemoteHttp http, CacheDirectory cache) {
+        Supplier<OciAccount> account = account(config.oci());
+        Map<String, Source> sources = new HashMap<>();
+        config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, account)));
+        return new Catalog(sources, new SnapshotStore(cache));
+    }
+
+    private static Source source(
+            String model,
+            LoaderConfig.Model entry,
+            LoaderConfig config,
+            RemoteHttp http,
+            Supplier<OciAccount> account) {
+        return switch (SourceAddress.parse(model, entry.source())) {
+            case SourceAddress.Oci(var namespace, var bucket, var prefix) ->
+                new OciSource(http, account, namespace, bucket, prefix);
+            case SourceAddress.Hub(var repository, var revision) ->
+                new HubSource(http, config.hf().endpoint(), config.hf().token(), repository, revision);
+            case SourceAddress.Local(var path) -> new FileSource(path);
+        };
+    }
+
+    /// Read at first use and kept once it could be read.
+    private static Supplier<OciAccount> account(LoaderConfig.Oci config) {
+        return new Supplier<>() {
+            private volatile Optional<OciAccount> read = Optional.empty();
+
+            @Override
+            public OciAccount get() {
+                if (read.isEmpty()) {
+                    read = Optional.of(OciAccount.read(config.configFile(), config.profile(), config.endpoint()));
+                }
+                return read.get();
+            }
+        };
+    }
+}

@@ -1,0 +1,193 @@
+package io.penstock.loader.source;
+
+import io.penstock.loader.verify.Checksum;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import io.vertx.core.json.DecodeException;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.net.URI;
+import java.net.URLEncoder;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// A repository of a model hub that speaks Hugging Face's API.
+///
+/// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large files carry their
+/// SHA-256, small ones git's own digest. Downloads are redirected to a content network: each step of that is checked by
+/// [RedirectRule], and the token stays with the hub.
+public final class HubSource implements Source {
+    private static final Duration LOCATION_LIFE = Duration.ofMinutes(1);
+    private static final int MAX_REDIRECTS = 5;
+    private static final int MAX_PAGES = 100;
+    private static final Pattern NEXT_PAGE = Pattern.compile("<([^>]+)>\\s*;\\s*rel=\"next\"");
+
+    private final RemoteHttp http;
+    private final URI endpoint;
+    private final Optional<String> token;
+    private final String repository;
+    private final String revision;
+    private final RedirectRule redirects;
+    private final Map<URI, Located> locations = new ConcurrentHashMap<>();
+
+    private record Located(URI uri, long until) {}
+
+    /// @param endpoint of the hub or its mirror, without a trailing slash
+    /// @param token sent to the endpoint's host only
+    /// @param repository `organisation/name`
+    /// @param revision a branch, tag or commit, for when the caller names none
+    public HubSource(RemoteHttp http, URI endpoint, Optional<String> token, String repository, String revision) {
+        this.http = http;
+        this.endpoint = endpoint;
+        this.token = token;
+        this.repository = repository;
+        this.revision = revision;
+        this.redirects = new RedirectRule(endpoint);
+    }
+
+    @Override
+    public String kind() {
+        return "hf";
+    }
+
+    @Override
+    public Snapshot resolve(String model, String wanted) {
+        String name = wanted.isEmpty() ? revision : wanted;
+        URI address = URI.create(endpoint + "/api/models/" + path(repository) + "/revision/" + encode(name));
+        String commit = object(call("hf://" + repository + "@" + name, address)).getString("sha", "");
+        if (!commit.matches("[0-9a-f]{40,64}")) {
+            throw new PenstockException(
+                    ErrorCategory.CORRUPT, "hf://%s@%s: '%s' is not a commit", repository, name, commit);
+        }
+        return new Snapshot(model, commit, list(commit));
+    }
+
+    private List<RemoteFile> list(String commit) {
+        List<RemoteFile> files = new ArrayList<>();
+        Optional<URI> page = Optional.of(
+                URI.create(endpoint + "/api/models/" + path(repository) + "/tree/" + commit + "?recursive=true"));
+        for (int i = 0; i < MAX_PAGES && page.isPresent(); i++) {
+            HttpResponse<byte[]> answer = call("list hf://" + repository, page.get());
+            JsonArray entries = array(answer);
+            for (int j = 0; j < entries.size(); j++) {
+                JsonObject entry = entries.getJsonObject(j);
+                if ("file".equals(entry.getString("type"))) {
+                    files.add(file(entry));
+                }
+            }
+            page = answer.headers().firstValue("link").flatMap(this::nextPage);
+        }
+        return files;
+    }
+
+    private static RemoteFile file(JsonObject entry) {
+        JsonObject large = entry.getJsonObject("lfs");
+        Checksum checksum = large == null
+                ? new Checksum.GitBlob(entry.getString("oid", ""))
+                : new Checksum.Sha256(large.getString("oid", "").replaceFirst("^sha256:", ""));
+        return new RemoteFile(
+                new FileName(entry.getString("path", "")),
+                (large == null ? entry : large).getLong("size", -1L),
+                checksum.text(),
+                Optional.empty(),
+                Optional.of(checksum),
+                Optional.empty());
+    }
+
+    private Optional<URI> nextPage(String link) {
+        Matcher matcher = NEXT_PAGE.matcher(link);
+        return matcher.find()
+                ? Optional.of(redirects.check(endpoint, endpoint.resolve(matcher.group(1))))
+                : Optional.empty();
+    }
+
+    @Override
+    public Access access(Snapshot snapshot, RemoteFile file) {
+        URI address = URI.create(endpoint + "/" + path(repository) + "/resolve/" + snapshot.revision() + "/"
+                + path(file.name().value()));
+        return new Access.OverHttp((offset, length) -> {
+            URI location = location(address);
+            return request(location)
+                    .header("range", "bytes=" + offset + "-" + (offset + length - 1))
+                    .build();
+        });
+    }
+
+    /// Where the content network has the file; asked again after a minute, because its addresses expire.
+    private URI location(URI address) {
+        Located known = locations.get(address);
+        if (known != null && known.until() - System.nanoTime() > 0) {
+            return known.uri();
+        }
+        URI current = address;
+        for (int i = 0; i < MAX_REDIRECTS; i++) {
+            URI asked = current;
+            HttpResponse<byte[]> answer = http.call(
+                    asked.getHost() + asked.getPath(),
+                    () -> request(asked).HEAD().build());
+            if (answer.statusCode() < 300) {
+                locations.put(address, new Located(current, System.nanoTime() + LOCATION_LIFE.toNanos()));
+                return current;
+            }
+            String location = answer.headers()
+                    .firstValue("location")
+                    .orElseThrow(() -> new PenstockException(
+                            ErrorCategory.UNAVAILABLE, "%s: %d without a location", asked, answer.statusCode()));
+            current = redirects.check(asked, asked.resolve(location));
+        }
+        throw new PenstockException(ErrorCategory.UNAVAILABLE, "%s: more than %d redirects", address, MAX_REDIRECTS);
+    }
+
+    private HttpResponse<byte[]> call(String what, URI uri) {
+        return http.call(what, () -> request(uri).build());
+    }
+
+    private HttpRequest.Builder request(URI uri) {
+        HttpRequest.Builder request = HttpRequest.newBuilder(uri);
+        if (token.isPresent() && redirects.isHome(uri)) {
+            request.header("authorization", "Bearer " + token.get());
+        }
+        return request;
+    }
+
+    private static JsonObject object(HttpResponse<byte[]> response) {
+        try {
+            return new JsonObject(text(response));
+        } catch (DecodeException e) {
+            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s answered with no JSON object", response.uri());
+        }
+    }
+
+    private static JsonArray array(HttpResponse<byte[]> response) {
+        try {
+            return new JsonArray(text(response));
+        } catch (DecodeException e) {
+            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s answered with no JSON array", response.uri());
+        }
+    }
+
+    private static String text(HttpResponse<byte[]> response) {
+        return new String(response.body(), StandardCharsets.UTF_8);
+    }
+
+    private static String path(String name) {
+        StringBuilder path = new StringBuilder();
+        for (String segment : name.split("/", -1)) {
+            path.append(path.isEmpty() ? "" : "/").append(encode(segment));
+        }
+        return path.toString();
+    }
+
+    private static String encode(String text) {
+        return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
+    }
+}

@@ -1,0 +1,113 @@
+package io.penstock.loader.source;
+
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import java.io.IOException;
+import java.net.http.HttpClient;
+import java.net.http.HttpHeaders;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.function.Supplier;
+
+/// The HTTP client that sources and transfers share, and what statuses mean to them.
+///
+/// HTTP/1.1 on purpose: many connections carry more than many streams of one. Redirects are never followed unseen.
+public final class RemoteHttp implements AutoCloseable {
+    private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
+    private static final Duration CALL_TIMEOUT = Duration.ofSeconds(30);
+    private static final long MAX_BODY = 64 << 20;
+    private static final int MAX_SHOWN = 300;
+
+    private final HttpClient client = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .followRedirects(HttpClient.Redirect.NEVER)
+            .connectTimeout(CONNECT_TIMEOUT)
+            .build();
+    private final Retry retry;
+
+    public RemoteHttp(Retry retry) {
+        this.retry = retry;
+    }
+
+    public HttpClient client() {
+        return client;
+    }
+
+    public Retry retry() {
+        return retry;
+    }
+
+    /// A small call, repeated while it fails for a moment.
+    ///
+    /// @param what for messages
+    /// @param request made anew for each attempt
+    /// @return 2xx or 3xx
+    /// @throws PenstockException for any other status, see [#failure]
+    public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request) {
+        return retry.call(what, () -> {
+            HttpResponse<byte[]> response;
+            try {
+                response = client.send(
+                        HttpRequest.newBuilder(request.get(), (_, _) -> true)
+                                .timeout(CALL_TIMEOUT)
+                                .build(),
+                        BodyHandlers.limiting(BodyHandlers.ofByteArray(), MAX_BODY));
+            } catch (IOException e) {
+                throw new TransientFailure("reset", Duration.ZERO, what + ": " + describe(e), e);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);
+            }
+            if (response.statusCode() >= 400) {
+                throw failure(
+                        what,
+                        response.statusCode(),
+                        response.headers(),
+                        new String(response.body(), StandardCharsets.UTF_8));
+            }
+            return response;
+        });
+    }
+
+    /// What a status from 400 on means for the one who asked.
+    ///
+    /// @param body the beginning is shown, for the log
+    public static RuntimeException failure(String what, int status, HttpHeaders headers, String body) {
+        String shown = body.length() > MAX_SHOWN ? body.substring(0, MAX_SHOWN) + "..." : body;
+        String text = what + ": " + status + " " + shown.replaceAll("\\p{Cntrl}", " ");
+        return switch (status) {
+            case 408, 425, 429, 500, 502, 503, 504 ->
+                new TransientFailure("throttled", retryAfter(headers), text, null);
+            case 401, 403 ->
+                new PenstockException(ErrorCategory.UNAVAILABLE, "the source refuses our credentials: %s", text);
+            case 404 -> new PenstockException(ErrorCategory.NOT_FOUND, "%s", text);
+            case 412, 416 ->
+                new PenstockException(
+                        ErrorCategory.CORRUPT,
+                        "the file has changed at its source since it was pinned, resolve the model again: %s",
+                        text);
+            default -> new PenstockException(ErrorCategory.UNAVAILABLE, "%s", text);
+        };
+    }
+
+    private static Duration retryAfter(HttpHeaders headers) {
+        // A date instead of seconds is legal; none of our sources sends one, and the back-off alone is sound.
+        return headers.firstValue("retry-after")
+                .filter(value -> value.matches("\\d{1,6}"))
+                .map(value -> Duration.ofSeconds(Long.parseLong(value)))
+                .orElse(Duration.ZERO);
+    }
+
+    /// @return its message, or its class where it has none
+    public static String describe(Throwable failure) {
+        return failure.getMessage() == null ? failure.getClass().getSimpleName() : failure.getMessage();
+    }
+
+    @Override
+    public void close() {
+        client.shutdownNow();
+    }
+}

@@ -1,0 +1,29 @@
+package io.penstock.loader.source;
+
+import java.time.Duration;
+
+/// An attempt that failed in a way that another one may not: to be repeated by [Retry].
+public final class TransientFailure extends RuntimeException {
+    private final String kind;
+    private final Duration retryAfter;
+
+    /// @param kind a short word for metrics: `throttled`, `reset`, `stalled`, `truncated`, `checksum`, `range`
+    /// @param retryAfter what the server asks to wait, zero where it does not say
+    public TransientFailure(String kind, Duration retryAfter, String message, Throwable cause) {
+        super(message, cause);
+        this.kind = kind;
+        this.retryAfter = retryAfter;
+    }
+
+    public TransientFailure(String kind, String message) {
+        this(kind, Duration.ZERO, message, null);
+    }
+
+    public String kind() {
+        return kind;
+    }
+
+    public Duration retryAfter() {
+        return retryAfter;
+    }
+}

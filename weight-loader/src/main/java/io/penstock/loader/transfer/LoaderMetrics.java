@@ -1,0 +1,41 @@
+package io.penstock.loader.transfer;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Timer;
+import java.time.Duration;
+
+/// What the transfers count.
+public final class LoaderMetrics {
+    private final MeterRegistry registry;
+
+    public LoaderMetrics(MeterRegistry registry) {
+        this.registry = registry;
+    }
+
+    /// @param source its kind: `oci`, `hf`
+    void fetched(String source, long bytes) {
+        registry.counter("penstock.loader.fetched.bytes", "source", source).increment((double) bytes);
+    }
+
+    void part(String source, Duration duration) {
+        Timer.builder("penstock.loader.part.duration")
+                .tag("source", source)
+                .publishPercentileHistogram()
+                .register(registry)
+                .record(duration);
+    }
+
+    /// Bytes that were asked for and were there already.
+    void hit(long bytes) {
+        registry.counter("penstock.loader.cache.hit.bytes").increment((double) bytes);
+    }
+
+    public void retry(String cause) {
+        registry.counter("penstock.loader.retries", "cause", cause).increment();
+    }
+
+    /// @param scope `piece` or `file`
+    void checksumFailure(String scope) {
+        registry.counter("penstock.loader.checksum.failures", "scope", scope).increment();
+    }
+}
