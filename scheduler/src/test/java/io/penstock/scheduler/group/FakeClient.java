@@ -25,6 +25,8 @@ public final class FakeClient implements TokenSink {
     public final long deadline;
     public final List<Integer> got = new ArrayList<>();
 
+    public Span span = Span.getInvalid();
+    public Map<String, String> trace = Map.of();
     public Sequence sequence;
     public Finished finished;
     public PenstockException failed;
@@ -67,9 +69,9 @@ public final class FakeClient implements TokenSink {
                         -1,
                         priority,
                         deadline,
-                        Map.of()),
+                        trace),
                 this,
-                Span.getInvalid());
+                span);
         return sequence;
     }
 

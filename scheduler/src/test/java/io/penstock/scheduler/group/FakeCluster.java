@@ -15,8 +15,14 @@ public final class FakeCluster {
     public final GroupLimits limits;
     public final int stages;
     public ShardGroup group;
+    private final SchedulingEvents events;
 
     public FakeCluster(GroupLimits limits, int tpSize, int stages, int kvBlocks, int context) {
+        this(limits, tpSize, stages, kvBlocks, context, SchedulingEvents.NONE);
+    }
+
+    public FakeCluster(GroupLimits limits, int tpSize, int stages, int kvBlocks, int context, SchedulingEvents events) {
+        this.events = events;
         this.limits = limits;
         this.stages = stages;
         for (int stage = 0; stage < stages; stage++) {
@@ -35,7 +41,7 @@ public final class FakeCluster {
 
     /// A new scheduler, to which nobody is attached.
     public void restartScheduler() {
-        group = new ShardGroup("g", limits, () -> now, SchedulingEvents.NONE);
+        group = new ShardGroup("g", limits, () -> now, events);
         ranks.forEach(rank -> rank.attachment = null);
     }
 

@@ -54,6 +54,12 @@ public final class FakeRank implements RankLink {
     /// Of this rank; the test keeps it.
     public long lastReported;
 
+    /// Traceparents of the steps sent.
+    public final List<String> traceparents = new ArrayList<>();
+
+    /// Trace contexts of the sequences admitted.
+    public final List<Map<String, String>> admittedTraces = new ArrayList<>();
+
     public PenstockException cut;
     /// Most steps that were ever in flight.
     public int deepest;
@@ -148,6 +154,8 @@ public final class FakeRank implements RankLink {
 
     private void checkSent(Step step) {
         assertThat(step.getNumber()).isEqualTo(++sent);
+        traceparents.add(step.getTraceparent());
+        step.getAdmissionsList().forEach(admission -> admittedTraces.add(admission.getTraceContextMap()));
         deepest = Math.max(deepest, (int) (sent - reportedByAll));
         for (int slot : step.getRetiredSlotsList()) {
             assertThat(blocksOfSlot.remove(slot)).as("retired slot %d", slot).isNotNull();
