@@ -2,6 +2,7 @@ package io.penstock.cli;
 
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.cli.cluster.LoadWatch;
+import java.io.Console;
 import java.io.PrintWriter;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -50,6 +51,13 @@ final class StartProgress implements AutoCloseable {
         loading.show(out, group.getBytesLoaded(), group.getBytesToLoad());
     }
 
+    // Null on JDK 25 where nothing is interactive, whatever the checker believes of it.
+    @SuppressWarnings("SystemConsoleNull")
+    private static boolean onTerminal() {
+        Console console = System.console();
+        return console != null && console.isTerminal();
+    }
+
     @Override
     public void close() {
         downloading.close();
@@ -71,7 +79,7 @@ final class StartProgress implements AutoCloseable {
                 return;
             }
             done = bytes >= total;
-            if (System.console().isTerminal()) {
+            if (onTerminal()) {
                 if (bar == null) {
                     bar = new ProgressBarBuilder()
                             .setTaskName(name)

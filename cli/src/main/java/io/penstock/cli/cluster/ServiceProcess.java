@@ -45,6 +45,8 @@ public final class ServiceProcess {
         command = new ArrayList<>();
         command.addAll(Leash.prefix());
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        // Netty's and protobuf's own habits, announced by the JVM at each start.
+        command.add("--sun-misc-unsafe-memory-access=allow");
         command.addAll(jvmFlags);
         all.forEach((key, value) -> command.add("-D" + key + "=" + value));
         command.add("-jar");
