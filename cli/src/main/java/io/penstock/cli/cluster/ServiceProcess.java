@@ -41,7 +41,7 @@ public final class ServiceProcess {
         Map<String, String> all = new LinkedHashMap<>(properties);
         all.put("quarkus.http.host", "127.0.0.1");
         all.put("quarkus.http.port", String.valueOf(httpPort));
-        all.put("quarkus.log.console.color", "false");
+        all.put("quarkus.banner.enabled", "false");
         command = new ArrayList<>();
         command.addAll(Leash.prefix());
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
