@@ -36,7 +36,11 @@ public final class Batch {
     private static final Comparator<Sequence> LONGEST_WITHOUT_STEP =
             Comparator.<Sequence>comparingLong(s -> s.lastStep).thenComparing(Sequence.ORDER);
 
+    /// Prompt tokens that a step takes however many sequences decode in it: prompts must get on, too.
+    private static final int LEAST_CHUNK = 16;
+
     private final Limits limits;
+    private final StepPace pace;
     private final BlockPool pool;
     private final SlotTable slots;
     private final List<Sequence> running = new ArrayList<>();
@@ -51,8 +55,10 @@ public final class Batch {
     private WaitingQueue waiting;
     private final List<Sequence> preempted = new ArrayList<>();
 
-    public Batch(Limits limits) {
+    /// @param pace limits the part of a step that computes prompts
+    public Batch(Limits limits, StepPace pace) {
         this.limits = limits;
+        this.pace = pace;
         pool = new BlockPool(limits.kvBlocks());
         slots = new SlotTable(limits.maxSequences());
     }
@@ -78,6 +84,7 @@ public final class Batch {
         }
         candidates.sort(LONGEST_WITHOUT_STEP);
         decode(Math.ceilDiv(decoding, limits.stages()));
+        budget = Math.min(budget, Math.max(pace.tokens() - record.tokens(), LEAST_CHUNK));
         continuePrefill();
         if (preempted.isEmpty()) {
             admit(now);

@@ -30,9 +30,16 @@ public interface SchedulerConfig {
     @WithDefault("2")
     int stepsInFlight();
 
+    /// How long a step with prompts in it should take: chunks of prompts are cut to that by what steps took
+    /// before. A larger
+    /// value prefills faster, and makes running streams wait longer for their next token. Well below
+    /// `collective-timeout`,
+    /// so that peers of a slow rank do not give it up.
+    @WithDefault("1s")
+    Duration targetStepTime();
+
     /// A rank that has not reported a step this long after it could begin is cut off, and its group forms
     /// anew.
-    /// Longer than the slowest step: a slow device with a large `max-step-tokens` needs more.
     @WithDefault("10s")
     Duration stepTimeout();
 

@@ -9,6 +9,7 @@ public record GroupLimits(
         int maxSequences,
         int queueCapacity,
         int stepsInFlight,
+        long targetStepTime,
         long stepTimeout,
         long collectiveTimeout,
         long loadTimeout,
@@ -22,6 +23,7 @@ public record GroupLimits(
         within("max-sequences", maxSequences, 1, MOST_SEQUENCES);
         within("queue-capacity", queueCapacity, 1, 1 << 20);
         within("steps-in-flight", stepsInFlight, 1, 16);
+        within("target-step-time", targetStepTime, 1_000_000, Long.MAX_VALUE / 4);
         within("step-timeout", stepTimeout, 1, Long.MAX_VALUE / 4);
         within("collective-timeout", collectiveTimeout, 1_000_000, Integer.MAX_VALUE * 1_000_000L);
         within("load-timeout", loadTimeout, 1, Long.MAX_VALUE / 4);
@@ -35,6 +37,7 @@ public record GroupLimits(
                 config.maxSequences(),
                 config.queueCapacity(),
                 config.stepsInFlight(),
+                config.targetStepTime().toNanos(),
                 config.stepTimeout().toNanos(),
                 config.collectiveTimeout().toNanos(),
                 config.loadTimeout().toNanos(),

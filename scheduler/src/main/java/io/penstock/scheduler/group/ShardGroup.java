@@ -15,6 +15,7 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.scheduler.batch.Batch;
 import io.penstock.scheduler.batch.Sequence;
+import io.penstock.scheduler.batch.StepPace;
 import io.penstock.scheduler.batch.StepRecord;
 import io.penstock.scheduler.telemetry.SchedulingEvents;
 import java.util.Arrays;
@@ -49,6 +50,7 @@ public final class ShardGroup {
     private final LongSupplier clock;
     private final SchedulingEvents events;
     private final SequenceDesk desk;
+    private final StepPace pace;
 
     private GroupIdentity identity;
     private Rank[] ranks = new Rank[0];
@@ -70,6 +72,7 @@ public final class ShardGroup {
         this.limits = limits;
         this.clock = clock;
         this.events = events;
+        pace = new StepPace(limits.targetStepTime());
         desk = new SequenceDesk(limits.queueCapacity(), clock, events);
     }
 
@@ -212,7 +215,8 @@ public final class ShardGroup {
 
     private void serve(int kvBlocks) {
         batch = new Batch(
-                new Batch.Limits(limits.blockSize(), maxSequences(), maxStepTokens(), kvBlocks, identity.ppSize()));
+                new Batch.Limits(limits.blockSize(), maxSequences(), maxStepTokens(), kvBlocks, identity.ppSize()),
+                pace);
         state = GroupState.GROUP_STATE_SERVING;
         lastProgress = clock.getAsLong();
         LOG.infof(
@@ -299,6 +303,7 @@ public final class ShardGroup {
             long now = clock.getAsLong();
             batch.stepReported();
             setbacks = 0;
+            pace.measured(step.tokens(), now - Math.max(step.sentNanos(), lastProgress));
             lastProgress = now;
             events.stepReported(step, now);
             desk.deliver(step, batch, now);

@@ -36,7 +36,7 @@ public final class FakeCluster {
     /// The defaults, with the sizes that matter to a test.
     public static GroupLimits limits(int blockSize, int maxStepTokens, int maxSequences, int queue) {
         return new GroupLimits(
-                blockSize, maxStepTokens, maxSequences, queue, 2, 10 * SECOND, 5 * SECOND, 60 * SECOND, 3);
+                blockSize, maxStepTokens, maxSequences, queue, 2, SECOND, 10 * SECOND, 5 * SECOND, 60 * SECOND, 3);
     }
 
     /// A new scheduler, to which nobody is attached.

@@ -66,7 +66,16 @@ final class TestSimulation {
             int seed, int tp, int pp, int blockSize, int blocks, int stepTokens, int sequences, int stepsInFlight) {
         random = new Random(seed);
         GroupLimits limits = new GroupLimits(
-                blockSize, stepTokens, sequences, 40, stepsInFlight, 10 * SECOND, 5 * SECOND, 60 * SECOND, 1_000);
+                blockSize,
+                stepTokens,
+                sequences,
+                40,
+                stepsInFlight,
+                SECOND,
+                10 * SECOND,
+                5 * SECOND,
+                60 * SECOND,
+                1_000);
         cluster = new FakeCluster(limits, tp, pp, blocks, CONTEXT);
         cluster.serving();
         while (submitted < SEQUENCES) {

@@ -1,0 +1,2 @@
+/// What is asked of the scheduler, checked.
+package io.penstock.scheduler.admission;
