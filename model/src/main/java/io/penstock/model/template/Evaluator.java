@@ -29,9 +29,9 @@ final class Evaluator {
                 yield new Value.Mapping(map);
             }
             case Expression.Attribute(Expression object, String name) ->
-                Attributes.attribute(evaluate(object, scope), name);
+                Attributes.attribute(owner(object, scope), name);
             case Expression.Item(Expression object, Expression key) ->
-                Attributes.item(evaluate(object, scope), evaluate(key, scope));
+                Attributes.item(owner(object, scope), evaluate(key, scope));
             case Expression.Slice(
                     Expression object,
                     Optional<Expression> start,
@@ -42,7 +42,7 @@ final class Evaluator {
             case Expression.Call(Expression callee, Expression.Parameters parameters) ->
                 call(evaluate(callee, scope), arguments(parameters, scope));
             case Expression.Filter(Expression input, String name, Expression.Parameters parameters) ->
-                Filters.apply(name, evaluate(input, scope), arguments(parameters, scope));
+                Filters.apply(name, paid(input, scope), arguments(parameters, scope));
             case Expression.Test(Expression input, String name, Expression.Parameters parameters, boolean negated) ->
                 Value.of(Tests.apply(name, evaluate(input, scope), arguments(parameters, scope)) != negated);
             case Expression.Not(Expression operand) -> Value.of(!Operators.isTrue(evaluate(operand, scope)));
@@ -61,7 +61,7 @@ final class Evaluator {
             case Expression.Concatenation(List<Expression> parts) ->
                 Text.join(all(parts, scope).stream().map(Spelling::text).toList(), Text.EMPTY);
             case Expression.Comparison(Expression first, List<Map.Entry<String, Expression>> others) ->
-                compare(evaluate(first, scope), others, scope);
+                compare(paid(first, scope), others, scope);
             case Expression.Conditional(Expression condition, Expression then, Optional<Expression> otherwise) -> {
                 if (Operators.isTrue(evaluate(condition, scope))) {
                     yield evaluate(then, scope);
@@ -72,12 +72,37 @@ final class Evaluator {
                                 "the inline if-expression evaluated to false and no else section was" + " defined.");
             }
         };
-        if (value instanceof Text text) {
-            budget.chars(text.length());
-        } else if (value instanceof Value.Sequence(List<Value> items, boolean _)) {
-            budget.chars(items.size());
+        if (makes(expression)) {
+            budget.pay(value);
         }
         budget.leave();
+        return value;
+    }
+
+    /// Whether the value may be new; others were paid for when they came about.
+    private static boolean makes(Expression expression) {
+        return expression instanceof Expression.Arithmetic
+                || expression instanceof Expression.Concatenation
+                || expression instanceof Expression.Filter
+                || expression instanceof Expression.Call
+                || expression instanceof Expression.Slice
+                || expression instanceof Expression.ListOf
+                || expression instanceof Expression.MapOf;
+    }
+
+    /// Evaluates what is then looked through.
+    private Value paid(Expression expression, Scope scope) {
+        Value value = evaluate(expression, scope);
+        budget.pay(value);
+        return value;
+    }
+
+    /// A method call looks through the text it is called on; items of lists and dicts are found at once.
+    private Value owner(Expression expression, Scope scope) {
+        Value value = evaluate(expression, scope);
+        if (value instanceof Text) {
+            budget.pay(value);
+        }
         return value;
     }
 
@@ -105,7 +130,7 @@ final class Evaluator {
     private Value compare(Value first, List<Map.Entry<String, Expression>> others, Scope scope) {
         Value left = first;
         for (Map.Entry<String, Expression> other : others) {
-            Value right = evaluate(other.getValue(), scope);
+            Value right = paid(other.getValue(), scope);
             String operator = other.getKey();
             boolean holds = switch (operator) {
                 case "==" -> Operators.equal(left, right);

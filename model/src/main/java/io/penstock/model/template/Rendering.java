@@ -71,7 +71,7 @@ final class Rendering {
     }
 
     private Exit print(Text text, Text.Builder out) {
-        budget.chars(text.length());
+        budget.pay(text);
         out.append(text);
         return Exit.END;
     }
@@ -104,7 +104,7 @@ final class Rendering {
         }
         Loop loop = new Loop(items);
         while (loop.advance()) {
-            budget.chars(1);
+            budget.pay(1);
             Scope inner = new Scope(scope);
             inner.set("loop", loop);
             assign(statement.target(), loop.current(), inner);

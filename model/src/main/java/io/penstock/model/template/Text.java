@@ -59,6 +59,12 @@ final class Text implements Value {
         if (from == 0 && to == chars.length()) {
             return this;
         }
+        if (foreign.length == 0) {
+            return own(chars.substring(from, to));
+        }
+        if (foreign.length == 2 && foreign[0] == 0 && foreign[1] == chars.length()) {
+            return foreign(chars.substring(from, to));
+        }
         return new Builder().append(this, from, to).build();
     }
 

@@ -27,10 +27,18 @@ sealed interface Value
     record Real(double value) implements Value {}
 
     /// A list, or a tuple where `tuple`. Not changed once it is made.
-    record Sequence(List<Value> items, boolean tuple) implements Value {}
+    record Sequence(List<Value> items, boolean tuple) implements Value {
+        public Sequence {
+            items = items instanceof Weighed.Items ? items : new Weighed.Items(items);
+        }
+    }
 
     /// A dict, in order. Not changed once it is made.
     record Mapping(Map<Value, Value> entries) implements Value {
+        public Mapping {
+            entries = entries instanceof Weighed.Entries ? entries : new Weighed.Entries(entries);
+        }
+
         /// @return null if there is none
         Value get(String key) {
             return entries.get(Text.own(key));
