@@ -33,10 +33,12 @@ nvcc=$(find_nvcc) || {
 mkdir -p "$out"
 for source in "$sources"/*.cu; do
     name=$(basename "$source" .cu)
-    for target in sm_80 sm_90a; do
+    # A source may name the only architectures it is written for.
+    targets=$(sed -n 's|^// targets: ||p' "$source")
+    for target in ${targets:-sm_80 sm_90a}; do
         "$nvcc" -O3 -std=c++17 -Werror all-warnings -cubin \
             -gencode "arch=compute_${target#sm_},code=$target" -o "$out/$name.$target.cubin" "$source"
     done
-    "$nvcc" -O3 -std=c++17 -Werror all-warnings -ptx -arch=compute_80 -o "$out/$name.compute_80.ptx" "$source"
+    [ -n "$targets" ] || "$nvcc" -O3 -std=c++17 -Werror all-warnings -ptx -arch=compute_80 -o "$out/$name.compute_80.ptx" "$source"
 done
 ls -l "$out"

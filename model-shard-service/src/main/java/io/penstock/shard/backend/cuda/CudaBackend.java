@@ -123,6 +123,11 @@ public final class CudaBackend implements Backend {
         return current().logits(rows);
     }
 
+    /// The persistent kernel of this epoch, or null.
+    DecodeKernel decodeKernel() {
+        return current().decodeKernel();
+    }
+
     CudaDevice cudaDevice() {
         return device;
     }

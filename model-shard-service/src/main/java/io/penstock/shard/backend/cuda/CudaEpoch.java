@@ -36,11 +36,13 @@ final class CudaEpoch implements AutoCloseable {
     private final CublasLt cublas;
     private final ForwardPass pass;
     private final RankExchange exchange;
+    private final DecodeKernel decode;
     private final int kvBlocks;
     private final List<StepBucket> decodeBuckets;
     private final List<StepBucket> mixedBuckets;
     private final Map<StepBucket, CUgraphExec> forwards = new HashMap<>();
     private final Map<Heads, CUgraphExec> heads = new HashMap<>();
+    private final Map<Heads, CUgraphExec> decodes = new HashMap<>();
 
     // Two of each, by the step's parity.
     private final HostMemory[] words = new HostMemory[IN_FLIGHT];
@@ -77,14 +79,14 @@ final class CudaEpoch implements AutoCloseable {
         buckets.addAll(mixedBuckets);
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, 0, measured, results);
+        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), measured, results);
         kvBlocks = kvBlocks(options, measured.used());
         DeviceArena exact = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, kvBlocks, exact, results);
+        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), exact, results);
         deviceArena = DeviceArena.of(device, exact.used());
         // Values that no key admits are still multiplied, by 0: they must be numbers.
         deviceArena.zero();
-        memory = StepMemory.lay(shape, limits, buckets, kvBlocks, deviceArena, results);
+        memory = StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), deviceArena, results);
         cublas = new CublasLt(memory.workspace());
         pass = new ForwardPass(device, modules, cublas, shape, weights, memory, limits, arena);
         exchange = alone ? null : new RankExchange(device, collective, shape, limits);
@@ -98,6 +100,12 @@ final class CudaEpoch implements AutoCloseable {
             done[i] = device.event();
         }
         fillRopeTable(modules, frequencies);
+        decode = alone && options.persistentDecode()
+                ? DecodeKernel.of(device, modules, shape, weights, memory, limits, arena)
+                : null;
+        if (decode != null) {
+            tune();
+        }
         if (alone && options.graphs()) {
             capture();
         }
@@ -140,6 +148,14 @@ final class CudaEpoch implements AutoCloseable {
 
     /// Everything that a step can be, recorded before the first step comes.
     private void capture() {
+        for (StepBucket bucket : decodeBuckets) {
+            if (decode != null && decode.serves(bucket)) {
+                for (int count = 0; count <= bucket.rows(); count++) {
+                    Heads step = new Heads(bucket, count);
+                    decodes.put(step, device.capture(() -> decode(step)));
+                }
+            }
+        }
         for (List<StepBucket> buckets : List.of(decodeBuckets, mixedBuckets)) {
             for (StepBucket bucket : buckets) {
                 forwards.put(bucket, device.capture(() -> forward(bucket)));
@@ -157,6 +173,29 @@ final class CudaEpoch implements AutoCloseable {
     private void forward(StepBucket bucket) {
         pass.embed(bucket);
         pass.layers(bucket, null);
+    }
+
+    private void decode(Heads step) {
+        decode.launch(step.bucket());
+        if (step.samples() > 0) {
+            pass.sample(step.bucket(), step.samples());
+        }
+    }
+
+    /// A step of one token at position 0, before there is any sequence.
+    private void tune() {
+        StepBucket bucket = decodeBuckets.getFirst();
+        StepPlan plan = new StepPlan(limits, new int[limits.maxSequences()][memory.maxBlocks()], admitted);
+        plan.rows = 1;
+        plan.totalTokens = 1;
+        plan.count[0] = 1;
+        plan.samples[0] = true;
+        descriptors[0].begin(bucket, 0);
+        descriptors[0].appendBlock(0, 0, 0);
+        descriptors[0].writeAdmissions(shape.config().vocabularySize());
+        descriptors[0].describe(plan, shape.group(), null);
+        pass.begin(bucket, words[0].address(), descriptors[0].end());
+        decode.tune(bucket);
     }
 
     private void head(Heads head) {
@@ -197,7 +236,11 @@ final class CudaEpoch implements AutoCloseable {
         }
         if (alone) {
             StepBucket bucket = begin(parity, null);
-            run(bucket, samples[parity]);
+            if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows) {
+                runDecode(new Heads(bucket, samples[parity]));
+            } else {
+                run(bucket, samples[parity]);
+            }
             device.record(done[parity]);
         }
     }
@@ -220,6 +263,15 @@ final class CudaEpoch implements AutoCloseable {
         descriptor.describe(plan, shape.group(), known);
         pass.begin(bucket, words[parity].address(), descriptor.end());
         return bucket;
+    }
+
+    private void runDecode(Heads step) {
+        CUgraphExec graph = decodes.get(step);
+        if (graph == null) {
+            decode(step);
+        } else {
+            device.launch(graph);
+        }
     }
 
     private void run(StepBucket bucket, int count) {
@@ -359,6 +411,10 @@ final class CudaEpoch implements AutoCloseable {
         return memory.results().segment().getAtIndex(ValueLayout.JAVA_INT, at);
     }
 
+    DecodeKernel decodeKernel() {
+        return decode;
+    }
+
     float[] logits(int rows) {
         int count = rows * shape.config().vocabularySize();
         HostMemory host = device.allocateHost(4 * count);
@@ -375,6 +431,7 @@ final class CudaEpoch implements AutoCloseable {
         device.synchronize();
         forwards.values().forEach(device::destroy);
         heads.values().forEach(device::destroy);
+        decodes.values().forEach(device::destroy);
         if (exchange != null) {
             exchange.close();
         }

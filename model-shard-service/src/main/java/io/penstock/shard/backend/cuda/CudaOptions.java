@@ -5,7 +5,9 @@ package io.penstock.shard.backend.cuda;
 /// @param ordinal of the device, as the driver counts them
 /// @param memoryShare part of the memory free after loading that keys, values and steps may take, (0, 1]
 /// @param graphs whether steps are captured as graphs; off only to look for errors
-public record CudaOptions(int ordinal, double memoryShare, boolean graphs) {
+/// @param persistentDecode whether small decode steps are one kernel where the device has it; off only
+///     to compare
+public record CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode) {
     public CudaOptions {
         if (ordinal < 0) {
             throw new IllegalArgumentException("device ordinal " + ordinal);
@@ -16,6 +18,6 @@ public record CudaOptions(int ordinal, double memoryShare, boolean graphs) {
     }
 
     public static CudaOptions defaults() {
-        return new CudaOptions(0, 0.9, true);
+        return new CudaOptions(0, 0.9, true, true);
     }
 }

@@ -31,6 +31,8 @@ import java.util.List;
 /// @param edited as large: logits after bias and penalties
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
 /// @param workspace of [CublasLt]
+/// @param decodePhases of [DecodeKernel], as are the four behind it
+/// @param decodeQkv `[2, qkvSize]` f32, zero between steps
 /// @param results page-locked host memory, two steps' results
 record StepMemory(
         long words,
@@ -56,6 +58,11 @@ record StepMemory(
         long cacheHalf,
         long cacheLayer,
         long workspace,
+        long decodePhases,
+        long decodeQkv,
+        long decodeParts,
+        long decodePartSums,
+        long decodeCounters,
         HostMemory results) {
 
     /// Words of a sampled row's result: token, log-probability, alternatives, fault; 20 ids, 20
@@ -73,6 +80,7 @@ record StepMemory(
             StepLimits limits,
             List<StepBucket> buckets,
             int kvBlocks,
+            int multiprocessors,
             DeviceArena arena,
             HostMemory results) {
         long tokens = Math.max(limits.maxStepTokens(), limits.maxSequences());
@@ -110,6 +118,11 @@ record StepMemory(
                 cacheHalf,
                 cacheLayer,
                 arena.take(CublasLt.WORKSPACE),
+                arena.take(DecodeKernel.phaseBytes(shape)),
+                arena.take(8L * shape.qkvSize()),
+                arena.take(4 * DecodeKernel.partRows(shape, multiprocessors) * shape.headSize()),
+                arena.take(8 * DecodeKernel.partRows(shape, multiprocessors)),
+                arena.take(DecodeKernel.counterBytes(shape)),
                 results);
     }
 

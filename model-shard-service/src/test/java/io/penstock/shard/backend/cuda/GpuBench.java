@@ -26,7 +26,12 @@ final class GpuBench {
             StepLimits limits = new StepLimits(16, 64, 2_048, 4_096);
             long begun = System.nanoTime();
             SequenceDriver first = new SequenceDriver(backend, limits);
-            System.out.printf("epoch configured in %.2f s%n", (System.nanoTime() - begun) / 1e9);
+            System.out.printf(
+                    "epoch configured in %.2f s; persistent kernel: %s%n",
+                    (System.nanoTime() - begun) / 1e9,
+                    backend.decodeKernel() == null
+                            ? "none"
+                            : "depth " + backend.decodeKernel().depth());
             List<Sequence> one = sequences(first, 1, 16, 1);
             first.run(one, false, 1);
             System.out.printf(

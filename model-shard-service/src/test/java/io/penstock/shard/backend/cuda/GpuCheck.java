@@ -131,7 +131,8 @@ public final class GpuCheck {
                     .mapToInt(r -> r.prompt().length + r.forced().length)
                     .max()
                     .orElseThrow();
-            for (int[] setting : new int[][] {{4_096, 1}, {300, references.size()}, {2_048, references.size()}}) {
+            for (int[] setting :
+                    new int[][] {{4_096, 1}, {4_096, 2}, {300, references.size()}, {2_048, references.size()}}) {
                 double ours = 0;
                 int worst = 0;
                 StepLimits limits = new StepLimits(16, references.size(), setting[0], longest + 1);

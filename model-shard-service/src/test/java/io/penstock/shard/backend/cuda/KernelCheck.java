@@ -138,7 +138,7 @@ final class KernelCheck {
         StepBucket bucket = new StepBucket(ROWS, ROWS, false, 1);
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, List.of(bucket), 64, measured, results);
+        StepMemory.lay(shape, limits, List.of(bucket), 64, 132, measured, results);
         Random random = new Random(vocabulary);
         int[][] table = new int[ROWS][4];
         SlotSampling[] slots = new SlotSampling[ROWS];
@@ -156,7 +156,7 @@ final class KernelCheck {
         try (Arena arena = Arena.ofConfined();
                 DeviceArena memoryArena = DeviceArena.of(device, measured.used())) {
             memoryArena.zero();
-            StepMemory memory = StepMemory.lay(shape, limits, List.of(bucket), 64, memoryArena, results);
+            StepMemory memory = StepMemory.lay(shape, limits, List.of(bucket), 64, 132, memoryArena, results);
             CublasLt unused = null;
             ForwardPass pass = new ForwardPass(
                     device, modules, unused, shape, new DeviceWeights(0, List.of(), 0, 0), memory, limits, arena);

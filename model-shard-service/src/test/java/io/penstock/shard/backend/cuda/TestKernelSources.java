@@ -22,7 +22,7 @@ class TestKernelSources {
 
     @Test
     void sourcesBecomeOneTextWithoutAnyInclude() {
-        for (String name : new String[] {"attention.cu", "elementwise.cu", "gemv.cu", "sampling.cu"}) {
+        for (String name : new String[] {"attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "sampling.cu"}) {
             String text = Nvrtc.inline(name, TestKernelSources::source);
             assertThat(text)
                     .doesNotContain("#include")
@@ -35,7 +35,7 @@ class TestKernelSources {
     void recordsHaveTheSameSize() {
         assertThat(source("sampling.cu"))
                 .contains("TOP = %d, RECORD = %d;".formatted(StepMemory.MAX_ALTERNATIVES, StepMemory.RESULT_WORDS));
-        assertThat(source("attention.cu")).contains("KEYS = 64, THREADS = 128;");
+        assertThat(source("attention.cuh")).contains("KEYS = 64;");
         assertThat(source("common.cuh")).contains("words + %d;".formatted(StepDescriptor.HEADER));
     }
 

@@ -1,0 +1,118 @@
+// A warp's share of attention: 16 queries against keys and values that lie in shared memory, with an online softmax.
+#pragma once
+#include "common.cuh"
+
+constexpr int KEYS = 64;  // of a tile
+
+struct Cache {
+    const bf16 *keys, *values;  // [block, kv head, position in block, head size] of one layer
+    const int* table;           // [slot, maxBlocks]
+    int maxBlocks, blockSize, heads, kvHeads;
+};
+
+template <int HD>
+struct Tile {
+    static constexpr int STRIDE = HD + 8;  // padded: ldmatrix meets all banks
+    static constexpr int ELEMENTS = KEYS * STRIDE;
+    static constexpr int BYTES = 4 * ELEMENTS * 2;  // keys and values, two of each
+};
+
+template <int HD>
+FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey, int length, bf16* k, bf16* v, int threads) {
+    for (int i = threadIdx.x; i < KEYS * HD / 8; i += threads) {
+        const int j = i / (HD / 8), d = i % (HD / 8) * 8, key = firstKey + j;
+        const bool valid = key < length;
+        const int block = valid ? blocks[key / cache.blockSize] : 0;
+        const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
+        copyAsync(shared(k + j * Tile<HD>::STRIDE + d), cache.keys + (valid ? at : 0), valid);
+        copyAsync(shared(v + j * Tile<HD>::STRIDE + d), cache.values + (valid ? at : 0), valid);
+    }
+    copyCommit();
+}
+
+// A warp's 16 queries as fragments of A.
+template <int HD>
+FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, int offset, int kv, int first, int count) {
+    const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2, group = cache.heads / cache.kvHeads;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const int f = first + g + 8 * h;
+        const bool valid = f < count * group;
+        const bf16* row = q + ((i64)(offset + (valid ? f / group : 0)) * cache.heads + kv * group + (valid ? f % group : 0)) * HD;
+#pragma unroll
+        for (int k = 0; k < HD / 16; k++) {
+            a[k][h] = valid ? *(const u32*)(row + k * 16 + c) : 0;
+            a[k][h + 2] = valid ? *(const u32*)(row + k * 16 + 8 + c) : 0;
+        }
+    }
+}
+
+// One online-softmax step of a warp: its 16 queries against N * 8 keys at row `keyRow` of the tile.
+// `limit[h]`: first key that query row g + 8 h must not see.
+template <int HD, int N>
+FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
+                  float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
+    constexpr int STRIDE = Tile<HD>::STRIDE;
+    const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
+    float s[N][4] = {};
+#pragma unroll
+    for (int kk = 0; kk < HD / 32; kk++) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            u32 b[4];
+            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * STRIDE + kk * 32 + matrix * 8));
+            mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
+            mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
+        }
+    }
+    float top[2] = {m[0], m[1]};
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const int key = firstKey + keyRow + n * 8 + c + (e & 1);
+            s[n][e] = key < limit[e / 2] ? s[n][e] * scale : NEG_INF;
+            top[e / 2] = fmaxf(top[e / 2], s[n][e]);
+        }
+    }
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 1));
+        top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 2));
+        // A query that has seen no key yet keeps weight 0, without a NaN.
+        const float base = top[h] == NEG_INF ? 0.f : top[h], shrink = exp2f(m[h] - base);
+        m[h] = top[h];
+        l[h] *= shrink;
+        top[h] = base;
+#pragma unroll
+        for (int n = 0; n < HD / 8; n++) {
+            o[n][2 * h] *= shrink;
+            o[n][2 * h + 1] *= shrink;
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            s[n][e] = exp2f(s[n][e] - top[e / 2]);
+            l[e / 2] += s[n][e];
+        }
+    }
+#pragma unroll
+    for (int kk = 0; kk < N / 2; kk++) {
+        const u32 p0 = pack(s[2 * kk][0], s[2 * kk][1]), p1 = pack(s[2 * kk][2], s[2 * kk][3]);
+        const u32 p2 = pack(s[2 * kk + 1][0], s[2 * kk + 1][1]), p3 = pack(s[2 * kk + 1][2], s[2 * kk + 1][3]);
+#pragma unroll
+        for (int n = 0; n < HD / 8; n += 2) {
+            u32 b[4];
+            ldmatrixTransposed(b, shared(v + (keyRow + kk * 16 + matrix % 2 * 8 + r) * STRIDE + (n + matrix / 2) * 8));
+            mma(o[n], p0, p1, p2, p3, b[0], b[1]);
+            mma(o[n + 1], p0, p1, p2, p3, b[2], b[3]);
+        }
+    }
+}
+
+FORCE float quadSum(float v) {
+    v += __shfl_xor_sync(~0u, v, 1);
+    return v + __shfl_xor_sync(~0u, v, 2);
+}
