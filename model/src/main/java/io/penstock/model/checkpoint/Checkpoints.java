@@ -29,8 +29,7 @@ public final class Checkpoints {
                 .sorted()
                 .toList();
         if (files.names().contains(SafetensorsCheckpoint.CONFIG)) {
-            throw new CheckpointException(
-                    Path.of(SafetensorsCheckpoint.CONFIG), "format", "safetensors are not read yet");
+            return SafetensorsCheckpoint.open(files);
         }
         if (ggufs.size() > 1) {
             throw new CheckpointException(

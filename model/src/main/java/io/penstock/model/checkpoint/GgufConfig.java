@@ -55,7 +55,14 @@ final class GgufConfig {
     }
 
     static ModelConfig read(GgufHead head, Path file) {
-        return new GgufConfig(head, file).read();
+        GgufConfig config = new GgufConfig(head, file);
+        try {
+            return config.read();
+        } catch (CheckpointException e) {
+            throw e;
+        } catch (PenstockException e) {
+            throw new CheckpointException(file, config.prefix + "*", e, "%s", e.getMessage());
+        }
     }
 
     private ModelConfig read() {
@@ -68,35 +75,28 @@ final class GgufConfig {
         RopeScaling scaling = scaling();
         int context = required("context_length");
         if (scaling instanceof RopeScaling.Yarn yarn) {
-            context =
-                    Math.max(context, (int) Math.min(Integer.MAX_VALUE, yarn.originalContextLength() * yarn.factor()));
+            context = Math.max(context, yarn.stretchedContextLength());
         }
-        try {
-            return new ModelConfig(
-                    architecture,
-                    required("block_count"),
-                    hidden,
-                    required("feed_forward_length"),
-                    heads,
-                    kvHeads,
-                    headSize,
-                    vocabulary,
-                    context,
-                    metadata.number(prefix + "attention.layer_norm_rms_epsilon")
-                            .orElseThrow(() -> missing("attention.layer_norm_rms_epsilon")),
-                    metadata.number(prefix + "rope.freq_base").orElse(10_000),
-                    switch (architecture) {
-                        case LLAMA -> RopeLayout.INTERLEAVED;
-                        case QWEN2 -> RopeLayout.HALVES;
-                    },
-                    scaling,
-                    tensors.containsKey(NameScheme.GGUF.spell(0, LayerTensor.QUERY_BIAS)),
-                    !tensors.containsKey(NameScheme.GGUF.spell(TensorNames.OUTPUT)));
-        } catch (CheckpointException e) {
-            throw e;
-        } catch (PenstockException e) {
-            throw new CheckpointException(file, prefix + "*", e, "%s", e.getMessage());
-        }
+        return new ModelConfig(
+                architecture,
+                required("block_count"),
+                hidden,
+                required("feed_forward_length"),
+                heads,
+                kvHeads,
+                headSize,
+                vocabulary,
+                context,
+                metadata.number(prefix + "attention.layer_norm_rms_epsilon")
+                        .orElseThrow(() -> missing("attention.layer_norm_rms_epsilon")),
+                metadata.number(prefix + "rope.freq_base").orElse(10_000),
+                switch (architecture) {
+                    case LLAMA -> RopeLayout.INTERLEAVED;
+                    case QWEN2 -> RopeLayout.HALVES;
+                },
+                scaling,
+                tensors.containsKey(NameScheme.GGUF.spell(0, LayerTensor.QUERY_BIAS)),
+                !tensors.containsKey(NameScheme.GGUF.spell(TensorNames.OUTPUT)));
     }
 
     private void refuseVariants() {
@@ -197,12 +197,7 @@ final class GgufConfig {
         return switch (type) {
             case "none" -> new RopeScaling.None();
             case "linear" -> stretched ? new RopeScaling.Linear(by) : new RopeScaling.None();
-            case "yarn" -> {
-                if (!(by >= 1 && by <= 1_000)) {
-                    throw metadata.bad(prefix + "rope.scaling.factor", "is %s, YaRN needs one in [1, 1000]", by);
-                }
-                yield yarn(by);
-            }
+            case "yarn" -> yarn(by);
             default -> throw metadata.bad(key, "is \"%s\"; none, linear and yarn are read", type);
         };
     }
@@ -214,7 +209,7 @@ final class GgufConfig {
             }
         }
         // llama.cpp multiplies the paper's temperature by the file's factor.
-        double attention = (1 + 0.1 * Math.log(factor))
+        double attention = RopeScaling.Yarn.defaultAttentionFactor(factor)
                 * metadata.number(prefix + "rope.scaling.attn_factor").orElse(1);
         return new RopeScaling.Yarn(
                 factor,

@@ -1,15 +1,36 @@
 package io.penstock.model.config;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+
 /// How rotary frequencies are stretched past the context a model was trained on.
 public sealed interface RopeScaling {
     record None() implements RopeScaling {}
 
     /// Positions divided by `factor`.
-    record Linear(double factor) implements RopeScaling {}
+    record Linear(double factor) implements RopeScaling {
+        public Linear {
+            within("linear factor", factor, 1e-3, 1e4);
+        }
+    }
 
     /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, a ramp between.
     record Llama3(double factor, double lowFrequencyFactor, double highFrequencyFactor, int originalContextLength)
-            implements RopeScaling {}
+            implements RopeScaling {
+        public Llama3 {
+            within("llama3 factor", factor, 1, 1e4);
+            within("llama3 low frequency factor", lowFrequencyFactor, 1e-3, 1e4);
+            within("llama3 high frequency factor", highFrequencyFactor, 1e-3, 1e4);
+            within("llama3 original context length", originalContextLength, 1, 1 << 28);
+            if (highFrequencyFactor <= lowFrequencyFactor) {
+                throw new PenstockException(
+                        ErrorCategory.CORRUPT,
+                        "llama3 high frequency factor %s does not exceed the low one, %s",
+                        highFrequencyFactor,
+                        lowFrequencyFactor);
+            }
+        }
+    }
 
     /// Each frequency divided by its own number, read from the tensor `rope.divisors`, headSize / 2 of them. How GGUF
     /// files of Llama 3.1 and later write the scaling above.
@@ -17,5 +38,35 @@ public sealed interface RopeScaling {
 
     /// YaRN (arXiv 2309.00071). `attentionFactor` scales cos and sin.
     record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, int originalContextLength)
-            implements RopeScaling {}
+            implements RopeScaling {
+        public Yarn {
+            within("yarn factor", factor, 1, 1e4);
+            within("yarn attention factor", attentionFactor, 1e-3, 1e3);
+            within("yarn beta_fast", betaFast, 1e-3, 1e4);
+            within("yarn beta_slow", betaSlow, 1e-3, 1e4);
+            within("yarn original context length", originalContextLength, 1, 1 << 28);
+            if (betaFast <= betaSlow) {
+                throw new PenstockException(
+                        ErrorCategory.CORRUPT, "yarn beta_fast %s does not exceed beta_slow %s", betaFast, betaSlow);
+            }
+        }
+
+        /// Tokens that the stretched frequencies reach.
+        public int stretchedContextLength() {
+            return (int) Math.min(1 << 28, Math.round(originalContextLength * factor));
+        }
+
+        /// The temperature that the paper derives from the factor, where a model names none.
+        public static double defaultAttentionFactor(double factor) {
+            return factor <= 1 ? 1 : 1 + 0.1 * Math.log(factor);
+        }
+    }
+
+    // Written so that NaN fails.
+    private static void within(String what, double value, double least, double most) {
+        if (!(value >= least && value <= most)) {
+            throw new PenstockException(
+                    ErrorCategory.CORRUPT, "%s is %s, must lie in [%s, %s]", what, value, least, most);
+        }
+    }
 }
