@@ -1,0 +1,101 @@
+package io.penstock.shard.config;
+
+import io.quarkus.runtime.configuration.MemorySize;
+import io.smallrye.config.ConfigMapping;
+import io.smallrye.config.WithDefault;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/// One rank. Every key may be an environment variable: `PENSTOCK_SHARD_TP_RANK` and so on.
+@ConfigMapping(prefix = "penstock.shard")
+public interface ShardConfig {
+    /// Schedulers to dial, as `host:port`; the first that answers is used, the others when it is lost.
+    @WithDefault("localhost:9081")
+    List<String> scheduler();
+
+    /// The node's weight-loader, as `host:port`. Not used where `checkpoint` is set.
+    @WithDefault("localhost:9083")
+    String loader();
+
+    /// A checkpoint on this machine: a GGUF file, or a folder. Then no weight-loader is needed.
+    Optional<Path> checkpoint();
+
+    /// Name of the model: of the weight-loader's configuration, and what clients ask for.
+    String model();
+
+    /// Revision of the model; where absent, the weight-loader's.
+    Optional<String> revision();
+
+    /// Name of the shard group that this rank belongs to.
+    @WithDefault("default")
+    String group();
+
+    /// Tensor-parallel rank, from 0.
+    @WithDefault("0")
+    int tpRank();
+
+    /// Ranks that share each layer.
+    @WithDefault("1")
+    int tpSize();
+
+    /// Pipeline stage, from 0.
+    @WithDefault("0")
+    int ppStage();
+
+    /// Stages that the layers are parted over.
+    @WithDefault("1")
+    int ppSize();
+
+    /// What computes: `cpu`, `cuda`, or `auto` for CUDA where there is a device and the CPU elsewhere.
+    @WithDefault("auto")
+    BackendChoice backend();
+
+    /// Number of the CUDA device.
+    @WithDefault("0")
+    int device();
+
+    /// Threads that compute on the CPU; where absent, as many as there are processors.
+    OptionalInt threads();
+
+    /// Memory for keys and values on the CPU. On a GPU, what is free after loading is taken.
+    @WithDefault("512M")
+    MemorySize kvMemory();
+
+    /// Sequences that may run at once.
+    @WithDefault("64")
+    int maxSequences();
+
+    /// Tokens that a step may compute.
+    @WithDefault("512")
+    int maxStepTokens();
+
+    /// Host by which the other ranks reach this one: in a pod, its address.
+    @WithDefault("${POD_IP:localhost}")
+    String peerHost();
+
+    /// Address to listen on for the other ranks; where absent, `peer-host`.
+    Optional<String> peerBind();
+
+    /// Port to listen on for the other ranks; 0 takes a free one.
+    @WithDefault("0")
+    int peerPort();
+
+    /// Microseconds that a rank spins for its peers before it sleeps. 0 where ranks outnumber the
+    /// processors.
+    @WithDefault("20")
+    int peerSpinMicros();
+
+    /// A step that takes longer than this makes the liveness check fail.
+    @WithDefault("60s")
+    Duration stepStall();
+
+    /// What computes.
+    enum BackendChoice {
+        AUTO,
+        CPU,
+        CUDA
+    }
+}

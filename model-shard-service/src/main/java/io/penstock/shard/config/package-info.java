@@ -1,0 +1,2 @@
+/// What an operator may set.
+package io.penstock.shard.config;

@@ -1,0 +1,2 @@
+/// The attachment to a scheduler.
+package io.penstock.shard.grpc;
