@@ -1,0 +1,86 @@
+package io.penstock.shard.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+
+/// The arithmetic of a forward pass. Everything is f32 on the weights' exact dequantised values.
+///
+/// Implementations give the same bits, at any vector width: the order of each sum is part of the
+/// contract, and [ScalarKernels] is its definition. They hold no state, so one serves all threads. None
+/// allocates.
+public interface Kernels {
+    /// Partial sums of [#rmsNorm].
+    int NORM_LANES = 16;
+
+    /// Positions that attention treats as one, about; exactly, the whole blocks that fit into it, or
+    /// one block.
+    int SEGMENT_POSITIONS = 256;
+
+    /// For people: "vector: 512 bit, C2".
+    String description();
+
+    /// Multiplies the 64 rows of one panel with each token's vector. A sum runs over the columns from
+    /// the first to the last, one fused multiply-add each.
+    ///
+    /// @param x `[tokens, matrix.columns]`, token t from `xOffset + t * xStride`; zero from there to a
+    ///     multiple of 32
+    /// @param y receives `[tokens, 64]`, token t from `yOffset + t * yStride`
+    /// @param scratch of [#panelScratchBytes] bytes, this thread's own, aligned to 64
+    void multiply(
+            PackedMatrix matrix,
+            int panel,
+            float[] x,
+            int xOffset,
+            int xStride,
+            int tokens,
+            float[] y,
+            int yOffset,
+            int yStride,
+            MemorySegment scratch);
+
+    /// Bytes of scratch that [#multiply] needs.
+    static long panelScratchBytes() {
+        return 2L * PackedMatrix.BLOCK_COLUMNS * PackedMatrix.PANEL_ROWS * Float.BYTES;
+    }
+
+    /// Root-mean-square norm (arXiv 1910.07467): `y = x / sqrt(mean(x^2) + epsilon) * weight`.
+    ///
+    /// @param lanes scratch of [#NORM_LANES] floats
+    void rmsNorm(
+            float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes);
+
+    /// Adds `x` to `y`.
+    void add(float[] x, int xOffset, float[] y, int yOffset, int count);
+
+    /// `gate = gate / (1 + exp(-gate)) * up` (arXiv 2002.05202).
+    void swiglu(float[] gate, int gateOffset, float[] up, int upOffset, int count);
+
+    /// Attention of one token's query heads that share one key/value head, over positions `[0, length)`.
+    ///
+    /// @param blockTable the sequence's
+    /// @param query head g of the group from `queryOffset + g * headSize`; already scaled
+    /// @param out as `query`
+    /// @param scratch of [#attentionScratchFloats] floats, this thread's own
+    void attend(
+            KvCache cache,
+            int layer,
+            int kvHead,
+            int[] blockTable,
+            int length,
+            float[] query,
+            int queryOffset,
+            int group,
+            float[] out,
+            int outOffset,
+            float[] scratch);
+
+    /// Blocks of a segment.
+    static int segmentBlocks(int blockSize) {
+        return Math.max(1, SEGMENT_POSITIONS / blockSize);
+    }
+
+    /// Floats of scratch that [#attend] needs.
+    static int attentionScratchFloats(int blockSize, int headSize) {
+        int padded = Math.ceilDiv(blockSize, 16) * 16;
+        return segmentBlocks(blockSize) * padded + Math.ceilDiv(headSize, 16) * 16;
+    }
+}

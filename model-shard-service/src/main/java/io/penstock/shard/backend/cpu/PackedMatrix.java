@@ -1,0 +1,140 @@
+package io.penstock.shard.backend.cpu;
+
+import io.penstock.model.tensor.DType;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+
+/// A matrix `[rows, columns]` in the order that the kernels read it. The elements keep their stored
+/// format, so that a step reads no more bytes than the file has.
+///
+/// Rows go in panels of 64, columns in blocks of 32, both padded with zeros. A panel is its blocks one
+/// behind another; a block is little-endian 32-bit words, word `i * 64 + r` of its elements belonging
+/// to row `r` of the panel:
+///
+/// | format | scale words before the elements | an element word holds |
+/// | --- | --- | --- |
+/// | F32 | | column i |
+/// | F16, BF16 | | columns 2i (low half) and 2i + 1 |
+/// | Q8_0 | 32: scales of rows r (low half) and r + 32 | columns 4i to 4i + 3, lowest byte first |
+/// | Q4_0 | 32, as Q8_0 | columns 8i to 8i + 7, lowest nibble first |
+/// | Q4_1 | 64: minimum (low half) and scale of row r | as Q4_0 |
+public final class PackedMatrix {
+    public static final int PANEL_ROWS = 64;
+    public static final int BLOCK_COLUMNS = 32;
+
+    /// Of every word.
+    static final ValueLayout.OfInt WORD = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final DType dtype;
+    private final int rows;
+    private final int columns;
+    private final int blocks;
+    private final MemorySegment words;
+
+    /// All zeros; [MatrixPacking] fills it.
+    PackedMatrix(DType dtype, int rows, int columns, Arena arena) {
+        this.dtype = dtype;
+        this.rows = rows;
+        this.columns = columns;
+        this.blocks = Math.ceilDiv(columns, BLOCK_COLUMNS);
+        this.words = arena.allocate(Math.max(1, Math.multiplyExact(panelBytes(), (long) panels())), 64);
+    }
+
+    static int scaleWords(DType dtype) {
+        return switch (dtype) {
+            case F32, F16, BF16 -> 0;
+            case Q8_0, Q4_0 -> PANEL_ROWS / 2;
+            case Q4_1 -> PANEL_ROWS;
+        };
+    }
+
+    /// Columns that share a word.
+    static int columnsPerWord(DType dtype) {
+        return switch (dtype) {
+            case F32 -> 1;
+            case F16, BF16 -> 2;
+            case Q8_0 -> 4;
+            case Q4_0, Q4_1 -> 8;
+        };
+    }
+
+    static int blockBytes(DType dtype) {
+        return Integer.BYTES * (scaleWords(dtype) + BLOCK_COLUMNS / columnsPerWord(dtype) * PANEL_ROWS);
+    }
+
+    public DType dtype() {
+        return dtype;
+    }
+
+    public int rows() {
+        return rows;
+    }
+
+    public int columns() {
+        return columns;
+    }
+
+    public int panels() {
+        return Math.ceilDiv(rows, PANEL_ROWS);
+    }
+
+    public int blocks() {
+        return blocks;
+    }
+
+    /// Rows with their padding: what an output vector must have room for.
+    public int paddedRows() {
+        return panels() * PANEL_ROWS;
+    }
+
+    public int blockBytes() {
+        return blockBytes(dtype);
+    }
+
+    public long panelBytes() {
+        return (long) blocks * blockBytes();
+    }
+
+    public MemorySegment words() {
+        return words;
+    }
+
+    /// Unpacks one row, as its format's definition has it.
+    public void row(int row, float[] target, int offset) {
+        long panel = row / PANEL_ROWS * panelBytes();
+        for (int column = 0; column < columns; column++) {
+            target[offset + column] = element(panel, row % PANEL_ROWS, column);
+        }
+    }
+
+    /// @param panel byte at which the row's panel begins
+    /// @param row within the panel
+    float element(long panel, int row, int column) {
+        long block = panel + (long) (column / BLOCK_COLUMNS) * blockBytes();
+        int inBlock = column % BLOCK_COLUMNS;
+        int perWord = columnsPerWord(dtype);
+        long index = scaleWords(dtype) + (long) (inBlock / perWord) * PANEL_ROWS + row;
+        int word = words.get(WORD, block + Integer.BYTES * index);
+        int shift = inBlock % perWord * (Integer.SIZE / perWord);
+        return switch (dtype) {
+            case F32 -> Float.intBitsToFloat(word);
+            case F16 -> Float.float16ToFloat((short) (word >> shift));
+            case BF16 -> Float.intBitsToFloat(word >> shift << 16);
+            case Q8_0 -> halfScale(block, row) * (byte) (word >> shift);
+            case Q4_0 -> halfScale(block, row) * ((word >> shift & 15) - 8);
+            case Q4_1 -> {
+                int scales = words.get(WORD, block + (long) Integer.BYTES * row);
+                float minimum = Float.float16ToFloat((short) scales);
+                yield Math.fma(Float.float16ToFloat((short) (scales >> 16)), word >> shift & 15, minimum);
+            }
+        };
+    }
+
+    private float halfScale(long block, int row) {
+        int half = PANEL_ROWS / 2;
+        int scales = words.get(WORD, block + (long) Integer.BYTES * (row % half));
+        return Float.float16ToFloat((short) (row < half ? scales : scales >> 16));
+    }
+}

@@ -1,0 +1,145 @@
+package io.penstock.shard.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+
+/// The definition of the arithmetic, one element at a time. Used where vectors are not to be had, and
+/// as the oracle.
+public final class ScalarKernels implements Kernels {
+    @Override
+    public String description() {
+        return "scalar";
+    }
+
+    @Override
+    public void multiply(
+            PackedMatrix matrix,
+            int panel,
+            float[] x,
+            int xOffset,
+            int xStride,
+            int tokens,
+            float[] y,
+            int yOffset,
+            int yStride,
+            MemorySegment scratch) {
+        long at = panel * matrix.panelBytes();
+        for (int row = 0; row < PackedMatrix.PANEL_ROWS; row++) {
+            for (int token = 0; token < tokens; token++) {
+                y[yOffset + token * yStride + row] = 0;
+            }
+            for (int column = 0; column < matrix.columns(); column++) {
+                float weight = matrix.element(at, row, column);
+                for (int token = 0; token < tokens; token++) {
+                    int to = yOffset + token * yStride + row;
+                    y[to] = Math.fma(weight, x[xOffset + token * xStride + column], y[to]);
+                }
+            }
+        }
+    }
+
+    @Override
+    public void rmsNorm(
+            float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes) {
+        for (int lane = 0; lane < NORM_LANES; lane++) {
+            lanes[lane] = 0;
+            for (int i = lane; i < count; i += NORM_LANES) {
+                lanes[lane] = Math.fma(x[xOffset + i], x[xOffset + i], lanes[lane]);
+            }
+        }
+        float scale = normScale(lanes, count, epsilon);
+        for (int i = 0; i < count; i++) {
+            y[yOffset + i] = x[xOffset + i] * scale * weight[i];
+        }
+    }
+
+    /// The partial sums meet pairwise, lane i and lane i + half.
+    static float normScale(float[] lanes, int count, double epsilon) {
+        for (int half = NORM_LANES / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; i++) {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        return (float) (1 / Math.sqrt(lanes[0] / count + epsilon));
+    }
+
+    @Override
+    public void add(float[] x, int xOffset, float[] y, int yOffset, int count) {
+        for (int i = 0; i < count; i++) {
+            y[yOffset + i] += x[xOffset + i];
+        }
+    }
+
+    @Override
+    public void swiglu(float[] gate, int gateOffset, float[] up, int upOffset, int count) {
+        for (int i = 0; i < count; i++) {
+            float value = gate[gateOffset + i];
+            gate[gateOffset + i] = value / (1 + Exponential.exp(-value)) * up[upOffset + i];
+        }
+    }
+
+    /// Softmax over segments (arXiv 1805.02867): each has its own maximum, sum and weighted values,
+    /// taken over its positions in order; the segments are merged in order.
+    @Override
+    public void attend(
+            KvCache cache,
+            int layer,
+            int kvHead,
+            int[] blockTable,
+            int length,
+            float[] query,
+            int queryOffset,
+            int group,
+            float[] out,
+            int outOffset,
+            float[] scratch) {
+        int headSize = cache.headSize();
+        int segment = Kernels.segmentBlocks(cache.blockSize()) * cache.blockSize();
+        for (int head = 0; head < group; head++) {
+            int q = queryOffset + head * headSize;
+            int o = outOffset + head * headSize;
+            float maximum = Float.NEGATIVE_INFINITY;
+            float sum = 0;
+            for (int from = 0; from < length; from += segment) {
+                int count = Math.min(segment, length - from);
+                float segmentMaximum = Float.NEGATIVE_INFINITY;
+                for (int i = 0; i < count; i++) {
+                    int position = from + i;
+                    long keys = cache.keys(layer, blockTable[position / cache.blockSize()], kvHead);
+                    float score = 0;
+                    for (int d = 0; d < headSize; d++) {
+                        long index = (long) d * cache.keyStride() + position % cache.blockSize();
+                        float key = cache.floats().get(KvCache.FLOAT, keys + index * Float.BYTES);
+                        score = Math.fma(key, query[q + d], score);
+                    }
+                    scratch[i] = score;
+                    segmentMaximum = Math.max(segmentMaximum, score);
+                }
+                float segmentSum = 0;
+                for (int i = 0; i < count; i++) {
+                    scratch[i] = Exponential.exp(scratch[i] - segmentMaximum);
+                    segmentSum += scratch[i];
+                }
+                float newMaximum = Math.max(maximum, segmentMaximum);
+                float before = from == 0 ? 0 : Exponential.exp(maximum - newMaximum);
+                float here = from == 0 ? 1 : Exponential.exp(segmentMaximum - newMaximum);
+                for (int d = 0; d < headSize; d++) {
+                    float values = 0;
+                    for (int i = 0; i < count; i++) {
+                        int position = from + i;
+                        long at = cache.values(layer, blockTable[position / cache.blockSize()], kvHead);
+                        long index = (long) (position % cache.blockSize()) * cache.valueStride() + d;
+                        float value = cache.floats().get(KvCache.FLOAT, at + index * Float.BYTES);
+                        values = Math.fma(value, scratch[i], values);
+                    }
+                    out[o + d] = from == 0 ? values : Math.fma(values, here, out[o + d] * before);
+                }
+                sum = from == 0 ? segmentSum : Math.fma(segmentSum, here, sum * before);
+                maximum = newMaximum;
+            }
+            float inverse = 1 / sum;
+            for (int d = 0; d < headSize; d++) {
+                out[o + d] *= inverse;
+            }
+        }
+    }
+}

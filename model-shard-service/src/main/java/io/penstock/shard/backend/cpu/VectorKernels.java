@@ -1,0 +1,167 @@
+package io.penstock.shard.backend.cpu;
+
+import io.penstock.model.tensor.DType;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
+
+/// The arithmetic on the Vector API. Matrix products are in [VectorDecode] (one token: weights are
+/// unpacked in registers) and [VectorTiles] (several: a panel's blocks are unpacked once, into scratch
+/// that stays in the first-level cache).
+public final class VectorKernels implements Kernels {
+    static final ByteOrder LITTLE = ByteOrder.LITTLE_ENDIAN;
+
+    private static final VectorSpecies<Float> F = VectorWidth.FLOATS;
+    /// Lanes of a vector.
+    private static final int L = F.length();
+
+    /// Columns that are unpacked at a time.
+    private static final int UNPACKED_BLOCKS = 2;
+
+    @Override
+    public String description() {
+        return "vector: %d bit".formatted(F.vectorBitSize());
+    }
+
+    @Override
+    public void multiply(
+            PackedMatrix matrix,
+            int panel,
+            float[] x,
+            int xOffset,
+            int xStride,
+            int tokens,
+            float[] y,
+            int yOffset,
+            int yStride,
+            MemorySegment scratch) {
+        if (tokens == 1) {
+            VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
+            return;
+        }
+        int blocks = matrix.blocks();
+        int blockBytes = matrix.blockBytes();
+        long at = panel * matrix.panelBytes();
+        for (int token = 0; token < tokens; token++) {
+            Arrays.fill(y, yOffset + token * yStride, yOffset + token * yStride + PackedMatrix.PANEL_ROWS, 0f);
+        }
+        for (int block = 0; block < blocks; block += UNPACKED_BLOCKS) {
+            int here = Math.min(UNPACKED_BLOCKS, blocks - block);
+            MemorySegment weights = scratch;
+            long weightsAt = 0;
+            if (matrix.dtype() == DType.F32) {
+                weights = matrix.words();
+                weightsAt = at;
+            } else {
+                VectorUnpacking.unpack(matrix, at, here, scratch);
+            }
+            VectorTiles.multiply(
+                    weights,
+                    weightsAt,
+                    here * PackedMatrix.BLOCK_COLUMNS,
+                    x,
+                    xOffset + block * PackedMatrix.BLOCK_COLUMNS,
+                    xStride,
+                    tokens,
+                    y,
+                    yOffset,
+                    yStride);
+            at += (long) here * blockBytes;
+        }
+    }
+
+    @Override
+    public void rmsNorm(
+            float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes) {
+        int whole = count - count % NORM_LANES;
+        for (int lane = 0; lane < NORM_LANES; lane += L) {
+            FloatVector sum = FloatVector.zero(F);
+            for (int i = lane; i < whole; i += NORM_LANES) {
+                FloatVector v = FloatVector.fromArray(F, x, xOffset + i);
+                sum = v.fma(v, sum);
+            }
+            sum.intoArray(lanes, lane);
+        }
+        for (int i = whole; i < count; i++) {
+            lanes[i - whole] = Math.fma(x[xOffset + i], x[xOffset + i], lanes[i - whole]);
+        }
+        float scale = ScalarKernels.normScale(lanes, count, epsilon);
+        int bound = F.loopBound(count);
+        for (int i = 0; i < bound; i += L) {
+            FloatVector.fromArray(F, x, xOffset + i)
+                    .mul(scale)
+                    .mul(FloatVector.fromArray(F, weight, i))
+                    .intoArray(y, yOffset + i);
+        }
+        for (int i = bound; i < count; i++) {
+            y[yOffset + i] = x[xOffset + i] * scale * weight[i];
+        }
+    }
+
+    @Override
+    public void add(float[] x, int xOffset, float[] y, int yOffset, int count) {
+        int bound = F.loopBound(count);
+        for (int i = 0; i < bound; i += L) {
+            FloatVector.fromArray(F, y, yOffset + i)
+                    .add(FloatVector.fromArray(F, x, xOffset + i))
+                    .intoArray(y, yOffset + i);
+        }
+        for (int i = bound; i < count; i++) {
+            y[yOffset + i] += x[xOffset + i];
+        }
+    }
+
+    @Override
+    public void swiglu(float[] gate, int gateOffset, float[] up, int upOffset, int count) {
+        int bound = F.loopBound(count);
+        for (int i = 0; i < bound; i += L) {
+            FloatVector value = FloatVector.fromArray(F, gate, gateOffset + i);
+            value.div(exp(value.neg()).add(1))
+                    .mul(FloatVector.fromArray(F, up, upOffset + i))
+                    .intoArray(gate, gateOffset + i);
+        }
+        for (int i = bound; i < count; i++) {
+            float value = gate[gateOffset + i];
+            gate[gateOffset + i] = value / (1 + Exponential.exp(-value)) * up[upOffset + i];
+        }
+    }
+
+    /// [Exponential#exp], lane by lane.
+    static FloatVector exp(FloatVector x) {
+        FloatVector clamped = x.min(Exponential.MOST).max(Exponential.LEAST);
+        FloatVector shifted = clamped.fma(
+                FloatVector.broadcast(F, Exponential.LOG2_E), FloatVector.broadcast(F, Exponential.ROUNDER));
+        FloatVector n = shifted.sub(Exponential.ROUNDER);
+        FloatVector r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_HIGH), clamped);
+        r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_LOW), r);
+        FloatVector p = FloatVector.broadcast(F, Exponential.C6).fma(r, FloatVector.broadcast(F, Exponential.C5));
+        p = p.fma(r, FloatVector.broadcast(F, Exponential.C4));
+        p = p.fma(r, FloatVector.broadcast(F, Exponential.C3));
+        p = p.fma(r, FloatVector.broadcast(F, Exponential.C2));
+        p = p.fma(r, FloatVector.broadcast(F, Exponential.C1));
+        p = p.fma(r.mul(r), r).add(1);
+        IntVector power = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, Exponential.MANTISSA_BITS);
+        return p.reinterpretAsInts().add(power).reinterpretAsFloats();
+    }
+
+    @Override
+    public void attend(
+            KvCache cache,
+            int layer,
+            int kvHead,
+            int[] blockTable,
+            int length,
+            float[] query,
+            int queryOffset,
+            int group,
+            float[] out,
+            int outOffset,
+            float[] scratch) {
+        VectorAttention.attend(
+                cache, layer, kvHead, blockTable, length, query, queryOffset, group, out, outOffset, scratch);
+    }
+}

@@ -1,0 +1,167 @@
+package io.penstock.shard.backend.cpu;
+
+import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.checkpoint.CheckpointException;
+import io.penstock.model.checkpoint.MappedTensors;
+import io.penstock.model.checkpoint.PartBytes;
+import io.penstock.model.checkpoint.TensorLocation;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.quant.Decoder;
+import io.penstock.model.tensor.LayerTensor;
+import io.penstock.model.tensor.RankSlice;
+import io.penstock.model.tensor.TensorNames;
+import io.penstock.model.tensor.TensorPart;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.LongConsumer;
+
+/// Reads a rank's part of a checkpoint and packs it, all threads at work on one matrix after the other.
+final class WeightLoading {
+    private final Checkpoint checkpoint;
+    private final RankSlice slice;
+    private final MappedTensors tensors;
+    private final Arena arena;
+    private final Workers workers;
+    private final LongConsumer loaded;
+    private final Map<String, PackedMatrix> matrices = new HashMap<>();
+    private final Map<String, float[]> vectors = new HashMap<>();
+    private PackedMatrix tiedOutput;
+    private long bytes;
+
+    private WeightLoading(
+            Checkpoint checkpoint,
+            RankSlice slice,
+            MappedTensors tensors,
+            Arena arena,
+            Workers workers,
+            LongConsumer loaded) {
+        this.checkpoint = checkpoint;
+        this.slice = slice;
+        this.tensors = tensors;
+        this.arena = arena;
+        this.workers = workers;
+        this.loaded = loaded;
+    }
+
+    /// @param arena owns the packed weights
+    static RankWeights load(
+            Checkpoint checkpoint,
+            RankSlice slice,
+            Map<String, Path> files,
+            Arena arena,
+            Workers workers,
+            LongConsumer loaded) {
+        try (MappedTensors tensors = new MappedTensors(checkpoint, files)) {
+            WeightLoading loading = new WeightLoading(checkpoint, slice, tensors, arena, workers, loaded);
+            for (TensorPart part : TensorPart.of(checkpoint.config(), slice)) {
+                loading.read(part);
+            }
+            return loading.assemble(checkpoint.config());
+        }
+    }
+
+    private void read(TensorPart part) {
+        String name = part.tensor().name();
+        TensorLocation location = checkpoint.tensors().get(name);
+        PartBytes place = PartBytes.of(location, part);
+        if (location.shape().rank() == 1) {
+            vectors.put(name, vector(part, location, place));
+        } else {
+            PackedMatrix matrix = matrix(part);
+            matrices.put(name, matrix);
+            if (name.equals(TensorNames.EMBEDDING) && checkpoint.config().tiedEmbeddings() && slice.samples()) {
+                tiedOutput = part.rows().equals(slice.vocabulary())
+                        ? matrix
+                        : matrix(new TensorPart(part.tensor(), slice.vocabulary(), part.columns()));
+            }
+        }
+        bytes += place.length();
+        loaded.accept(bytes);
+    }
+
+    private float[] vector(TensorPart part, TensorLocation location, PartBytes place) {
+        int count = part.rows().count();
+        float[] values = new float[count];
+        long offset = place.offset() - location.offset();
+        Decoder.of(location.dtype()).decode(tensors.whole(part.tensor().name()), offset, values, 0, count);
+        for (int i = 0; i < count; i++) {
+            if (!Float.isFinite(values[i])) {
+                throw notFinite(location, part.rows().from() + i);
+            }
+        }
+        return values;
+    }
+
+    private PackedMatrix matrix(TensorPart part) {
+        TensorLocation location = checkpoint.tensors().get(part.tensor().name());
+        PartBytes place = PartBytes.of(location, part);
+        int rows = part.rows().count();
+        PackedMatrix matrix =
+                new PackedMatrix(location.dtype(), rows, part.columns().count(), arena);
+        MemorySegment source = tensors.whole(part.tensor().name());
+        long offset = place.offset() - location.offset();
+        int[] badRow = new int[workers.count()];
+        workers.run((worker, count) -> {
+            badRow[worker] = -1;
+            for (int panel = worker; panel < matrix.panels() && badRow[worker] < 0; panel += count) {
+                badRow[worker] = MatrixPacking.pack(matrix, panel, source, offset, place.stride());
+            }
+        });
+        for (int row : badRow) {
+            if (row >= 0) {
+                throw notFinite(location, part.rows().from() + row);
+            }
+        }
+        return matrix;
+    }
+
+    private static CheckpointException notFinite(TensorLocation location, int row) {
+        return new CheckpointException(
+                location.file(), location.name(), "row %d holds a weight or scale that is no finite number", row);
+    }
+
+    private RankWeights assemble(ModelConfig config) {
+        LayerWeights[] layers = new LayerWeights[slice.layers().count()];
+        for (int i = 0; i < layers.length; i++) {
+            layers[i] = layer(slice.layers().from() + i);
+        }
+        PackedMatrix embedding = slice.embeds() ? matrices.get(TensorNames.EMBEDDING) : null;
+        PackedMatrix output = null;
+        if (slice.samples()) {
+            output = config.tiedEmbeddings() ? tiedOutput : matrices.get(TensorNames.OUTPUT);
+        }
+        return new RankWeights(
+                layers,
+                embedding,
+                vectors.get(TensorNames.OUTPUT_NORM),
+                output,
+                vectors.get(TensorNames.ROPE_DIVISORS));
+    }
+
+    private LayerWeights layer(int number) {
+        return new LayerWeights(
+                vector(number, LayerTensor.ATTENTION_NORM),
+                matrix(number, LayerTensor.QUERY),
+                matrix(number, LayerTensor.KEY),
+                matrix(number, LayerTensor.VALUE),
+                vector(number, LayerTensor.QUERY_BIAS),
+                vector(number, LayerTensor.KEY_BIAS),
+                vector(number, LayerTensor.VALUE_BIAS),
+                matrix(number, LayerTensor.ATTENTION_OUTPUT),
+                vector(number, LayerTensor.MLP_NORM),
+                matrix(number, LayerTensor.GATE),
+                matrix(number, LayerTensor.UP),
+                matrix(number, LayerTensor.DOWN));
+    }
+
+    private float[] vector(int layer, LayerTensor tensor) {
+        return vectors.get(TensorNames.layer(layer, tensor));
+    }
+
+    private PackedMatrix matrix(int layer, LayerTensor tensor) {
+        return matrices.get(TensorNames.layer(layer, tensor));
+    }
+}
