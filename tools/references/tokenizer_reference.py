@@ -4,7 +4,8 @@
     pip install tokenizers==0.23.3 gguf==0.19.0
     python tools/references/tokenizer_reference.py model/src/test/resources/io/penstock/model/tokenizer
 
-writes one fixture per tokenizer: hard cases and a seeded draw of random ones. Each line is JSON: text, ids. The
+writes one fixture per tokenizer: hard cases and a seeded draw of random ones. Each line is JSON: text, ids. Beside
+them decoding.jsonl: bytes in hexadecimal, and the text that Python decodes them to with errors="replace". The
 tokenizers and the model are those that `tools/fetch.sh tokenizers` and `tools/fetch.sh model` bring.
 
     python tools/references/tokenizer_reference.py --random 100000 DIR
@@ -127,6 +128,18 @@ def load(name):
     return smollm2() if name == "smollm2" else Tokenizer.from_file(str(CACHE / "tokenizers" / name / "tokenizer.json"))
 
 
+def decodings(rng):
+    """Bytes that are UTF-8, and bytes that are not: cut, overlong, surrogates, beyond the last code point."""
+    parts = [b"a", "é".encode(), "東".encode(), "😀".encode(), b"\x80", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80"]
+    parts += [b"\xf0\x80\x80\xaf", b"\xf4\x90\x80\x80", b"\xf5", b"\xff", b"\xe6\x9d", b"\xf0\x9f\x98", b"\xc3", b"\xed\xb0"]
+    for part in parts:
+        yield part
+        yield part + b"z"
+    for _ in range(150):
+        yield b"".join(rng.choice(parts) for _ in range(rng.randint(1, 9)))
+        yield bytes(rng.choice([rng.randint(0, 255), rng.randint(0x80, 0xF8)]) for _ in range(rng.randint(1, 12)))
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--random", type=int, default=0)
@@ -134,6 +147,10 @@ def main():
     arguments.add_argument("folder", type=pathlib.Path)
     arguments = arguments.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    if not arguments.random:
+        with open(arguments.folder / "decoding.jsonl", "w", encoding="utf-8") as out:
+            for data in decodings(random.Random(arguments.seed)):
+                out.write(json.dumps([data.hex(), data.decode("utf-8", errors="replace")]) + "\n")
     for name in NAMES:
         tokenizer = load(name)
         added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
