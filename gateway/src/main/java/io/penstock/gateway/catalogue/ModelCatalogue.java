@@ -4,6 +4,7 @@ import io.penstock.api.inference.GroupStatus;
 import io.penstock.gateway.dispatch.Schedulers;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.template.ChatFormat;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Inject;
@@ -88,7 +89,7 @@ public class ModelCatalogue {
                     return;
                 }
                 try {
-                    ModelText text = texts.read(key.model(), key.revision());
+                    ChatFormat text = texts.read(key.model(), key.revision());
                     models.put(
                             key.model(),
                             ServedModel.of(

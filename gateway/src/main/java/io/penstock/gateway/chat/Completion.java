@@ -32,7 +32,7 @@ public final class Completion implements AutoCloseable {
 
     private final ArrayDeque<CompletionEvent> ready = new ArrayDeque<>();
     private final ChoiceText[] choices;
-    private final List<FinishReason> reasons = new ArrayList<>();
+    private final List<String> reasons = new ArrayList<>();
     private int completionTokens;
     private int cachedTokens;
     private volatile boolean cancelled;
@@ -161,15 +161,12 @@ public final class Completion implements AutoCloseable {
 
     private void end(int choice, FinishReason reason) {
         completionTokens += choices[choice].tokens();
-        reasons.add(reason);
+        reasons.add(reason.text());
         ready.add(new CompletionEvent.Ended(choice, reason));
         if (reasons.size() == choices.length) {
-            int promptTokens = 0;
-            for (int[] prompt : request.prompts()) {
-                promptTokens += prompt.length;
-            }
+            int promptTokens = request.promptTokens();
             Usage usage = new Usage(promptTokens, completionTokens, Math.min(cachedTokens, promptTokens));
-            trace.finished(usage, reasons);
+            trace.finished(usage.completion(), usage.cached(), reasons);
             ready.add(new CompletionEvent.Done(usage));
         }
     }

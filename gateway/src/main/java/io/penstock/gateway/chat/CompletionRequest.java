@@ -41,6 +41,11 @@ public record CompletionRequest(
         return prompts.size() * choices;
     }
 
+    /// Each prompt counted once.
+    int promptTokens() {
+        return prompts.stream().mapToInt(prompt -> prompt.length).sum();
+    }
+
     public int[] promptOf(int choice) {
         return prompts.get(choice / choices);
     }

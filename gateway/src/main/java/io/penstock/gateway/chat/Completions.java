@@ -5,9 +5,11 @@ import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.LogitBias;
 import io.penstock.api.inference.Sampling;
 import io.penstock.gateway.dispatch.Schedulers;
+import io.penstock.gateway.telemetry.Generation;
 import io.penstock.gateway.telemetry.GenerationTelemetry;
 import io.penstock.gateway.telemetry.GenerationTrace;
 import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import io.penstock.model.sampling.SamplingParameters;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.inject.Inject;
@@ -38,13 +40,34 @@ public class Completions {
                         "stop_token_ids", "stop_token_ids names token %d, the vocabulary has %d", id, vocabulary);
             }
         }
-        request.sampling().checkVocabulary(request.model().tokenizer().vocabularySize());
-        GenerationTrace trace = telemetry.begin(request, arrival, streams, parent);
+        checkBias(request);
+        GenerationTrace trace = telemetry.begin(generation(request, streams), arrival, parent);
         Completion completion = new Completion(request, trace);
         for (int choice = 0; choice < request.sequences(); choice++) {
             completion.add(schedulers.open(choice, sequence(request, choice, trace), completion::arrived));
         }
         return completion;
+    }
+
+    private static Generation generation(CompletionRequest request, boolean streams) {
+        return new Generation(
+                request.id(),
+                request.operation(),
+                request.model().name(),
+                streams,
+                request.sampling(),
+                request.maxTokens(),
+                request.choices(),
+                request.sequences(),
+                request.promptTokens());
+    }
+
+    private static void checkBias(CompletionRequest request) {
+        try {
+            request.sampling().checkVocabulary(request.model().tokenizer().vocabularySize());
+        } catch (PenstockException e) {
+            throw RequestException.bad("logit_bias", "%s", e.getMessage());
+        }
     }
 
     private static void checkLength(CompletionRequest request, int promptLength) {

@@ -23,7 +23,7 @@ public final class Prompts {
         ChatTemplate template = model.template()
                 .orElseThrow(() -> RequestException.bad(
                         "model", "The model `%s` has no chat template; it can complete text only.", model.name()));
-        Map<String, Object> variables = new HashMap<>(model.text().specials());
+        Map<String, Object> variables = new HashMap<>(model.text().tokens());
         variables.put("messages", messages.stream().map(ChatMessage::variables).toList());
         variables.put("add_generation_prompt", true);
         if (!tools.isEmpty()) {

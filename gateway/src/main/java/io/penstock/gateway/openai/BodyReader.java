@@ -98,6 +98,9 @@ final class BodyReader {
             over = true;
             vertx.cancelTimer(timer);
             whole.accept(body);
+        } else {
+            // Refused, and now the client listens; what was sent goes out first.
+            request.connection().close();
         }
     }
 

@@ -64,8 +64,8 @@ public class OpenAiRoutes {
 
     void register(@Observes Router router) {
         router.route("/v1/*").handler(this::guard);
-        router.post("/v1/chat/completions").handler(http -> complete(http, new ChatFormat(models)));
-        router.post("/v1/completions").handler(http -> complete(http, new TextFormat(models)));
+        router.post("/v1/chat/completions").handler(http -> complete(http, new ChatCompletionFormat(models)));
+        router.post("/v1/completions").handler(http -> complete(http, new TextCompletionFormat(models)));
         router.get("/v1/models").handler(this::listModels);
         router.get("/v1/models/*").handler(this::describeModel);
         for (int status : ROUTER_ERRORS) {

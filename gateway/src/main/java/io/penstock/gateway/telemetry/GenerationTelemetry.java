@@ -7,7 +7,7 @@ import io.opentelemetry.api.trace.SpanBuilder;
 import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
-import io.penstock.gateway.chat.CompletionRequest;
+import io.penstock.model.sampling.SamplingParameters;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.inject.Inject;
 import java.util.HashMap;
@@ -37,8 +37,9 @@ public class GenerationTelemetry {
 
     /// @param arrival of the request, by [System#nanoTime()]
     /// @param parent of the span
-    public GenerationTrace begin(CompletionRequest request, long arrival, boolean streams, Context parent) {
-        String model = request.model().name();
+    public GenerationTrace begin(Generation request, long arrival, Context parent) {
+        String model = request.model();
+        SamplingParameters sampling = request.sampling();
         SpanBuilder building = tracer.spanBuilder(request.operation() + " " + model)
                 .setParent(parent)
                 // The conventions have CLIENT for the one who asks for an inference, and name no other.
@@ -46,15 +47,13 @@ public class GenerationTelemetry {
                 .setAttribute("gen_ai.operation.name", request.operation())
                 .setAttribute("gen_ai.provider.name", PROVIDER)
                 .setAttribute("gen_ai.request.model", model)
-                .setAttribute("gen_ai.request.stream", streams)
-                .setAttribute("gen_ai.request.temperature", request.sampling().temperature())
-                .setAttribute("gen_ai.request.top_p", request.sampling().topP())
-                .setAttribute("gen_ai.request.top_k", request.sampling().topK())
-                .setAttribute("gen_ai.request.seed", request.sampling().seed())
-                .setAttribute(
-                        "gen_ai.request.frequency_penalty", request.sampling().frequencyPenalty())
-                .setAttribute(
-                        "gen_ai.request.presence_penalty", request.sampling().presencePenalty())
+                .setAttribute("gen_ai.request.stream", request.streams())
+                .setAttribute("gen_ai.request.temperature", sampling.temperature())
+                .setAttribute("gen_ai.request.top_p", sampling.topP())
+                .setAttribute("gen_ai.request.top_k", sampling.topK())
+                .setAttribute("gen_ai.request.seed", sampling.seed())
+                .setAttribute("gen_ai.request.frequency_penalty", sampling.frequencyPenalty())
+                .setAttribute("gen_ai.request.presence_penalty", sampling.presencePenalty())
                 .setAttribute("gen_ai.request.choice.count", request.choices())
                 .setAttribute("gen_ai.output.type", "text")
                 .setAttribute("gen_ai.response.id", request.id())

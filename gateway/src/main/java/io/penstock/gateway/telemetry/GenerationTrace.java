@@ -3,9 +3,6 @@ package io.penstock.gateway.telemetry;
 import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.StatusCode;
-import io.penstock.gateway.chat.CompletionRequest;
-import io.penstock.gateway.chat.FinishReason;
-import io.penstock.gateway.chat.Usage;
 import io.penstock.model.ErrorCategory;
 import java.util.List;
 import java.util.Locale;
@@ -18,7 +15,7 @@ public final class GenerationTrace {
             AttributeKey.stringArrayKey("gen_ai.response.finish_reasons");
     private static final String ABORT = "abort";
 
-    private final CompletionRequest request;
+    private final Generation request;
     private final long arrival;
     private final Span span;
     private final Map<String, String> context;
@@ -31,8 +28,7 @@ public final class GenerationTrace {
     private boolean anyToken;
     private boolean over;
 
-    GenerationTrace(
-            CompletionRequest request, long arrival, Span span, Map<String, String> context, GenerationMeters meters) {
+    GenerationTrace(Generation request, long arrival, Span span, Map<String, String> context, GenerationMeters meters) {
         this.request = request;
         this.arrival = arrival;
         this.span = span;
@@ -44,9 +40,8 @@ public final class GenerationTrace {
         RequestReceivedEvent event = new RequestReceivedEvent();
         if (event.shouldCommit()) {
             event.request = request.id();
-            event.model = request.model().name();
-            event.promptTokens =
-                    request.prompts().stream().mapToInt(prompt -> prompt.length).sum();
+            event.model = request.model();
+            event.promptTokens = request.promptTokens();
             event.sequences = request.sequences();
             event.commit();
         }
@@ -84,26 +79,27 @@ public final class GenerationTrace {
         }
     }
 
-    public void finished(Usage usage, List<FinishReason> reasons) {
+    /// @param completionTokens of all sequences
+    /// @param reasons why each ended, as the APIs spell it
+    public void finished(int completionTokens, int cachedTokens, List<String> reasons) {
         for (int choice = 0; choice < tokens.length; choice++) {
             if (tokens[choice] > 1) {
                 meters.perOutputToken.record(
                         (latest[choice] - first[choice]) / (tokens[choice] - 1), TimeUnit.NANOSECONDS);
             }
         }
-        meters.inputTokens.record(usage.prompt());
-        meters.outputTokens.record(usage.completion());
-        meters.promptTokens.record(usage.prompt());
-        meters.generationTokens.record(usage.completion());
-        for (FinishReason reason : reasons) {
-            meters.finished(reason.text()).increment();
+        meters.inputTokens.record(request.promptTokens());
+        meters.outputTokens.record(completionTokens);
+        meters.promptTokens.record(request.promptTokens());
+        meters.generationTokens.record(completionTokens);
+        for (String reason : reasons) {
+            meters.finished(reason).increment();
         }
-        span.setAttribute("gen_ai.usage.input_tokens", usage.prompt());
-        span.setAttribute("gen_ai.usage.output_tokens", usage.completion());
-        span.setAttribute("gen_ai.usage.cache_read.input_tokens", usage.cached());
-        span.setAttribute(
-                FINISH_REASONS, reasons.stream().map(FinishReason::text).toList());
-        end("", reasons.getLast().text());
+        span.setAttribute("gen_ai.usage.input_tokens", request.promptTokens());
+        span.setAttribute("gen_ai.usage.output_tokens", completionTokens);
+        span.setAttribute("gen_ai.usage.cache_read.input_tokens", cachedTokens);
+        span.setAttribute(FINISH_REASONS, List.copyOf(reasons));
+        end("", reasons.getLast());
     }
 
     public void failed(ErrorCategory category) {

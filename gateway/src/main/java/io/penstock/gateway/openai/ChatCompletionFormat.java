@@ -19,10 +19,10 @@ import java.util.Optional;
 import java.util.OptionalInt;
 
 /// `POST /v1/chat/completions`.
-final class ChatFormat implements Format {
+final class ChatCompletionFormat implements Format {
     private final ModelCatalogue models;
 
-    ChatFormat(ModelCatalogue models) {
+    ChatCompletionFormat(ModelCatalogue models) {
         this.models = models;
     }
 

@@ -20,13 +20,13 @@ import java.util.OptionalInt;
 import java.util.Set;
 
 /// `POST /v1/completions`.
-final class TextFormat implements Format {
+final class TextCompletionFormat implements Format {
     private static final int DEFAULT_MAX_TOKENS = 16;
     private static final String OBJECT = "text_completion";
 
     private final ModelCatalogue models;
 
-    TextFormat(ModelCatalogue models) {
+    TextCompletionFormat(ModelCatalogue models) {
         this.models = models;
     }
 

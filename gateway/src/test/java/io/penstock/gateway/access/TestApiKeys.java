@@ -1,0 +1,54 @@
+package io.penstock.gateway.access;
+
+import static io.restassured.RestAssured.given;
+import static org.hamcrest.Matchers.equalTo;
+
+import io.penstock.gateway.fake.TinyGateway;
+import io.quarkus.test.junit.QuarkusTest;
+import io.quarkus.test.junit.TestProfile;
+import org.junit.jupiter.api.Test;
+
+@QuarkusTest
+@TestProfile(TinyGateway.WithKeys.class)
+class TestApiKeys {
+    @Test
+    void everyRouteAsksForAKey() {
+        for (String authorization : new String[] {"", "Bearer ", "Bearer other", "Basic first-key", "first-key"}) {
+            given().header("authorization", authorization)
+                    .get("/v1/models")
+                    .then()
+                    .statusCode(401)
+                    .header("www-authenticate", "Bearer")
+                    .body("error.code", equalTo("invalid_api_key"));
+        }
+        given().contentType("application/json")
+                .body("{}")
+                .post("/v1/completions")
+                .then()
+                .statusCode(401);
+        given().contentType("application/json")
+                .body("{}")
+                .post("/v1/chat/completions")
+                .then()
+                .statusCode(401);
+        given().get("/v1/models/tiny").then().statusCode(401);
+        given().get("/v1/other").then().statusCode(401);
+    }
+
+    @Test
+    void eachKeyIsLetIn() {
+        given().header("authorization", "Bearer first-key")
+                .get("/v1/models")
+                .then()
+                .statusCode(200);
+        given().header("authorization", "bearer second-key")
+                .get("/v1/models")
+                .then()
+                .statusCode(200);
+    }
+
+    @Test
+    void probesNeedNone() {
+        given().get("/q/health/live").then().statusCode(200);
+    }
+}

@@ -1,0 +1,271 @@
+package io.penstock.gateway.openai;
+
+import static io.restassured.RestAssured.given;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.hamcrest.Matchers.equalTo;
+import static org.hamcrest.Matchers.not;
+import static org.hamcrest.Matchers.notNullValue;
+
+import io.penstock.gateway.fake.FakeScheduler;
+import io.penstock.gateway.fake.FakeSchedulers;
+import io.penstock.gateway.fake.Script;
+import io.penstock.gateway.fake.TinyGateway;
+import io.penstock.gateway.fake.TinyText;
+import io.quarkus.test.junit.QuarkusTest;
+import io.quarkus.test.junit.TestProfile;
+import io.restassured.response.ValidatableResponse;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import org.eclipse.microprofile.config.ConfigProvider;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// What a client must not be able to do to us. Whatever it sends, the answer is an envelope and no 500.
+@QuarkusTest
+@TestProfile(TinyGateway.class)
+class TestHostileInput {
+    private static final String CHAT = "/v1/chat/completions";
+
+    private final FakeScheduler scheduler = FakeSchedulers.first();
+
+    @BeforeEach
+    void ready() {
+        Gateway.awaitReady();
+        scheduler.plays(Script.saying("a"));
+    }
+
+    private static ValidatableResponse post(String body) {
+        return given().contentType("application/json").body(body).post(CHAT).then();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '\0',
+            value = {
+                "temperature|-0.1",
+                "temperature|2.1",
+                "temperature|NaN",
+                "temperature|Infinity",
+                "temperature|1e999",
+                "temperature|\"1\"",
+                "temperature|true",
+                "temperature|[1]",
+                "top_p|0",
+                "top_p|1.01",
+                "top_p|NaN",
+                "top_k|-2",
+                "top_k|1.5",
+                "top_k|99999999999",
+                "min_p|-1",
+                "min_p|2",
+                "repetition_penalty|0",
+                "repetition_penalty|-1",
+                "repetition_penalty|3",
+                "frequency_penalty|-2.1",
+                "presence_penalty|2.1",
+                "presence_penalty|-Infinity",
+                "seed|1.5",
+                "seed|99999999999999999999",
+                "seed|\"a\"",
+                "n|0",
+                "n|17",
+                "n|-1",
+                "n|1000000000",
+                "max_tokens|0",
+                "max_tokens|-1",
+                "max_tokens|1.5",
+                "max_tokens|1e99",
+                "max_tokens|4096",
+                "max_completion_tokens|0",
+                "min_tokens|-1",
+                "min_tokens|5000",
+                "stop|\"\"",
+                "stop|5",
+                "stop|[1]",
+                "stop|[\"a\",\"b\",\"c\",\"d\",\"e\"]",
+                "stop_token_ids|[261]",
+                "stop_token_ids|[-1]",
+                "stop_token_ids|[\"a\"]",
+                "logit_bias|{\"a\":1}",
+                "logit_bias|{\"1\":101}",
+                "logit_bias|{\"1\":NaN}",
+                "logit_bias|{\"1\":\"2\"}",
+                "logit_bias|{\"261\":1}",
+                "logit_bias|{\"-1\":1}",
+                "logit_bias|[1]",
+                "logprobs|1",
+                "top_logprobs|5",
+                "stream|\"yes\"",
+                "stream_options|{\"include_usage\":true}",
+                "ignore_eos|1",
+                "response_format|{\"type\":\"json_object\"}",
+                "response_format|\"json\"",
+                "tools|[1]",
+                "tools|{}",
+                "tool_choice|\"required\"",
+            })
+    void parametersOutOfTheirBounds(String name, String value) {
+        post(Gateway.chat(",\"%s\":%s".formatted(name, value)))
+                .statusCode(400)
+                .body("error.type", equalTo("invalid_request_error"))
+                .body("error.message", notNullValue())
+                .body("error.param", org.hamcrest.Matchers.startsWith(name));
+        assertThat(scheduler.callSoFar()).as("nothing may reach the scheduler").isNull();
+    }
+
+    @Test
+    void conflictingAndOverlargeLists() {
+        post(Gateway.chat(",\"max_tokens\":4,\"max_completion_tokens\":5"))
+                .statusCode(400)
+                .body("error.param", equalTo("max_completion_tokens"));
+        post(Gateway.chat(",\"logprobs\":true,\"top_logprobs\":21"))
+                .statusCode(400)
+                .body("error.param", equalTo("top_logprobs"));
+        StringBuilder biases = new StringBuilder();
+        for (int i = 0; i < 2_000; i++) {
+            biases.append(i == 0 ? "" : ",").append('"').append(i).append("\":1");
+        }
+        post(Gateway.chat(",\"logit_bias\":{" + biases + "}"))
+                .statusCode(400)
+                .body("error.param", equalTo("logit_bias"));
+        post(Gateway.chat(",\"stop\":\"" + "s".repeat(2_000) + "\""))
+                .statusCode(400)
+                .body("error.param", equalTo("stop"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '\0',
+            value = {
+                "messages|[]",
+                "messages|5",
+                "messages[0]|[5]",
+                "messages[0].role|[{\"content\":\"a\"}]",
+                "messages[0].role|[{\"role\":\"root\",\"content\":\"a\"}]",
+                "messages[0].content|[{\"role\":\"user\"}]",
+                "messages[0].content|[{\"role\":\"user\",\"content\":null}]",
+                "messages[0].content|[{\"role\":\"user\",\"content\":7}]",
+                "messages[0].content|[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]",
+                "messages[0].content|[{\"role\":\"user\",\"content\":\"\\ud800\"}]",
+                "messages[0].tool_calls|[{\"role\":\"assistant\",\"tool_calls\":[null]}]",
+            })
+    void badMessagesAreNamed(String parameter, String messages) {
+        post("{\"model\":\"tiny\",\"messages\":" + messages + "}")
+                .statusCode(400)
+                .body("error.param", equalTo(parameter));
+    }
+
+    @Test
+    void bodiesThatAreNoRequest() {
+        for (String body : new String[] {
+            "", "5", "null", "[]", "{", "{\"model\":", "{} {}", "{\"model\":\"tiny\"}x", "\u0000", "{\"a\":01}"
+        }) {
+            post(body).statusCode(400).body("error.type", equalTo("invalid_request_error"));
+        }
+        post("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}")
+                .statusCode(400)
+                .body("error.param", equalTo("model"));
+        post("{\"model\":5}").statusCode(400).body("error.param", equalTo("model"));
+    }
+
+    @Test
+    void deepAndWideJson() {
+        post("[".repeat(100_000)).statusCode(400);
+        post(Gateway.chat(",\"x\":" + "[".repeat(1_000) + "]".repeat(1_000))).statusCode(400);
+        post(Gateway.chat(",\"" + "x".repeat(10_000) + "\":1")).statusCode(400);
+        post(Gateway.chat(",\"seed\":" + "9".repeat(10_000))).statusCode(400);
+    }
+
+    @Test
+    void bytesThatAreNoText() {
+        byte[] body = Gateway.chat("").getBytes(StandardCharsets.UTF_8);
+        for (byte[] bad :
+                new byte[][] {{(byte) 0xff}, {(byte) 0xc0, (byte) 0x80}, {(byte) 0xed, (byte) 0xa0, (byte) 0x80}}) {
+            byte[] broken = body.clone();
+            System.arraycopy(bad, 0, broken, new String(body, StandardCharsets.UTF_8).indexOf("user"), bad.length);
+            given().contentType("application/json")
+                    .body(broken)
+                    .post(CHAT)
+                    .then()
+                    .statusCode(400)
+                    .body("error.message", equalTo("The body is not valid UTF-8."));
+        }
+    }
+
+    @Test
+    void aBodyTooLarge() throws Exception {
+        post(Gateway.chat(",\"x\":\"" + "x".repeat(TinyGateway.MAX_BODY) + "\""))
+                .statusCode(413)
+                .body("error.code", equalTo("body_too_large"));
+        // In chunks, of unknown length, by a client that does not listen before it has sent all.
+        int port = ConfigProvider.getConfig().getValue("quarkus.http.test-port", Integer.class);
+        try (Socket socket = Gateway.connect(port, 0)) {
+            var out = socket.getOutputStream();
+            out.write(
+                    "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                            .getBytes(StandardCharsets.US_ASCII));
+            byte[] chunk = ("1000\r\n" + "x".repeat(0x1000) + "\r\n").getBytes(StandardCharsets.US_ASCII);
+            for (int i = 0; i < 1_000; i++) {
+                out.write(chunk);
+            }
+            out.write("0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+            var lines = Gateway.lines(socket);
+            assertThat(lines.readLine()).contains("413");
+            Gateway.readUntil(lines, "body_too_large");
+        }
+    }
+
+    @Test
+    void headersTooLarge() {
+        given().header("x-large", "x".repeat(30_000))
+                .get("/v1/models")
+                .then()
+                .statusCode(431)
+                .body("error.code", equalTo("headers_too_large"));
+    }
+
+    @Test
+    void routesMethodsAndTypes() {
+        given().get("/v1/nothing").then().statusCode(404).body("error.code", equalTo("unknown_url"));
+        given().get("/").then().statusCode(404).body("error.code", equalTo("unknown_url"));
+        given().get(CHAT).then().statusCode(405).body("error.code", equalTo("method_not_allowed"));
+        given().contentType("text/plain")
+                .body("{}")
+                .post(CHAT)
+                .then()
+                .statusCode(415)
+                .body("error.code", equalTo("unsupported_media_type"));
+        given().get("/v1/models/../../etc/passwd").then().statusCode(404).body("error", notNullValue());
+    }
+
+    @Test
+    void modelsThatAreNotHere() {
+        for (String model : new String[] {"nothing", "../tiny", ""}) {
+            post("{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}".formatted(model))
+                    .statusCode(404)
+                    .body("error.code", equalTo("model_not_found"))
+                    .body("error.param", equalTo("model"));
+        }
+        post("{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}".formatted(TinyText.NO_CHAT))
+                .statusCode(400)
+                .body("error.param", equalTo("model"));
+    }
+
+    @Test
+    void promptsBeyondTheContext() {
+        for (int length : new int[] {FakeScheduler.CONTEXT - 3, 200_000}) {
+            post("{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}"
+                            .formatted("x".repeat(length)))
+                    .statusCode(400)
+                    .body("error.code", equalTo("context_length_exceeded"));
+        }
+        post(Gateway.chat(",\"max_tokens\":4096"))
+                .statusCode(400)
+                .body("error.code", equalTo("context_length_exceeded"))
+                .body("error.message", not(equalTo("")));
+    }
+}
