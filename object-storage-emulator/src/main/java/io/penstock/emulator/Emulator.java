@@ -228,7 +228,7 @@ public final class Emulator implements AutoCloseable {
             return;
         }
         if (response.headWritten()) {
-            LOG.log(Level.WARNING, request.uri() + ": the answer broke off", failure);
+            LOG.log(Level.DEBUG, request.uri() + ": the answer broke off, as when a client leaves", failure);
             request.connection().close();
             return;
         }

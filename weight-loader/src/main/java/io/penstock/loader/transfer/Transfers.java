@@ -8,6 +8,8 @@ import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -74,7 +76,11 @@ public final class Transfers implements AutoCloseable {
     public final class OpenFile implements AutoCloseable {
         private final FileTransfer transfer;
         private final Snapshot snapshot;
+        /// Guards the fields below; taken before the transfer's own lock.
+        private final ReentrantLock mine = new ReentrantLock();
+
         private final List<Asking> askings = new ArrayList<>();
+        private boolean closed;
 
         private OpenFile(FileTransfer transfer, Snapshot snapshot) {
             this.transfer = transfer;
@@ -105,7 +111,15 @@ public final class Transfers implements AutoCloseable {
         /// @param ranges none for the whole file
         /// @param urgent goes before what is not
         void ask(List<ByteRange> ranges, boolean urgent, FileWish.Listener listener) {
-            askings.add(transfer.ask(snapshot, ranges, urgent, listener));
+            mine.lock();
+            try {
+                if (closed) {
+                    throw new PenstockException(ErrorCategory.UNAVAILABLE, "%s: withdrawn", file().name());
+                }
+                askings.add(transfer.ask(snapshot, ranges, urgent, listener));
+            } finally {
+                mine.unlock();
+            }
         }
 
         /// Reads bytes that are present.
@@ -116,7 +130,16 @@ public final class Transfers implements AutoCloseable {
         /// Withdraws what is still asked for, too.
         @Override
         public void close() {
-            askings.forEach(transfer::cancel);
+            mine.lock();
+            try {
+                if (closed) {
+                    return;
+                }
+                closed = true;
+                askings.forEach(transfer::cancel);
+            } finally {
+                mine.unlock();
+            }
             release(transfer);
         }
     }

@@ -36,7 +36,7 @@ public record PieceChecksums(int pieceSize, int[] values) {
         PieceChecksums checksums = new PieceChecksums(pieceSize, new int[bytes.length / Integer.BYTES]);
         ByteBuffer.wrap(bytes).asIntBuffer().get(checksums.values);
         long expected = Math.ceilDiv(fileSize, pieceSize);
-        if (bytes.length != expected * Integer.BYTES) {
+        if (fileSize < 0 || bytes.length != expected * Integer.BYTES) {
             throw new PenstockException(
                     ErrorCategory.CORRUPT,
                     "%d bytes of checksums, a file of %d bytes has %d pieces",

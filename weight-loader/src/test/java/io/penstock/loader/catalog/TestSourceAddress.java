@@ -1,0 +1,45 @@
+package io.penstock.loader.catalog;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class TestSourceAddress {
+    @Test
+    void readsEachForm() {
+        assertThat(SourceAddress.parse("m", "oci://ns/bucket/a/b"))
+                .isEqualTo(new SourceAddress.Oci("ns", "bucket", "a/b"));
+        assertThat(SourceAddress.parse("m", "oci://ns/bucket/a/b/"))
+                .isEqualTo(new SourceAddress.Oci("ns", "bucket", "a/b"));
+        assertThat(SourceAddress.parse("m", "oci://ns/bucket")).isEqualTo(new SourceAddress.Oci("ns", "bucket", ""));
+        assertThat(SourceAddress.parse("m", "hf://Qwen/Qwen2.5-7B@a1b2"))
+                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "a1b2"));
+        assertThat(SourceAddress.parse("m", "hf://Qwen/Qwen2.5-7B"))
+                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "main"));
+        assertThat(SourceAddress.parse("m", "file:///models/x"))
+                .isEqualTo(new SourceAddress.Local(Path.of("/models/x")));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "",
+                "x",
+                "/models",
+                "file://models",
+                "oci://ns",
+                "hf://one",
+                "hf://a/b/c",
+                "hf://../x",
+                "hf://a/b@../../x",
+                "s3://bucket/x",
+                "http://host/x"
+            })
+    void refusesOthersAndSaysWhatItTakes(String text) {
+        assertThatThrownBy(() -> SourceAddress.parse("m", text)).hasMessageContaining("oci://<namespace>");
+    }
+}

@@ -1,0 +1,160 @@
+package io.penstock.loader.transfer;
+
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.opentelemetry.api.OpenTelemetry;
+import io.penstock.emulator.Credentials;
+import io.penstock.emulator.Emulator;
+import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.source.FileName;
+import io.penstock.loader.source.OciAccount;
+import io.penstock.loader.source.OciSource;
+import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.Retry;
+import io.penstock.loader.source.Snapshot;
+import io.penstock.model.PenstockException;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.concurrent.CompletableFuture;
+
+/// An emulator with one model of one file, and a loader's parts against it with short patience.
+final class Fixture implements AutoCloseable {
+    static final int PIECE = 1 << 16;
+    static final int PART = 4 * PIECE;
+    static final int CONNECTIONS = 4;
+    static final FileName NAME = new FileName("weights.bin");
+
+    final Path folder;
+    final byte[] content;
+    final Emulator emulator;
+    final Path config;
+    final SimpleMeterRegistry registry = new SimpleMeterRegistry();
+    private Parts parts;
+
+    /// A loader's parts on one cache.
+    record Parts(CacheDirectory cache, RemoteHttp http, OciSource source, Transfers transfers)
+            implements AutoCloseable {
+        static Parts of(Path cacheFolder, URI endpoint, Path config, SimpleMeterRegistry registry) {
+            LoaderMetrics metrics = new LoaderMetrics(registry);
+            CacheDirectory cache = new CacheDirectory(cacheFolder, PIECE);
+            RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
+            OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
+            OciSource source = new OciSource(http, () -> account, Emulator.NAMESPACE, "models", "m");
+            Transfers transfers = new Transfers(
+                    cache,
+                    http,
+                    new TransferSettings(PART, CONNECTIONS, Duration.ofMillis(400)),
+                    metrics,
+                    OpenTelemetry.noop().getTracer("test"));
+            return new Parts(cache, http, source, transfers);
+        }
+
+        @Override
+        public void close() {
+            transfers.close();
+            http.close();
+            cache.close();
+        }
+    }
+
+    /// @param size of the file in bytes
+    Fixture(Path folder, int size) throws IOException {
+        this.folder = folder;
+        content = new byte[size];
+        new Random(42).nextBytes(content);
+        emulator = Emulator.start(folder.resolve("buckets"), 0);
+        emulator.createBucket("models");
+        emulator.putFile("models", "m/" + NAME, Files.write(folder.resolve("original"), content));
+        Credentials credentials = Credentials.generate();
+        emulator.register(credentials);
+        config = credentials.writeConfigFile(folder.resolve("oci"), "x");
+        start();
+    }
+
+    void start() {
+        parts = Parts.of(folder.resolve("cache"), emulator.endpoint(), config, registry);
+    }
+
+    void restart() {
+        parts.close();
+        start();
+    }
+
+    /// Ends the loader's parts only.
+    void stop() {
+        parts.close();
+    }
+
+    Parts parts() {
+        return parts;
+    }
+
+    Snapshot resolve() {
+        return parts.source().resolve("m", "");
+    }
+
+    FileWish wish(Snapshot snapshot, List<ByteRange> ranges) {
+        return parts.transfers().wish(snapshot, snapshot.file(NAME), parts.source(), ranges);
+    }
+
+    /// Asks and keeps what is heard.
+    Heard ask(Snapshot snapshot, ByteRange... ranges) {
+        FileWish wish = wish(snapshot, List.of(ranges));
+        Heard heard = new Heard(wish);
+        wish.ask(heard);
+        return heard;
+    }
+
+    Path published(Snapshot snapshot) {
+        return folder.resolve("cache/models/m").resolve(snapshot.revision()).resolve("complete/" + NAME);
+    }
+
+    double count(String counter) {
+        return registry.find(counter).counters().stream()
+                .mapToDouble(found -> found.count())
+                .sum();
+    }
+
+    @Override
+    public void close() {
+        parts.close();
+        emulator.close();
+    }
+
+    static class Heard implements FileWish.Listener {
+        final FileWish wish;
+        final List<ByteRange> present = new ArrayList<>();
+        final CompletableFuture<Long> end = new CompletableFuture<>();
+        volatile long arrived;
+
+        Heard(FileWish wish) {
+            this.wish = wish;
+        }
+
+        @Override
+        public void present(long offset, long length) {
+            present.add(new ByteRange(offset, length));
+        }
+
+        @Override
+        public void progress(long bytes) {
+            arrived = bytes;
+        }
+
+        @Override
+        public void done(long fetched) {
+            end.complete(fetched);
+        }
+
+        @Override
+        public void failed(PenstockException failure) {
+            end.completeExceptionally(failure);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+package io.penstock.loader.transfer;
+
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.penstock.loader.source.Snapshot;
+import java.net.URI;
+import java.nio.file.Path;
+import java.util.List;
+
+/// Fetches a whole file in a process of its own, to be killed: cache folder, endpoint, config file.
+final class KilledLoader {
+    private KilledLoader() {}
+
+    static void main(String[] arguments) throws Exception {
+        try (Fixture.Parts parts = Fixture.Parts.of(
+                Path.of(arguments[0]), URI.create(arguments[1]), Path.of(arguments[2]), new SimpleMeterRegistry())) {
+            Snapshot snapshot = parts.source().resolve("m", "");
+            FileWish wish = parts.transfers().wish(snapshot, snapshot.file(Fixture.NAME), parts.source(), List.of());
+            Fixture.Heard heard = new Fixture.Heard(wish);
+            wish.ask(heard);
+            heard.end.get();
+        }
+    }
+}
