@@ -59,6 +59,8 @@ public final class Emulator implements AutoCloseable {
                         .setHttp2ClearTextEnabled(false)
                         .setHost("127.0.0.1")
                         .setPort(port))
+                .connectionHandler(connection -> connection.exceptionHandler(
+                        failure -> LOG.log(Level.DEBUG, "a connection has failed, as when a client leaves", failure)))
                 .requestHandler(this::handle);
         try {
             server.listen().toCompletionStage().toCompletableFuture().join();

@@ -21,6 +21,9 @@ import org.junit.jupiter.api.io.TempDir;
 class TestFaults {
     private static final String OBJECT = "/n/penstock/b/models/o/x";
 
+    /// One for all tests: making a key takes long.
+    private static final Credentials CREDENTIALS = Credentials.generate();
+
     @TempDir
     Path folder;
 
@@ -34,9 +37,8 @@ class TestFaults {
         emulator = Emulator.start(folder.resolve("buckets"), 0);
         emulator.createBucket("models");
         emulator.putFile("models", "x", Files.write(folder.resolve("x"), content));
-        Credentials credentials = Credentials.generate();
-        emulator.register(credentials);
-        client = new SdkClient(emulator.endpoint(), credentials.writeConfigFile(folder.resolve("oci"), "x"));
+        emulator.register(CREDENTIALS);
+        client = new SdkClient(emulator.endpoint(), CREDENTIALS.writeConfigFile(folder.resolve("oci"), "x"));
     }
 
     @AfterEach

@@ -26,6 +26,9 @@ class TestObjects {
     private static final String OBJECTS = "/n/penstock/b/models/o";
     private static final String UPLOADS = "/n/penstock/b/models/u";
 
+    /// One for all tests: making a key takes long.
+    private static final Credentials CREDENTIALS = Credentials.generate();
+
     @TempDir
     Path folder;
 
@@ -36,9 +39,8 @@ class TestObjects {
     void start() throws IOException {
         emulator = Emulator.start(folder.resolve("buckets"), 0);
         emulator.createBucket("models");
-        Credentials credentials = Credentials.generate();
-        emulator.register(credentials);
-        client = new SdkClient(emulator.endpoint(), credentials.writeConfigFile(folder.resolve("oci"), "x"));
+        emulator.register(CREDENTIALS);
+        client = new SdkClient(emulator.endpoint(), CREDENTIALS.writeConfigFile(folder.resolve("oci"), "x"));
     }
 
     @AfterEach
@@ -164,9 +166,8 @@ class TestObjects {
         String etag = emulator.putFile("models", "kept/object", file);
         emulator.close();
         try (Emulator again = Emulator.start(folder.resolve("buckets"), 0)) {
-            Credentials credentials = Credentials.generate();
-            again.register(credentials);
-            Path config = credentials.writeConfigFile(folder.resolve("again"), "x");
+            again.register(CREDENTIALS);
+            Path config = CREDENTIALS.writeConfigFile(folder.resolve("again"), "x");
             try (SdkClient reader = new SdkClient(again.endpoint(), config)) {
                 HttpResponse<byte[]> read = reader.send("GET", OBJECTS + "/kept/object", null);
                 assertThat(SdkClient.text(read)).isEqualTo("from disk");

@@ -19,20 +19,21 @@ import org.junit.jupiter.api.io.TempDir;
 class TestSignatures {
     private static final String OBJECTS = "/n/penstock/b/models/o";
 
+    /// One for all tests: making a key takes long.
+    private static final Credentials CREDENTIALS = Credentials.generate();
+
     @TempDir
     Path folder;
 
     private Emulator emulator;
-    private Credentials credentials;
     private SdkClient client;
 
     @BeforeEach
     void start() throws IOException {
         emulator = Emulator.start(folder.resolve("buckets"), 0);
         emulator.createBucket("models");
-        credentials = Credentials.generate();
-        emulator.register(credentials);
-        client = new SdkClient(emulator.endpoint(), credentials.writeConfigFile(folder, "us-ashburn-1"));
+        emulator.register(CREDENTIALS);
+        client = new SdkClient(emulator.endpoint(), CREDENTIALS.writeConfigFile(folder, "us-ashburn-1"));
     }
 
     @AfterEach
@@ -70,9 +71,9 @@ class TestSignatures {
     @Test
     void refusesAKnownNameWithAnotherKey() throws IOException {
         Credentials forged = new Credentials(
-                credentials.tenancy(),
-                credentials.user(),
-                credentials.fingerprint(),
+                CREDENTIALS.tenancy(),
+                CREDENTIALS.user(),
+                CREDENTIALS.fingerprint(),
                 Credentials.generate().keys());
         Path config = forged.writeConfigFile(folder.resolve("forged"), "us-ashburn-1");
         try (SdkClient forger = new SdkClient(emulator.endpoint(), config)) {
@@ -83,7 +84,7 @@ class TestSignatures {
     @Test
     void refusesARevokedKey() {
         assertThat(client.send("GET", OBJECTS, null).statusCode()).isEqualTo(200);
-        emulator.revoke(credentials);
+        emulator.revoke(CREDENTIALS);
         assertRefused(client.signed("GET", OBJECTS, null), "keyId is not known");
     }
 

@@ -27,6 +27,7 @@ import java.util.function.Supplier;
 /// HEAD where the upload asked for one.
 public final class OciSource implements Source {
     private static final int MAX_PAGES = 20;
+    private static final int MAX_PAGE_SIZE = 1000;
     private static final int HEADS_AT_ONCE = 16;
 
     private final RemoteHttp http;
@@ -34,15 +35,27 @@ public final class OciSource implements Source {
     private final String bucketTarget;
     private final String place;
     private final String prefix;
+    private final int pageSize;
 
     /// @param account asked for at first use, so that a service starts without credentials it may not need
     /// @param prefix without a slash at its end; empty for the whole bucket
     public OciSource(RemoteHttp http, Supplier<OciAccount> account, String namespace, String bucket, String prefix) {
+        this(http, account, namespace, bucket, prefix, MAX_PAGE_SIZE);
+    }
+
+    OciSource(
+            RemoteHttp http,
+            Supplier<OciAccount> account,
+            String namespace,
+            String bucket,
+            String prefix,
+            int pageSize) {
         this.http = http;
         this.account = account;
         this.bucketTarget = "/n/" + encode(namespace) + "/b/" + encode(bucket) + "/o";
         this.place = "oci://" + namespace + "/" + bucket;
         this.prefix = prefix;
+        this.pageSize = pageSize;
     }
 
     private record Listed(FileName name, String object) {}
@@ -86,7 +99,7 @@ public final class OciSource implements Source {
         List<Listed> listed = new ArrayList<>();
         String start = "";
         for (int page = 0; page < MAX_PAGES; page++) {
-            String target = bucketTarget + "?fields=name&limit=1000&prefix=" + encode(prefix)
+            String target = bucketTarget + "?fields=name&limit=" + pageSize + "&prefix=" + encode(prefix)
                     + (start.isEmpty() ? "" : "&start=" + encode(start));
             JsonObject answer =
                     json(http.call("list " + place, () -> account.get().signed("GET", target)));
@@ -100,7 +113,7 @@ public final class OciSource implements Source {
             }
         }
         throw new PenstockException(
-                ErrorCategory.BAD_INPUT, "%s holds over %d thousand objects below '%s'", place, MAX_PAGES, prefix);
+                ErrorCategory.BAD_INPUT, "%s holds over %d objects below '%s'", place, MAX_PAGES * pageSize, prefix);
     }
 
     private void add(List<Listed> listed, String object) {

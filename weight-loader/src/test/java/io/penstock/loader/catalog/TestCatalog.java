@@ -133,7 +133,8 @@ class TestCatalog {
 
     @Test
     void withNothingCachedAnAbsentSourceIsAnError() {
-        assertThatThrownBy(() -> catalog(new Switchable()).describe("org/m", "")).hasMessageContaining("away");
+        assertThatThrownBy(() -> catalog(new Switchable()).describe("org/m", ""))
+                .hasMessageContaining("away");
         assertThatThrownBy(() -> catalog(new Switchable()).describe("other", ""))
                 .hasMessageContaining("not configured; these are: [org/m]");
     }

@@ -30,6 +30,9 @@ final class Fixture implements AutoCloseable {
     static final int CONNECTIONS = 4;
     static final FileName NAME = new FileName("weights.bin");
 
+    /// One for all tests: making a key takes long.
+    private static final Credentials CREDENTIALS = Credentials.generate();
+
     final Path folder;
     final byte[] content;
     final Emulator emulator;
@@ -71,9 +74,8 @@ final class Fixture implements AutoCloseable {
         emulator = Emulator.start(folder.resolve("buckets"), 0);
         emulator.createBucket("models");
         emulator.putFile("models", "m/" + NAME, Files.write(folder.resolve("original"), content));
-        Credentials credentials = Credentials.generate();
-        emulator.register(credentials);
-        config = credentials.writeConfigFile(folder.resolve("oci"), "x");
+        emulator.register(CREDENTIALS);
+        config = CREDENTIALS.writeConfigFile(folder.resolve("oci"), "x");
         start();
     }
 
