@@ -175,7 +175,7 @@ record GgufHead(GgufMetadata metadata, List<TensorLocation> tensors) {
         }
         try {
             return Shape.of(extents);
-        } catch (ArithmeticException | IllegalArgumentException e) {
+        } catch (IllegalArgumentException e) {
             throw reader.bad("dimensions at offset %d are %s: %s", at, Arrays.toString(extents), e.getMessage());
         }
     }
@@ -213,7 +213,7 @@ record GgufHead(GgufMetadata metadata, List<TensorLocation> tensors) {
             long length;
             try {
                 length = tensor.dtype().bytesFor(tensor.shape());
-            } catch (ArithmeticException | IllegalArgumentException e) {
+            } catch (IllegalArgumentException e) {
                 throw reader.bad("shape %s cannot hold %s: %s", tensor.shape(), tensor.dtype(), e.getMessage());
             }
             if (start > fileLength || length > fileLength - start - next) {

@@ -107,7 +107,7 @@ final class SafetensorsHead {
         private Shape shape(List<Long> extents) {
             try {
                 return new Shape(extents);
-            } catch (ArithmeticException e) {
+            } catch (IllegalArgumentException e) {
                 throw json.bad(name, "shape is %s: %s", extents, e.getMessage());
             }
         }

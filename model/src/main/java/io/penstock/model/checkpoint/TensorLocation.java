@@ -15,7 +15,7 @@ public record TensorLocation(String name, DType dtype, Shape shape, Path file, l
         long needed;
         try {
             needed = dtype.bytesFor(shape);
-        } catch (ArithmeticException | IllegalArgumentException e) {
+        } catch (IllegalArgumentException e) {
             throw new CheckpointException(file, name, "shape %s cannot hold %s: %s", shape, dtype, e.getMessage());
         }
         if (offset < 0 || length != needed) {

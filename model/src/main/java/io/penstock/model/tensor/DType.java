@@ -32,15 +32,18 @@ public enum DType {
 
     /// @param shape innermost extent a multiple of [#blockElements()]
     /// @return bytes of the whole tensor
-    /// @throws ArithmeticException if they exceed a long
-    /// @throws IllegalArgumentException if a row is not a whole number of blocks
+    /// @throws IllegalArgumentException if a row is not a whole number of blocks, or the bytes exceed a long
     public long bytesFor(Shape shape) {
         long innermost = shape.rank() == 0 ? 1 : shape.extent(shape.rank() - 1);
         if (innermost % blockElements != 0) {
             throw new IllegalArgumentException(
                     "rows of %d elements are not whole %s blocks of %d".formatted(innermost, this, blockElements));
         }
-        return Math.multiplyExact(shape.elementCount() / blockElements, (long) blockBytes);
+        long blocks = shape.elementCount() / blockElements;
+        if (blocks > Long.MAX_VALUE / blockBytes) {
+            throw new IllegalArgumentException("%d %s blocks pass 63 bits of bytes".formatted(blocks, this));
+        }
+        return blocks * blockBytes;
     }
 
     /// @param elements a whole number of blocks

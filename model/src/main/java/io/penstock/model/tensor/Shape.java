@@ -7,7 +7,7 @@ import java.util.stream.Collectors;
 /// Extents of a tensor, outermost first (row-major): a matrix of `rows x columns` is `[rows, columns]`, and a row is
 /// contiguous. GGUF writes extents innermost first; its reader turns them round.
 ///
-/// @param extents each >= 0; empty for a scalar
+/// @param extents each >= 0, their product within 63 bits; empty for a scalar
 public record Shape(List<Long> extents) {
     public Shape {
         extents = List.copyOf(extents);
@@ -16,7 +16,12 @@ public record Shape(List<Long> extents) {
             if (extent < 0) {
                 throw new IllegalArgumentException("negative extent in " + extents);
             }
-            count = Math.multiplyExact(count, extent);
+            try {
+                count = Math.multiplyExact(count, extent);
+            } catch (ArithmeticException e) {
+                // Its own message is lost once the check is compiled to a machine instruction.
+                throw new IllegalArgumentException("more elements than 63 bits count in " + extents, e);
+            }
         }
     }
 

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// Random damage to real files: they are read or refused, within a bound of memory, and nothing else ever happens.
 class TestFuzzCheckpoints {
     private static final ModelConfig TINY = TinyCheckpoints.config(Architecture.QWEN2, true);
-    private static final int ROUNDS = 4_000;
+    private static final int ROUNDS = 2_500;
 
     @TempDir
     private Path folder;
