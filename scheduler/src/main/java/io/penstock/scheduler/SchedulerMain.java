@@ -5,9 +5,8 @@ import io.quarkus.runtime.annotations.QuarkusMain;
 import java.lang.reflect.Proxy;
 import org.jboss.logging.Logger;
 
-/// Starts the service, and makes a SIGTERM an ordinary end: exit code 0, not the JVM's 143, so that whoever
-/// told it to
-/// stop can tell an obedient end from a failed one.
+/// Starts the service, and makes a SIGTERM an ordinary end: exit code 0, not the JVM's 143, so that
+/// whoever told it to stop can tell an obedient end from a failed one.
 @QuarkusMain
 public final class SchedulerMain {
     private SchedulerMain() {}

@@ -16,8 +16,7 @@ import java.util.List;
 import java.util.Map;
 
 /// Every bound of a request, checked before anything is kept of it. A gateway has checked them before;
-/// other clients
-/// have not.
+/// other clients have not.
 ///
 /// Whether there is KV memory for the sequence is checked later, by its group.
 public final class RequestCheck {

@@ -11,23 +11,17 @@ import java.util.Comparator;
 import java.util.List;
 
 /// The sequences that run on a group in one epoch, and what the next step does with them: continuous
-/// batching with one
-/// token budget for prefill chunks and decode rows. Owned by the group's loop thread.
+/// batching with one token budget for prefill chunks and decode rows. Owned by the group's loop thread.
 ///
 /// A step takes decode rows first (they cost one token each and someone waits for every one), then chunks
-/// of prompts
-/// that have begun, then new sequences while tokens, slots and blocks last. Where blocks run out, the
-/// sequence that is
-/// last in (priority, arrival) gives its own up and is computed anew later; the step that did so admits
-/// none.
+/// of prompts that have begun, then new sequences while tokens, slots and blocks last. Where blocks run
+/// out, the sequence that is last in (priority, arrival) gives its own up and is computed anew later; the
+/// step that did so admits none.
 ///
 /// With S pipeline stages a step takes at most 1/S of the decoding sequences, those first that have waited
-/// longest for
-/// a
-/// step. So with S sequences or more the steps in flight hold different sequences and the stages work side
-/// by side;
-/// with
-/// fewer, a sequence is in several steps in flight at once, which hides the way to the scheduler and back.
+/// longest for a step. So with S sequences or more the steps in flight hold different sequences and the
+/// stages work side by side; with fewer, a sequence is in several steps in flight at once, which hides the
+/// way to the scheduler and back.
 public final class Batch {
     /// @param kvBlocks of the rank that has least
     /// @param stages of the pipeline
@@ -254,8 +248,7 @@ public final class Batch {
     }
 
     /// Takes a running sequence out: its slot is retired with the next step, its blocks are free once its
-    /// last step has
-    /// reported.
+    /// last step has reported.
     public void leave(Sequence sequence) {
         if (!running.remove(sequence)) {
             throw new IllegalStateException("sequence is not running");

@@ -11,9 +11,9 @@ import java.util.Comparator;
 /// One text being generated: its tokens, and how far the shards are with it. Owned by the group's loop
 /// thread.
 ///
-/// `length` counts the tokens that exist or will, once steps in flight have reported; `size` those that are
-/// known.
-/// A row is planned against `length`, so that the next step need not wait for this one's result.
+/// `length` counts the tokens that exist or will, once steps in flight have reported; `size` those that
+/// are known. A row is planned against `length`, so that the next step need not wait for this one's
+/// result.
 public final class Sequence {
     /// Who goes first: lower priority number, then earlier arrival.
     public static final Comparator<Sequence> ORDER =

@@ -8,9 +8,7 @@ import java.util.List;
 /// The slots of a group in one epoch: the numbers by which steps name sequences.
 ///
 /// INVARIANT: a slot is given out again only once every step that named its last holder has reported, and
-/// its
-/// retirement
-/// was sent, at the latest in the step that admits the next holder.
+/// its retirement was sent, at the latest in the step that admits the next holder.
 final class SlotTable {
     private final int slots;
     private final ArrayDeque<Integer> free = new ArrayDeque<>();

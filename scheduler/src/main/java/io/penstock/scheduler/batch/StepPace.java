@@ -1,10 +1,9 @@
 package io.penstock.scheduler.batch;
 
 /// How many tokens a step may compute to take about as long as wished, by how long steps took. So a slow
-/// device is given
-/// smaller chunks of prompts than a fast one: its running streams do not halt for long, and it is not taken
-/// for one that
-/// hangs. Owned by the group's loop thread; outlives epochs, for the device stays the same.
+/// device is given smaller chunks of prompts than a fast one: its running streams do not halt for long,
+/// and it is not taken for one that hangs. Owned by the group's loop thread; outlives epochs, for the
+/// device stays the same.
 public final class StepPace {
     /// Fewer do not tell what a token costs: the time is that of reading the weights.
     private static final int TELLING = 16;
@@ -21,8 +20,7 @@ public final class StepPace {
     }
 
     /// A step of `tokens` took so long. The estimate follows quickly: what a token costs depends on the
-    /// context's depth,
-    /// and on how warm the compiler is.
+    /// context's depth, and on how warm the compiler is.
     public void measured(int tokens, long nanos) {
         if (tokens >= TELLING) {
             double now = (double) nanos / tokens;

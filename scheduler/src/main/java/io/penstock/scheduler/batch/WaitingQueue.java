@@ -5,8 +5,7 @@ import java.util.List;
 import java.util.TreeSet;
 
 /// Sequences that wait to run, by (priority, arrival). A sequence that ran before keeps its arrival and so
-/// comes back
-/// ahead of all that arrived after it.
+/// comes back ahead of all that arrived after it.
 public final class WaitingQueue {
     private final TreeSet<Sequence> sequences = new TreeSet<>(Sequence.ORDER);
 

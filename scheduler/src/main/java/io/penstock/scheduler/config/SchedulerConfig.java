@@ -12,9 +12,7 @@ public interface SchedulerConfig {
     int blockSize();
 
     /// Tokens a step computes at most, prefill chunks and decode rows together. A larger value prefills
-    /// faster and
-    /// makes
-    /// running streams wait longer for their next token. A rank with less room lowers it.
+    /// faster and makes running streams wait longer for their next token. A rank with less room lowers it.
     @WithDefault("512")
     int maxStepTokens();
 
@@ -30,11 +28,9 @@ public interface SchedulerConfig {
     @WithDefault("2")
     int stepsInFlight();
 
-    /// How long a step with prompts in it should take: chunks of prompts are cut to that by what steps took
-    /// before. A larger
-    /// value prefills faster, and makes running streams wait longer for their next token. Well below
-    /// `collective-timeout`,
-    /// so that peers of a slow rank do not give it up.
+    /// How long a step with prompts in it should take: chunks of prompts are cut to that by what steps
+    /// took before. A larger value prefills faster, and makes running streams wait longer for their next
+    /// token. Well below `collective-timeout`, so that peers of a slow rank do not give it up.
     @WithDefault("1s")
     Duration targetStepTime();
 
@@ -60,9 +56,8 @@ public interface SchedulerConfig {
     @WithDefault("4096")
     int streamBufferTokens();
 
-    /// After the start, a model that no shard has named yet is answered "unavailable", not "not found", for
-    /// this long:
-    /// its shards may be on their way.
+    /// After the start, a model that no shard has named yet is answered "unavailable", not "not found",
+    /// for this long: its shards may be on their way.
     @WithDefault("5s")
     Duration discoveryGrace();
 }

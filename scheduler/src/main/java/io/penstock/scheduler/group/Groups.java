@@ -9,9 +9,8 @@ import java.util.concurrent.ConcurrentMap;
 import java.util.function.Function;
 import java.util.function.LongSupplier;
 
-/// All shard groups of this scheduler, by name. A group begins with the first rank that names it and stays,
-/// so that
-/// requests can wait for its ranks to come back.
+/// All shard groups of this scheduler, by name. A group begins with the first rank that names it and
+/// stays, so that requests can wait for its ranks to come back.
 public final class Groups implements AutoCloseable {
     private static final int MOST_GROUPS = 256;
 

@@ -7,9 +7,7 @@ final class LayerRanges {
     private LayerRanges() {}
 
     /// Parts `layers` evenly, earlier stages taking the extra ones, except that a stage keeps what it has
-    /// loaded where
-    /// the
-    /// others can be fitted around it.
+    /// loaded where the others can be fitted around it.
     ///
     /// @param loadedFirst first layer that stage s holds, -1 where it holds none or its ranks disagree
     /// @param loadedCount how many

@@ -32,6 +32,13 @@ public final class Rank {
         layerCount = hello.getLoadedLayerCount();
     }
 
+    void beginEpoch() {
+        ready = false;
+        failed = false;
+        late = false;
+        reported = 0;
+    }
+
     void send(ShardOrder order, long now) {
         if (unansweredSince == NONE) {
             unansweredSince = now;

@@ -16,8 +16,7 @@ import java.util.TreeSet;
 import java.util.function.LongSupplier;
 
 /// A group's sequences from arrival to end, over all epochs: the queue, the deadlines, and what their
-/// clients are told.
-/// Owned by the group's loop thread.
+/// clients are told. Owned by the group's loop thread.
 ///
 /// Every sequence taken in ends exactly once: finished, failed, or cancelled by its client.
 final class SequenceDesk {
@@ -100,7 +99,8 @@ final class SequenceDesk {
         return sequence.size() >= sequence.maxLength();
     }
 
-    /// Sets how long the sequence may become, by the context and, where the group serves, by its KV blocks.
+    /// Sets how long the sequence may become, by the context and, where the group serves, by its KV
+    /// blocks.
     ///
     /// @return false if it can never run, and was failed
     private boolean fits(Sequence sequence, GroupIdentity identity, Batch batch) {

@@ -6,7 +6,6 @@ import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.FailureCause;
 import io.penstock.api.shard.Hello;
 import io.penstock.api.shard.LoadProgress;
-import io.penstock.api.shard.Peer;
 import io.penstock.api.shard.Ready;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
@@ -18,23 +17,19 @@ import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.batch.StepPace;
 import io.penstock.scheduler.batch.StepRecord;
 import io.penstock.scheduler.telemetry.SchedulingEvents;
-import java.util.Arrays;
 import java.util.function.LongSupplier;
 import org.jboss.logging.Logger;
 
 /// The ranks that serve one copy of a model together: who is attached, which epoch it is, what is in
 /// flight.
 ///
-/// An epoch begins with a Configure to every rank, once all are attached, and serves once all are Ready. It
-/// ends with
-/// the
-/// first rank that is lost or reports a failure. Then all that ran goes back to the queue with its tokens,
-/// the ranks
-/// that remain keep their weights, and the next epoch begins when all are attached again.
+/// An epoch begins with a Configure to every rank, once all are attached, and serves once all are Ready.
+/// It ends with the first rank that is lost or reports a failure. Then all that ran goes back to the queue
+/// with its tokens, the ranks that remain keep their weights, and the next epoch begins when all are
+/// attached again.
 ///
 /// Owned by one thread: no method may be called by another. Nothing here blocks; what depends on time is
-/// done by
-/// [#turn].
+/// done by [#turn].
 public final class ShardGroup {
     private static final Logger LOG = Logger.getLogger(ShardGroup.class);
 
@@ -52,8 +47,8 @@ public final class ShardGroup {
     private final SequenceDesk desk;
     private final StepPace pace;
 
-    private GroupIdentity identity;
-    private Rank[] ranks = new Rank[0];
+    /// Null until a rank has said what it is.
+    private RankTable ranks;
     private GroupState state = GroupState.GROUP_STATE_FORMING;
     private long epoch;
     private Batch batch;
@@ -83,7 +78,7 @@ public final class ShardGroup {
         if (desk.idle()) {
             lastProgress = clock.getAsLong();
         }
-        desk.submit(sequence, identity, batch);
+        desk.submit(sequence, identity(), batch);
     }
 
     /// The client is gone. Does nothing for a sequence that has ended.
@@ -122,36 +117,35 @@ public final class ShardGroup {
         if (seenEpoch < 0 || seenEpoch > LAST_EPOCH) {
             throw broken("says it has seen epoch " + Long.toUnsignedString(seenEpoch));
         }
-        if (attached() > 0) {
-            identity.checkSame(claimed);
+        if (ranks != null && ranks.attached() > 0) {
+            ranks.identity().checkSame(claimed);
         } else {
             adopt(claimed);
         }
         Rank rank = new Rank(hello, link);
-        Rank old = ranks[rank.index];
+        Rank old = ranks.at(rank.index);
         if (old != null) {
             lose(old, new PenstockException(ErrorCategory.UNAVAILABLE, "replaced by %s", rank));
         }
-        ranks[rank.index] = rank;
+        ranks.put(rank);
         epoch = Math.max(epoch, seenEpoch);
         LOG.infof(
                 "group %s: %s attached from %s:%d, %d of %d",
-                name, rank, hello.getPeerHost(), hello.getPeerPort(), attached(), identity.ranks());
+                name, rank, hello.getPeerHost(), hello.getPeerPort(), ranks.attached(), claimed.ranks());
         return rank;
     }
 
     private void adopt(GroupIdentity claimed) {
-        if (identity != null && !identity.model().equals(claimed.model())) {
+        if (ranks != null && !ranks.identity().model().equals(claimed.model())) {
             desk.failAll(batch, ErrorCategory.UNAVAILABLE, "the group serves another model now");
         }
-        identity = claimed;
-        ranks = new Rank[claimed.ranks()];
+        ranks = new RankTable(claimed);
     }
 
     /// The rank's stream has ended. Does nothing for one that was replaced or cut off before.
     public void detach(Rank rank, String why) {
-        if (ranks[rank.index] == rank) {
-            ranks[rank.index] = null;
+        if (ranks.holds(rank)) {
+            ranks.remove(rank);
             LOG.warnf("group %s: %s lost: %s", name, rank, why);
             endEpoch();
         }
@@ -164,7 +158,7 @@ public final class ShardGroup {
 
     /// Takes any report but Hello.
     public void report(Rank rank, ShardReport report) {
-        if (ranks[rank.index] != rank) {
+        if (!ranks.holds(rank)) {
             return;
         }
         rank.heard();
@@ -204,7 +198,7 @@ public final class ShardGroup {
         rank.ready = true;
         rank.kvBlocks = ready.getKvBlocks();
         int least = MOST_BLOCKS;
-        for (Rank each : ranks) {
+        for (Rank each : ranks.present()) {
             if (!each.ready) {
                 return;
             }
@@ -214,14 +208,16 @@ public final class ShardGroup {
     }
 
     private void serve(int kvBlocks) {
+        GroupIdentity identity = ranks.identity();
+        int maxSequences = ranks.maxSequences(limits);
+        int maxStepTokens = ranks.maxStepTokens(limits);
         batch = new Batch(
-                new Batch.Limits(limits.blockSize(), maxSequences(), maxStepTokens(), kvBlocks, identity.ppSize()),
-                pace);
+                new Batch.Limits(limits.blockSize(), maxSequences, maxStepTokens, kvBlocks, identity.ppSize()), pace);
         state = GroupState.GROUP_STATE_SERVING;
         lastProgress = clock.getAsLong();
         LOG.infof(
                 "group %s: serving %s in epoch %d, %d KV blocks of %d tokens, %d sequences, %d tokens a step",
-                name, identity.model(), epoch, kvBlocks, limits.blockSize(), maxSequences(), maxStepTokens());
+                name, identity.model(), epoch, kvBlocks, limits.blockSize(), maxSequences, maxStepTokens);
         desk.served(identity, batch);
     }
 
@@ -267,16 +263,14 @@ public final class ShardGroup {
     }
 
     /// A peer failed a rank: it is one of those that have neither reported all steps nor a failure. They
-    /// get the rest
-    /// of
-    /// the step's time to do so.
+    /// get the rest of the step's time to do so.
     private void suspectTheSilent() {
         if (batch == null || batch.stepsInFlight() == 0) {
             return;
         }
         settling = true;
         settleUntil = stepDeadline();
-        for (Rank rank : ranks) {
+        for (Rank rank : ranks.present()) {
             rank.late = rank.reported < batch.lastPlanned();
         }
     }
@@ -299,7 +293,7 @@ public final class ShardGroup {
             return;
         }
         rank.reported = done.getNumber();
-        if (step.report(done) == ranks.length) {
+        if (step.report(done) == ranks.identity().ranks()) {
             long now = clock.getAsLong();
             batch.stepReported();
             setbacks = 0;
@@ -317,7 +311,7 @@ public final class ShardGroup {
     ///
     /// @return null if it is what the step asked for
     private String flaw(StepRecord step, StepDone done) {
-        int vocabulary = identity.shape().getVocabularySize();
+        int vocabulary = ranks.identity().shape().getVocabularySize();
         for (int i = 0; i < done.getSampledCount(); i++) {
             int id = done.getSampled(i).getToken().getId();
             if (id < 0 || id >= vocabulary) {
@@ -350,53 +344,14 @@ public final class ShardGroup {
 
     private void form(long now) {
         epoch++;
-        int stages = identity.ppSize();
-        int[] first = new int[stages];
-        int[] count = new int[stages];
-        for (int stage = 0; stage < stages; stage++) {
-            loadedBy(stage, first, count);
-        }
-        int[] starts = LayerRanges.partition(identity.shape().getLayers(), first, count);
-        Configure.Builder configure = Configure.newBuilder()
-                .setBlockSize(limits.blockSize())
-                .setMaxSequences(maxSequences())
-                .setMaxStepTokens(maxStepTokens())
-                .setCollectiveTimeoutMillis((int) (limits.collectiveTimeout() / 1_000_000));
-        for (Rank rank : ranks) {
-            configure.addPeers(Peer.newBuilder()
-                    .setTpRank(rank.hello.getTpRank())
-                    .setPpStage(rank.hello.getPpStage())
-                    .setHost(rank.hello.getPeerHost())
-                    .setPort(rank.hello.getPeerPort())
-                    .setInstance(rank.hello.getInstance()));
-        }
+        ranks.assignLayers();
+        Configure.Builder configure = ranks.configure(limits);
         state = GroupState.GROUP_STATE_LOADING;
-        LOG.infof("group %s: epoch %d begins, first layers of its stages %s", name, epoch, Arrays.toString(starts));
-        for (Rank rank : ranks) {
-            int stage = rank.hello.getPpStage();
-            rank.ready = false;
-            rank.failed = false;
-            rank.late = false;
-            rank.reported = 0;
-            rank.firstLayer = starts[stage];
-            rank.layerCount = starts[stage + 1] - starts[stage];
+        LOG.infof("group %s: epoch %d begins, layers by rank: %s", name, epoch, ranks.layers());
+        for (Rank rank : ranks.present()) {
+            rank.beginEpoch();
             configure.setFirstLayer(rank.firstLayer).setLayerCount(rank.layerCount);
             rank.send(order().setConfigure(configure).build(), now);
-        }
-    }
-
-    /// Sets what all ranks of a stage hold that hold anything; -1 and 0 where there is no such thing.
-    private void loadedBy(int stage, int[] first, int[] count) {
-        first[stage] = -1;
-        for (Rank rank : ranks) {
-            if (rank.hello.getPpStage() == stage && rank.layerCount > 0) {
-                if (first[stage] >= 0 && (first[stage] != rank.firstLayer || count[stage] != rank.layerCount)) {
-                    first[stage] = -1;
-                    return;
-                }
-                first[stage] = rank.firstLayer;
-                count[stage] = rank.layerCount;
-            }
         }
     }
 
@@ -407,9 +362,7 @@ public final class ShardGroup {
     // ---- time ----
 
     /// Does what is due: deadlines, ranks that hang, forming, and the next steps. Called after anything
-    /// happened, and
-    /// at
-    /// the latest after [#nanosToNextTurn].
+    /// happened, and at the latest after [#nanosToNextTurn].
     public void turn() {
         long now = clock.getAsLong();
         desk.expire(now, batch);
@@ -431,20 +384,20 @@ public final class ShardGroup {
     private void formIfPossible(long now) {
         if (settling) {
             boolean allHeard = true;
-            for (Rank rank : ranks) {
-                allHeard &= rank == null || rank.failed || !rank.late;
+            for (Rank rank : ranks.present()) {
+                allHeard &= rank.failed || !rank.late;
             }
             if (!allHeard && now < settleUntil) {
                 return;
             }
             settling = false;
-            for (Rank rank : ranks) {
-                if (rank != null && !rank.failed && rank.late) {
+            for (Rank rank : ranks.present()) {
+                if (!rank.failed && rank.late) {
                     lose(rank, hangs());
                 }
             }
         }
-        if (identity != null && attached() == identity.ranks() && now >= formNotBefore) {
+        if (ranks != null && ranks.complete() && now >= formNotBefore) {
             form(now);
         }
     }
@@ -454,8 +407,8 @@ public final class ShardGroup {
     }
 
     private void cutOffSilent(long now) {
-        for (Rank rank : ranks) {
-            if (rank != null && !rank.ready && rank.silentFor(now) > limits.loadTimeout()) {
+        for (Rank rank : ranks.present()) {
+            if (!rank.ready && rank.silentFor(now) > limits.loadTimeout()) {
                 lose(rank, hangs());
             }
         }
@@ -463,8 +416,8 @@ public final class ShardGroup {
 
     private void cutOffLate() {
         long oldest = batch.oldestInFlight().number();
-        for (Rank rank : ranks.clone()) {
-            if (rank != null && rank.reported < oldest) {
+        for (Rank rank : ranks.present()) {
+            if (rank.reported < oldest) {
                 lose(rank, hangs());
             }
         }
@@ -477,7 +430,7 @@ public final class ShardGroup {
     }
 
     private void sendSteps(long now) {
-        int depth = Math.max(limits.stepsInFlight(), identity.ppSize());
+        int depth = Math.max(limits.stepsInFlight(), ranks.identity().ppSize());
         while (batch.stepsInFlight() < depth) {
             StepRecord step = batch.plan(desk.waiting(), now);
             batch.preempted().forEach(events::preempted);
@@ -487,7 +440,7 @@ public final class ShardGroup {
             step.sentAt(now);
             events.stepPlanned(step, now);
             ShardOrder order = order().setStep(step.message()).build();
-            for (Rank rank : ranks) {
+            for (Rank rank : ranks.present()) {
                 rank.send(order, now);
             }
         }
@@ -510,13 +463,17 @@ public final class ShardGroup {
 
     // ---- for others ----
 
+    private GroupIdentity identity() {
+        return ranks == null ? null : ranks.identity();
+    }
+
     public GroupSnapshot snapshot() {
         return new GroupSnapshot(
                 name,
-                identity,
+                identity(),
                 desk.draining() ? GroupState.GROUP_STATE_DRAINING : state,
                 epoch,
-                attached(),
+                ranks == null ? 0 : ranks.attached(),
                 limits.blockSize(),
                 batch == null ? 0 : batch.limits().kvBlocks(),
                 batch == null ? 0 : batch.blocksHeld(),
@@ -531,29 +488,5 @@ public final class ShardGroup {
         if (batch != null) {
             batch.checkIntegrity();
         }
-    }
-
-    private int attached() {
-        int attached = 0;
-        for (Rank rank : ranks) {
-            attached += rank == null ? 0 : 1;
-        }
-        return attached;
-    }
-
-    private int maxSequences() {
-        int least = limits.maxSequences();
-        for (Rank rank : ranks) {
-            least = Math.min(least, rank.hello.getMaxSequences());
-        }
-        return least;
-    }
-
-    private int maxStepTokens() {
-        int least = limits.maxStepTokens();
-        for (Rank rank : ranks) {
-            least = Math.min(least, rank.hello.getMaxStepTokens());
-        }
-        return least;
     }
 }

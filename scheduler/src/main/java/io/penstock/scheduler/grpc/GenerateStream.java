@@ -14,10 +14,8 @@ import java.util.ArrayDeque;
 import org.jboss.logging.Logger;
 
 /// One client's stream of events, with what it has not been ready to take. Tokens come from the group's
-/// loop thread,
-/// readiness from the transport's; the lock guards the buffer and orders calls to the observer, which is
-/// never called
-/// while it is not ready, except to end.
+/// loop thread, readiness from the transport's; the lock guards the buffer and orders calls to the
+/// observer, which is never called while it is not ready, except to end.
 final class GenerateStream implements TokenSink {
     static final Metadata.Key<String> RETRY_AFTER = Metadata.Key.of("retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
 

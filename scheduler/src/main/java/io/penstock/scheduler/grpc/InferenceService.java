@@ -24,9 +24,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 
 /// Serves `inference.proto`. Its methods run on the transport's event loop: they check, hand over to a
-/// group's loop,
-/// and
-/// return.
+/// group's loop, and return.
 @GrpcService
 public class InferenceService extends InferenceGrpc.InferenceImplBase {
     private static final long RETRY_MILLIS = 100;

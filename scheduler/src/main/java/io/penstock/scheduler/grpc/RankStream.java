@@ -16,8 +16,7 @@ import io.penstock.scheduler.group.RankLink;
 import org.jboss.logging.Logger;
 
 /// One rank's stream. Reports are taken one after another by the group's loop; the next is asked for only
-/// when one was
-/// dealt with, so a rank cannot flood it.
+/// when one was dealt with, so a rank cannot flood it.
 ///
 /// After the first report only the loop thread touches the observer and `rank`.
 final class RankStream implements StreamObserver<ShardReport>, RankLink {

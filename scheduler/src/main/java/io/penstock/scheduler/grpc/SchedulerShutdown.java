@@ -10,9 +10,7 @@ import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
 /// What a SIGTERM does: no new work, the streams that run go on up to `quarkus.shutdown.timeout`, then the
-/// rest is
-/// handed
-/// back to be tried elsewhere. Runs before the servers stop.
+/// rest is handed back to be tried elsewhere. Runs before the servers stop.
 ///
 /// Ranks are not told to drain: they keep their weights and dial the next scheduler.
 @Singleton

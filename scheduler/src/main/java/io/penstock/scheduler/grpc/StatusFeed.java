@@ -16,8 +16,7 @@ import java.util.concurrent.TimeUnit;
 import org.jboss.logging.Logger;
 
 /// The open `Watch` streams. One thread owns them: it compares ten times a second and tells each watcher
-/// that is ready
-/// what has changed. A watcher that is not ready misses states, never the last one.
+/// that is ready what has changed. A watcher that is not ready misses states, never the last one.
 @Singleton
 public class StatusFeed {
     private static final Logger LOG = Logger.getLogger(StatusFeed.class);

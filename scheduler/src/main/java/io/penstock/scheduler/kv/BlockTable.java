@@ -2,9 +2,8 @@ package io.penstock.scheduler.kv;
 
 import java.util.Arrays;
 
-/// The KV blocks of one sequence, in order of its positions: entry i holds positions `[i * blockSize, (i+1)
-/// *
-/// blockSize)`.
+/// The KV blocks of one sequence, in order of its positions: entry i holds positions `[i * blockSize,
+/// (i+1) * blockSize)`.
 public final class BlockTable {
     private int[] blocks = new int[8];
     private int size;

@@ -6,9 +6,7 @@ import io.penstock.scheduler.group.GroupSnapshot;
 import java.util.function.ToDoubleFunction;
 
 /// How loaded a group is at this moment, under the names that vLLM's users know. Set by the group's loop
-/// thread, read
-/// by
-/// whoever scrapes.
+/// thread, read by whoever scrapes.
 final class GroupGauges {
     private final MeterRegistry registry;
     private final String group;

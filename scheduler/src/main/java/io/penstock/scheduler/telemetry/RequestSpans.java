@@ -17,9 +17,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /// The scheduler's spans: one a request, under the caller's, and one a step in which a sampled request has
-/// a part. No
-/// span
-/// holds a token.
+/// a part. No span holds a token.
 @Singleton
 public class RequestSpans {
     private static final TextMapGetter<Map<String, String>> GETTER = new TextMapGetter<>() {
@@ -83,8 +81,7 @@ public class RequestSpans {
     }
 
     /// Gives the step a span if a sequence in it is sampled: under the first such one's, linked to the
-    /// others'. So the
-    /// trace of a lone request holds its steps.
+    /// others'. So the trace of a lone request holds its steps.
     void start(StepRecord step) {
         SpanBuilder builder = null;
         for (StepRecord.Part part : step.parts()) {

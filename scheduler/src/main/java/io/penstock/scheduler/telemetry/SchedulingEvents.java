@@ -5,8 +5,7 @@ import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.batch.StepRecord;
 
 /// What happens in a group, for whoever measures. Called by the group's loop thread; times are nanoseconds
-/// on the
-/// scheduler's clock. No method is told a token's value.
+/// on the scheduler's clock. No method is told a token's value.
 public interface SchedulingEvents {
     default void queued(Sequence sequence, long now) {}
 

@@ -8,7 +8,8 @@ import jdk.jfr.Label;
 import jdk.jfr.Name;
 import jdk.jfr.StackTrace;
 
-/// A sequence has reached a stage of its life: queued, scheduled, first token, preempted, finished, failed.
+/// A sequence has reached a stage of its life: queued, scheduled, first token, preempted, finished,
+/// failed.
 @Name("io.penstock.scheduler.Sequence")
 @Label("Sequence")
 @Category({"Penstock", "Scheduler"})

@@ -3,9 +3,8 @@ package io.penstock.scheduler.group;
 import java.util.ArrayList;
 import java.util.List;
 
-/// A model whose next token is a hash of all tokens before it: any token lost, doubled or misplaced changes
-/// all that
-/// follow.
+/// A model whose next token is a hash of all tokens before it: any token lost, doubled or misplaced
+/// changes all that follow.
 public final class FakeModel {
     public static final int VOCABULARY = 1_000;
     public static final int STOP = 7;

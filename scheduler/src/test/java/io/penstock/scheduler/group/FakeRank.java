@@ -27,9 +27,7 @@ import java.util.Map;
 import java.util.Set;
 
 /// A rank that keeps to `shard.proto` and lets the scheduler get away with nothing: it checks every order
-/// when it is
-/// sent
-/// and again when it runs, and keeps a KV memory in which an overwritten block is noticed.
+/// when it is sent and again when it runs, and keeps a KV memory in which an overwritten block is noticed.
 public final class FakeRank implements RankLink {
     private final Hello.Builder hello;
     private final int kvBlocks;

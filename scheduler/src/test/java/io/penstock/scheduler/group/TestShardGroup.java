@@ -389,6 +389,40 @@ final class TestShardGroup {
     }
 
     @Test
+    void withoutALimitGeneratesUpToWhatThereIsRoomFor() {
+        // The context ends first.
+        FakeCluster roomy = new FakeCluster(limits, 1, 1, 64, 40).serving();
+        FakeClient toTheContext = FakeClient.of(5, 0);
+        roomy.submit(toTheContext);
+        roomy.run();
+        assertThat(toTheContext.finished.getGeneratedTokens()).isEqualTo(35);
+        // KV memory ends first: 8 blocks of 4, and the last token needs none. Submitted before it is known.
+        FakeCluster tight = new FakeCluster(limits, 1, 1, 8, 40);
+        tight.attachAll();
+        FakeClient toTheBlocks = FakeClient.of(5, 0);
+        tight.submit(toTheBlocks);
+        tight.run();
+        assertThat(toTheBlocks.finished.getGeneratedTokens()).isEqualTo(28);
+        assertThat(toTheBlocks.finished.getReason()).isEqualTo(FinishReason.FINISH_REASON_LENGTH);
+        assertIdle(tight);
+    }
+
+    @Test
+    void failsWhatWaitedAndTurnsOutNotToFit() {
+        FakeCluster cluster = new FakeCluster(limits, 1, 1, 8, 256);
+        cluster.attachAll();
+        FakeClient tooLong = FakeClient.of(20, 14);
+        FakeClient fits = FakeClient.of(20, 13);
+        cluster.submit(tooLong);
+        cluster.submit(fits);
+        assertThat(tooLong.failed).isNull();
+        cluster.run();
+        assertThat(tooLong.failed.category()).isEqualTo(ErrorCategory.BAD_INPUT);
+        fits.check();
+        assertThat(fits.finished).isNotNull();
+    }
+
+    @Test
     void refusesWhenTheQueueIsFull() {
         FakeCluster cluster = new FakeCluster(limits(4, 32, 1, 2), 1, 1, 64, 256).serving();
         List<FakeClient> clients =

@@ -17,9 +17,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /// Thousands of sequences on fake ranks, with everything that can happen to them, in one thread and by a
-/// seed: whatever
-/// happens, every stream is contiguous and equal to what a run without faults gives, and nothing is left
-/// behind.
+/// seed: whatever happens, every stream is contiguous and equal to what a run without faults gives, and
+/// nothing is left behind.
 final class TestSimulation {
     private static final int CONTEXT = 120;
     private static final int SEQUENCES = 1_000;
