@@ -10,6 +10,7 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -47,7 +48,7 @@ public final class LocalFiles implements CheckpointFiles, AutoCloseable {
 
     @Override
     public Set<String> names() {
-        return Set.copyOf(paths.keySet());
+        return Collections.unmodifiableSet(paths.keySet());
     }
 
     @Override
@@ -82,7 +83,7 @@ public final class LocalFiles implements CheckpointFiles, AutoCloseable {
 
     /// Every file by its name, as [TensorLocation#file] spells it.
     public Map<String, Path> paths() {
-        return Map.copyOf(paths);
+        return Collections.unmodifiableMap(paths);
     }
 
     @Override

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 
@@ -91,6 +92,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     private static Map<String, String> index(CheckpointFiles files) {
         Map<String, String> fileByTensor = new HashMap<>();
         Map<String, String> names = new HashMap<>();
+        Set<String> present = files.names();
         try (StrictJson json = StrictJson.over(whole(files, INDEX, LONGEST_INDEX), Path.of(INDEX), 0)) {
             json.object("index", key -> {
                 if (!key.equals("weight_map")) {
@@ -100,7 +102,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
                 }
                 json.object(key, tensor -> {
                     String file = json.string(tensor);
-                    if (!FILE_NAME.matcher(file).matches() || !files.names().contains(file)) {
+                    if (!FILE_NAME.matcher(file).matches() || !present.contains(file)) {
                         throw json.bad(tensor, "names \"%.80s\", which is no file of this folder", file);
                     }
                     if (fileByTensor.size() == MOST_TENSORS) {
