@@ -48,6 +48,16 @@ public interface Kernels {
     void rmsNorm(
             float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes);
 
+    /// The partial sums meet pairwise, lane i and lane i + half.
+    static float normScale(float[] lanes, int count, double epsilon) {
+        for (int half = NORM_LANES / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; i++) {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        return (float) (1 / Math.sqrt(lanes[0] / count + epsilon));
+    }
+
     /// Adds `x` to `y`.
     void add(float[] x, int xOffset, float[] y, int yOffset, int count);
 

@@ -60,7 +60,7 @@ public final class PackedMatrix {
         };
     }
 
-    static int blockBytes(DType dtype) {
+    public static int blockBytes(DType dtype) {
         return Integer.BYTES * (scaleWords(dtype) + BLOCK_COLUMNS / columnsPerWord(dtype) * PANEL_ROWS);
     }
 

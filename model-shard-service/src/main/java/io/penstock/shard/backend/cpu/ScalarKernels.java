@@ -46,20 +46,10 @@ public final class ScalarKernels implements Kernels {
                 lanes[lane] = Math.fma(x[xOffset + i], x[xOffset + i], lanes[lane]);
             }
         }
-        float scale = normScale(lanes, count, epsilon);
+        float scale = Kernels.normScale(lanes, count, epsilon);
         for (int i = 0; i < count; i++) {
             y[yOffset + i] = x[xOffset + i] * scale * weight[i];
         }
-    }
-
-    /// The partial sums meet pairwise, lane i and lane i + half.
-    static float normScale(float[] lanes, int count, double epsilon) {
-        for (int half = NORM_LANES / 2; half > 0; half /= 2) {
-            for (int i = 0; i < half; i++) {
-                lanes[i] += lanes[i + half];
-            }
-        }
-        return (float) (1 / Math.sqrt(lanes[0] / count + epsilon));
     }
 
     @Override

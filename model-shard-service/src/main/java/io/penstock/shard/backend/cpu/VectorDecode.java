@@ -4,7 +4,6 @@ import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BIAS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BITS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.ROW_BYTES;
-import static io.penstock.shard.backend.cpu.VectorUnpacking.load;
 
 import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
@@ -21,6 +20,7 @@ import jdk.incubator.vector.VectorSpecies;
 /// object, which costs ten times what the arithmetic does.
 final class VectorDecode {
     private static final VectorSpecies<Float> F = VectorWidth.FLOATS;
+    private static final VectorSpecies<Integer> I = VectorWidth.INTS;
     private static final ByteOrder LITTLE = ByteOrder.LITTLE_ENDIAN;
     /// Lanes and bytes of a vector.
     private static final int L = F.length();
@@ -83,18 +83,54 @@ final class VectorDecode {
             int k = x0 + 2 * i;
             FloatVector low = FloatVector.broadcast(F, x[k]);
             FloatVector high = FloatVector.broadcast(F, x[k + 1]);
-            IntVector w0 = load(w, word);
-            IntVector w1 = load(w, word + V);
-            IntVector w2 = load(w, word + 2 * V);
-            IntVector w3 = load(w, word + 3 * V);
-            s0 = w0.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(low, s0);
-            s1 = w1.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(low, s1);
-            s2 = w2.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(low, s2);
-            s3 = w3.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(low, s3);
-            s0 = w0.lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(high, s0);
-            s1 = w1.lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(high, s1);
-            s2 = w2.lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(high, s2);
-            s3 = w3.lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS).fma(high, s3);
+            IntVector w0 = IntVector.fromMemorySegment(I, w, word, LITTLE);
+            IntVector w1 = IntVector.fromMemorySegment(I, w, word + V, LITTLE);
+            IntVector w2 = IntVector.fromMemorySegment(I, w, word + 2 * V, LITTLE);
+            IntVector w3 = IntVector.fromMemorySegment(I, w, word + 3 * V, LITTLE);
+            s0 = w0.lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(low, s0);
+            s1 = w1.lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(low, s1);
+            s2 = w2.lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(low, s2);
+            s3 = w3.lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(low, s3);
+            s0 = w0.lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(high, s0);
+            s1 = w1.lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(high, s1);
+            s2 = w2.lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(high, s2);
+            s3 = w3.lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS)
+                    .fma(high, s3);
         }
         s0.intoArray(y, o);
         s1.intoArray(y, o + L);
@@ -114,10 +150,10 @@ final class VectorDecode {
             int k = x0 + 2 * i;
             FloatVector low = FloatVector.broadcast(F, x[k]);
             FloatVector high = FloatVector.broadcast(F, x[k + 1]);
-            IntVector w0 = load(w, word);
-            IntVector w1 = load(w, word + V);
-            IntVector w2 = load(w, word + 2 * V);
-            IntVector w3 = load(w, word + 3 * V);
+            IntVector w0 = IntVector.fromMemorySegment(I, w, word, LITTLE);
+            IntVector w1 = IntVector.fromMemorySegment(I, w, word + V, LITTLE);
+            IntVector w2 = IntVector.fromMemorySegment(I, w, word + 2 * V, LITTLE);
+            IntVector w3 = IntVector.fromMemorySegment(I, w, word + 3 * V, LITTLE);
             s0 = w0.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(low, s0);
             s1 = w1.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(low, s1);
             s2 = w2.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().fma(low, s2);
@@ -141,40 +177,116 @@ final class VectorDecode {
         for (int block = 0; block < blocks; block++) {
             long from = at + (long) block * Q8_BYTES;
             int r0 = row;
-            FloatVector d0 = load(w, from + (long) (r0 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r0 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d0 = IntVector.fromMemorySegment(I, w, from + (long) (r0 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r0 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r1 = row + L;
-            FloatVector d1 = load(w, from + (long) (r1 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r1 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d1 = IntVector.fromMemorySegment(I, w, from + (long) (r1 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r1 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r2 = row + 2 * L;
-            FloatVector d2 = load(w, from + (long) (r2 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r2 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d2 = IntVector.fromMemorySegment(I, w, from + (long) (r2 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r2 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r3 = row + 3 * L;
-            FloatVector d3 = load(w, from + (long) (r3 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r3 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d3 = IntVector.fromMemorySegment(I, w, from + (long) (r3 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r3 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             for (int i = 0; i < 8; i++) {
                 long word = from + (long) HALF * Float.BYTES + i * ROW_BYTES + (long) row * Float.BYTES;
                 int k = x0 + block * COLUMNS + 4 * i;
-                IntVector w0 = load(w, word);
-                IntVector w1 = load(w, word + V);
-                IntVector w2 = load(w, word + 2 * V);
-                IntVector w3 = load(w, word + 3 * V);
+                IntVector w0 = IntVector.fromMemorySegment(I, w, word, LITTLE);
+                IntVector w1 = IntVector.fromMemorySegment(I, w, word + V, LITTLE);
+                IntVector w2 = IntVector.fromMemorySegment(I, w, word + 2 * V, LITTLE);
+                IntVector w3 = IntVector.fromMemorySegment(I, w, word + 3 * V, LITTLE);
                 FloatVector b0 = FloatVector.broadcast(F, x[k]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d0).fma(b0, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d1).fma(b0, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d2).fma(b0, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d3).fma(b0, s3);
+                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 24)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d0)
+                        .fma(b0, s0);
+                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 24)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d1)
+                        .fma(b0, s1);
+                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 24)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d2)
+                        .fma(b0, s2);
+                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 24)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d3)
+                        .fma(b0, s3);
                 FloatVector b1 = FloatVector.broadcast(F, x[k + 1]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d0).fma(b1, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d1).fma(b1, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d2).fma(b1, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d3).fma(b1, s3);
+                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 16)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d0)
+                        .fma(b1, s0);
+                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 16)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d1)
+                        .fma(b1, s1);
+                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 16)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d2)
+                        .fma(b1, s2);
+                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 16)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d3)
+                        .fma(b1, s3);
                 FloatVector b2 = FloatVector.broadcast(F, x[k + 2]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 8).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d0).fma(b2, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 8).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d1).fma(b2, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 8).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d2).fma(b2, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 8).lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d3).fma(b2, s3);
+                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHL, 8)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d0)
+                        .fma(b2, s0);
+                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHL, 8)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d1)
+                        .fma(b2, s1);
+                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHL, 8)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d2)
+                        .fma(b2, s2);
+                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHL, 8)
+                                .lanewise(VectorOperators.ASHR, 24)
+                                .convert(VectorOperators.I2F, 0))
+                        .mul(d3)
+                        .fma(b2, s3);
                 FloatVector b3 = FloatVector.broadcast(F, x[k + 3]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d0).fma(b3, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d1).fma(b3, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d2).fma(b3, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0)).mul(d3).fma(b3, s3);
+                s0 = ((FloatVector) w0.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0))
+                        .mul(d0)
+                        .fma(b3, s0);
+                s1 = ((FloatVector) w1.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0))
+                        .mul(d1)
+                        .fma(b3, s1);
+                s2 = ((FloatVector) w2.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0))
+                        .mul(d2)
+                        .fma(b3, s2);
+                s3 = ((FloatVector) w3.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0))
+                        .mul(d3)
+                        .fma(b3, s3);
             }
         }
         s0.intoArray(y, o);
@@ -191,13 +303,33 @@ final class VectorDecode {
         for (int block = 0; block < blocks; block++) {
             long from = at + (long) block * Q4_0_BYTES;
             int r0 = row;
-            FloatVector d0 = load(w, from + (long) (r0 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r0 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d0 = IntVector.fromMemorySegment(I, w, from + (long) (r0 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r0 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r1 = row + L;
-            FloatVector d1 = load(w, from + (long) (r1 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r1 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d1 = IntVector.fromMemorySegment(I, w, from + (long) (r1 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r1 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r2 = row + 2 * L;
-            FloatVector d2 = load(w, from + (long) (r2 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r2 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d2 = IntVector.fromMemorySegment(I, w, from + (long) (r2 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r2 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             int r3 = row + 3 * L;
-            FloatVector d3 = load(w, from + (long) (r3 % HALF) * Integer.BYTES).lanewise(VectorOperators.LSHL, r3 < HALF ? 16 : 0).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d3 = IntVector.fromMemorySegment(I, w, from + (long) (r3 % HALF) * Integer.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, r3 < HALF ? 16 : 0)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             FloatVector m0 = d0.mul(-8);
             FloatVector m1 = d1.mul(-8);
             FloatVector m2 = d2.mul(-8);
@@ -205,50 +337,84 @@ final class VectorDecode {
             for (int i = 0; i < 4; i++) {
                 long word = from + (long) HALF * Float.BYTES + i * ROW_BYTES + (long) row * Float.BYTES;
                 int k = x0 + block * COLUMNS + 8 * i;
-                IntVector w0 = load(w, word);
-                IntVector w1 = load(w, word + V);
-                IntVector w2 = load(w, word + 2 * V);
-                IntVector w3 = load(w, word + 3 * V);
-                FloatVector b0 = FloatVector.broadcast(F, x[k]);
-                s0 = ((FloatVector) w0.and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b0, s0);
-                s1 = ((FloatVector) w1.and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b0, s1);
-                s2 = ((FloatVector) w2.and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b0, s2);
-                s3 = ((FloatVector) w3.and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b0, s3);
-                FloatVector b1 = FloatVector.broadcast(F, x[k + 1]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b1, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b1, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b1, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b1, s3);
-                FloatVector b2 = FloatVector.broadcast(F, x[k + 2]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b2, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b2, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b2, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b2, s3);
-                FloatVector b3 = FloatVector.broadcast(F, x[k + 3]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b3, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b3, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b3, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b3, s3);
-                FloatVector b4 = FloatVector.broadcast(F, x[k + 4]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b4, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b4, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b4, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b4, s3);
-                FloatVector b5 = FloatVector.broadcast(F, x[k + 5]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b5, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b5, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b5, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b5, s3);
-                FloatVector b6 = FloatVector.broadcast(F, x[k + 6]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b6, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b6, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b6, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b6, s3);
-                FloatVector b7 = FloatVector.broadcast(F, x[k + 7]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b7, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b7, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b7, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b7, s3);
+                IntVector w0 = IntVector.fromMemorySegment(I, w, word, LITTLE);
+                IntVector w1 = IntVector.fromMemorySegment(I, w, word + V, LITTLE);
+                IntVector w2 = IntVector.fromMemorySegment(I, w, word + 2 * V, LITTLE);
+                IntVector w3 = IntVector.fromMemorySegment(I, w, word + 3 * V, LITTLE);
+                for (int half = 0; half < 8; half += 4) {
+                    FloatVector b0 = FloatVector.broadcast(F, x[k + half]);
+                    s0 = ((FloatVector) w0.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b0, s0);
+                    s1 = ((FloatVector) w1.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b0, s1);
+                    s2 = ((FloatVector) w2.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b0, s2);
+                    s3 = ((FloatVector) w3.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b0, s3);
+                    FloatVector b1 = FloatVector.broadcast(F, x[k + half + 1]);
+                    s0 = ((FloatVector)
+                                    w0.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b1, s0);
+                    s1 = ((FloatVector)
+                                    w1.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b1, s1);
+                    s2 = ((FloatVector)
+                                    w2.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b1, s2);
+                    s3 = ((FloatVector)
+                                    w3.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b1, s3);
+                    FloatVector b2 = FloatVector.broadcast(F, x[k + half + 2]);
+                    s0 = ((FloatVector)
+                                    w0.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b2, s0);
+                    s1 = ((FloatVector)
+                                    w1.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b2, s1);
+                    s2 = ((FloatVector)
+                                    w2.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b2, s2);
+                    s3 = ((FloatVector)
+                                    w3.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b2, s3);
+                    FloatVector b3 = FloatVector.broadcast(F, x[k + half + 3]);
+                    s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b3, s0);
+                    s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b3, s1);
+                    s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b3, s2);
+                    s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b3, s3);
+                    w0 = w0.lanewise(VectorOperators.LSHR, 16);
+                    w1 = w1.lanewise(VectorOperators.LSHR, 16);
+                    w2 = w2.lanewise(VectorOperators.LSHR, 16);
+                    w3 = w3.lanewise(VectorOperators.LSHR, 16);
+                }
             }
         }
         s0.intoArray(y, o);
@@ -257,68 +423,139 @@ final class VectorDecode {
         s3.intoArray(y, o + 3 * L);
     }
 
-    private static void q4WithMinimum(MemorySegment w, long at, int row, int blocks, float[] x, int x0, float[] y, int o) {
+    private static void q4WithMinimum(
+            MemorySegment w, long at, int row, int blocks, float[] x, int x0, float[] y, int o) {
         FloatVector s0 = FloatVector.zero(F);
         FloatVector s1 = FloatVector.zero(F);
         FloatVector s2 = FloatVector.zero(F);
         FloatVector s3 = FloatVector.zero(F);
         for (int block = 0; block < blocks; block++) {
             long from = at + (long) block * Q4_1_BYTES;
-            FloatVector d0 = load(w, from + (long) row * Float.BYTES).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector m0 = load(w, from + (long) row * Float.BYTES).lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector d1 = load(w, from + (long) row * Float.BYTES + V).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector m1 = load(w, from + (long) row * Float.BYTES + V).lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector d2 = load(w, from + (long) row * Float.BYTES + 2 * V).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector m2 = load(w, from + (long) row * Float.BYTES + 2 * V).lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector d3 = load(w, from + (long) row * Float.BYTES + 3 * V).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
-            FloatVector m3 = load(w, from + (long) row * Float.BYTES + 3 * V).lanewise(VectorOperators.LSHL, 16).lanewise(VectorOperators.ASHR, 3).and(HALF_BITS).reinterpretAsFloats().mul(HALF_BIAS);
+            FloatVector d0 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES, LITTLE)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector m0 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES, LITTLE)
+                    .lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector d1 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + V, LITTLE)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector m1 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + V, LITTLE)
+                    .lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector d2 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + 2 * V, LITTLE)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector m2 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + 2 * V, LITTLE)
+                    .lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector d3 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + 3 * V, LITTLE)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
+            FloatVector m3 = IntVector.fromMemorySegment(I, w, from + (long) row * Float.BYTES + 3 * V, LITTLE)
+                    .lanewise(VectorOperators.LSHL, 16)
+                    .lanewise(VectorOperators.ASHR, 3)
+                    .and(HALF_BITS)
+                    .reinterpretAsFloats()
+                    .mul(HALF_BIAS);
             for (int i = 0; i < 4; i++) {
                 long word = from + ROW_BYTES + i * ROW_BYTES + (long) row * Float.BYTES;
                 int k = x0 + block * COLUMNS + 8 * i;
-                IntVector w0 = load(w, word);
-                IntVector w1 = load(w, word + V);
-                IntVector w2 = load(w, word + 2 * V);
-                IntVector w3 = load(w, word + 3 * V);
-                FloatVector b0 = FloatVector.broadcast(F, x[k]);
-                s0 = ((FloatVector) w0.and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b0, s0);
-                s1 = ((FloatVector) w1.and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b0, s1);
-                s2 = ((FloatVector) w2.and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b0, s2);
-                s3 = ((FloatVector) w3.and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b0, s3);
-                FloatVector b1 = FloatVector.broadcast(F, x[k + 1]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b1, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b1, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b1, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b1, s3);
-                FloatVector b2 = FloatVector.broadcast(F, x[k + 2]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b2, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b2, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b2, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b2, s3);
-                FloatVector b3 = FloatVector.broadcast(F, x[k + 3]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b3, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b3, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b3, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b3, s3);
-                FloatVector b4 = FloatVector.broadcast(F, x[k + 4]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b4, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b4, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b4, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b4, s3);
-                FloatVector b5 = FloatVector.broadcast(F, x[k + 5]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b5, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b5, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b5, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b5, s3);
-                FloatVector b6 = FloatVector.broadcast(F, x[k + 6]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b6, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b6, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b6, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b6, s3);
-                FloatVector b7 = FloatVector.broadcast(F, x[k + 7]);
-                s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d0, m0).fma(b7, s0);
-                s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d1, m1).fma(b7, s1);
-                s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d2, m2).fma(b7, s2);
-                s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0)).fma(d3, m3).fma(b7, s3);
+                IntVector w0 = IntVector.fromMemorySegment(I, w, word, LITTLE);
+                IntVector w1 = IntVector.fromMemorySegment(I, w, word + V, LITTLE);
+                IntVector w2 = IntVector.fromMemorySegment(I, w, word + 2 * V, LITTLE);
+                IntVector w3 = IntVector.fromMemorySegment(I, w, word + 3 * V, LITTLE);
+                for (int half = 0; half < 8; half += 4) {
+                    FloatVector b0 = FloatVector.broadcast(F, x[k + half]);
+                    s0 = ((FloatVector) w0.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b0, s0);
+                    s1 = ((FloatVector) w1.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b0, s1);
+                    s2 = ((FloatVector) w2.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b0, s2);
+                    s3 = ((FloatVector) w3.and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b0, s3);
+                    FloatVector b1 = FloatVector.broadcast(F, x[k + half + 1]);
+                    s0 = ((FloatVector)
+                                    w0.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b1, s0);
+                    s1 = ((FloatVector)
+                                    w1.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b1, s1);
+                    s2 = ((FloatVector)
+                                    w2.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b1, s2);
+                    s3 = ((FloatVector)
+                                    w3.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b1, s3);
+                    FloatVector b2 = FloatVector.broadcast(F, x[k + half + 2]);
+                    s0 = ((FloatVector)
+                                    w0.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b2, s0);
+                    s1 = ((FloatVector)
+                                    w1.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b2, s1);
+                    s2 = ((FloatVector)
+                                    w2.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b2, s2);
+                    s3 = ((FloatVector)
+                                    w3.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b2, s3);
+                    FloatVector b3 = FloatVector.broadcast(F, x[k + half + 3]);
+                    s0 = ((FloatVector) w0.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d0, m0)
+                            .fma(b3, s0);
+                    s1 = ((FloatVector) w1.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d1, m1)
+                            .fma(b3, s1);
+                    s2 = ((FloatVector) w2.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d2, m2)
+                            .fma(b3, s2);
+                    s3 = ((FloatVector) w3.lanewise(VectorOperators.LSHR, 12)
+                                    .and(15)
+                                    .convert(VectorOperators.I2F, 0))
+                            .fma(d3, m3)
+                            .fma(b3, s3);
+                    w0 = w0.lanewise(VectorOperators.LSHR, 16);
+                    w1 = w1.lanewise(VectorOperators.LSHR, 16);
+                    w2 = w2.lanewise(VectorOperators.LSHR, 16);
+                    w3 = w3.lanewise(VectorOperators.LSHR, 16);
+                }
             }
         }
         s0.intoArray(y, o);
@@ -326,5 +563,4 @@ final class VectorDecode {
         s2.intoArray(y, o + 2 * L);
         s3.intoArray(y, o + 3 * L);
     }
-
 }

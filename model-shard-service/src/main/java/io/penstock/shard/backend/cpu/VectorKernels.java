@@ -89,7 +89,7 @@ public final class VectorKernels implements Kernels {
         for (int i = whole; i < count; i++) {
             lanes[i - whole] = Math.fma(x[xOffset + i], x[xOffset + i], lanes[i - whole]);
         }
-        float scale = ScalarKernels.normScale(lanes, count, epsilon);
+        float scale = Kernels.normScale(lanes, count, epsilon);
         int bound = F.loopBound(count);
         for (int i = 0; i < bound; i += L) {
             FloatVector.fromArray(F, x, xOffset + i)

@@ -52,13 +52,14 @@ final class VectorUnpacking {
     private static void floats(MemorySegment words, long from, int row, MemorySegment target, long to) {
         for (int k = 0; k < PackedMatrix.BLOCK_COLUMNS; k++) {
             long offset = k * ROW_BYTES + (long) row * Float.BYTES;
-            load(words, from + offset).intoMemorySegment(target, to + offset, LITTLE);
+            IntVector.fromMemorySegment(I, words, from + offset, LITTLE).intoMemorySegment(target, to + offset, LITTLE);
         }
     }
 
     private static void halves(MemorySegment words, long from, int row, MemorySegment target, long to) {
         for (int i = 0; i < 16; i++) {
-            IntVector pair = load(words, from + i * ROW_BYTES + (long) row * Float.BYTES);
+            IntVector pair =
+                    IntVector.fromMemorySegment(I, words, from + i * ROW_BYTES + (long) row * Float.BYTES, LITTLE);
             long at = to + 2L * i * ROW_BYTES + (long) row * Float.BYTES;
             pair.lanewise(VectorOperators.LSHL, 16)
                     .lanewise(VectorOperators.ASHR, 3)
@@ -76,7 +77,8 @@ final class VectorUnpacking {
 
     private static void bfloats(MemorySegment words, long from, int row, MemorySegment target, long to) {
         for (int i = 0; i < 16; i++) {
-            IntVector pair = load(words, from + i * ROW_BYTES + (long) row * Float.BYTES);
+            IntVector pair =
+                    IntVector.fromMemorySegment(I, words, from + i * ROW_BYTES + (long) row * Float.BYTES, LITTLE);
             long at = to + 2L * i * ROW_BYTES + (long) row * Float.BYTES;
             pair.lanewise(VectorOperators.LSHL, 16).intoMemorySegment(target, at, LITTLE);
             pair.and(0xFFFF_0000).intoMemorySegment(target, at + ROW_BYTES, LITTLE);
@@ -84,14 +86,15 @@ final class VectorUnpacking {
     }
 
     private static void q8(MemorySegment words, long from, int row, MemorySegment target, long to) {
-        FloatVector scale = load(words, from + (long) (row % HALF) * Float.BYTES)
+        FloatVector scale = IntVector.fromMemorySegment(I, words, from + (long) (row % HALF) * Float.BYTES, LITTLE)
                 .lanewise(VectorOperators.LSHL, row < HALF ? 16 : 0)
                 .lanewise(VectorOperators.ASHR, 3)
                 .and(HALF_BITS)
                 .reinterpretAsFloats()
                 .mul(HALF_BIAS);
         for (int i = 0; i < 8; i++) {
-            IntVector four = load(words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES);
+            IntVector four = IntVector.fromMemorySegment(
+                    I, words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 4L * i * ROW_BYTES + (long) row * Float.BYTES;
             for (int shift = 24; shift >= 0; shift -= 8) {
                 ((FloatVector) four.lanewise(VectorOperators.LSHL, shift)
@@ -105,7 +108,7 @@ final class VectorUnpacking {
     }
 
     private static void q4With8(MemorySegment words, long from, int row, MemorySegment target, long to) {
-        FloatVector scale = load(words, from + (long) (row % HALF) * Float.BYTES)
+        FloatVector scale = IntVector.fromMemorySegment(I, words, from + (long) (row % HALF) * Float.BYTES, LITTLE)
                 .lanewise(VectorOperators.LSHL, row < HALF ? 16 : 0)
                 .lanewise(VectorOperators.ASHR, 3)
                 .and(HALF_BITS)
@@ -113,7 +116,8 @@ final class VectorUnpacking {
                 .mul(HALF_BIAS);
         FloatVector minimum = scale.mul(-8);
         for (int i = 0; i < 4; i++) {
-            IntVector eight = load(words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES);
+            IntVector eight = IntVector.fromMemorySegment(
+                    I, words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 8L * i * ROW_BYTES + (long) row * Float.BYTES;
             for (int shift = 0; shift < 32; shift += 4) {
                 ((FloatVector) eight.lanewise(VectorOperators.LSHR, shift)
@@ -127,7 +131,7 @@ final class VectorUnpacking {
     }
 
     private static void q4WithMinimum(MemorySegment words, long from, int row, MemorySegment target, long to) {
-        IntVector scales = load(words, from + (long) row * Float.BYTES);
+        IntVector scales = IntVector.fromMemorySegment(I, words, from + (long) row * Float.BYTES, LITTLE);
         FloatVector scale = scales.lanewise(VectorOperators.ASHR, 3)
                 .and(HALF_BITS)
                 .reinterpretAsFloats()
@@ -138,7 +142,8 @@ final class VectorUnpacking {
                 .reinterpretAsFloats()
                 .mul(HALF_BIAS);
         for (int i = 0; i < 4; i++) {
-            IntVector eight = load(words, from + ((long) ROWS + row) * Float.BYTES + i * ROW_BYTES);
+            IntVector eight = IntVector.fromMemorySegment(
+                    I, words, from + ((long) ROWS + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 8L * i * ROW_BYTES + (long) row * Float.BYTES;
             for (int shift = 0; shift < 32; shift += 4) {
                 ((FloatVector) eight.lanewise(VectorOperators.LSHR, shift)
@@ -149,9 +154,5 @@ final class VectorUnpacking {
                 at += ROW_BYTES;
             }
         }
-    }
-
-    static IntVector load(MemorySegment words, long at) {
-        return IntVector.fromMemorySegment(I, words, at, LITTLE);
     }
 }

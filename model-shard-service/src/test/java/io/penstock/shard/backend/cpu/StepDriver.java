@@ -55,7 +55,7 @@ final class StepDriver {
     void begin() {
         plan.rows = 0;
         plan.totalTokens = 0;
-        plan.number = ++number;
+        plan.number = number + 1;
     }
 
     /// Adds a row: up to `most` tokens of the slot's prompt, or its next decode token.
@@ -80,7 +80,24 @@ final class StepDriver {
         sequence.computed += count;
     }
 
+    /// Tokens that the step being made has room for.
+    int room() {
+        return limits.maxStepTokens() - plan.totalTokens;
+    }
+
+    int rows() {
+        return plan.rows;
+    }
+
+    /// Runs the step and keeps nothing of what it sampled.
+    void compute() {
+        number++;
+        backend.submit(plan);
+        backend.await();
+    }
+
     StepOutput run() {
+        number++;
         backend.submit(plan);
         StepOutput output = backend.await();
         for (int i = 0; i < output.count; i++) {
