@@ -1,5 +1,6 @@
 package io.penstock.shard.config;
 
+import io.penstock.shard.backend.Backends;
 import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
@@ -51,7 +52,7 @@ public interface ShardConfig {
 
     /// What computes: `cpu`, `cuda`, or `auto` for CUDA where there is a device and the CPU elsewhere.
     @WithDefault("auto")
-    BackendChoice backend();
+    Backends.Choice backend();
 
     /// Number of the CUDA device.
     @WithDefault("0")
@@ -60,9 +61,13 @@ public interface ShardConfig {
     /// Threads that compute on the CPU; where absent, as many as there are processors.
     OptionalInt threads();
 
-    /// Memory for keys and values on the CPU. On a GPU, what is free after loading is taken.
+    /// Memory for keys and values on the CPU. On a GPU, `gpu-memory-share` decides.
     @WithDefault("512M")
     MemorySize kvMemory();
+
+    /// Part of the GPU memory left after loading that keys, values and steps may take, (0, 1].
+    @WithDefault("0.9")
+    double gpuMemoryShare();
 
     /// Sequences that may run at once.
     @WithDefault("64")
@@ -91,11 +96,4 @@ public interface ShardConfig {
     /// A step that takes longer than this makes the liveness check fail.
     @WithDefault("60s")
     Duration stepStall();
-
-    /// What computes.
-    enum BackendChoice {
-        AUTO,
-        CPU,
-        CUDA
-    }
 }

@@ -1,0 +1,2 @@
+/// Probes: liveness from step progress, readiness only while steps can come.
+package io.penstock.shard.health;
