@@ -175,9 +175,7 @@ public final class FakeRank implements RankLink {
             List<Integer> table = blocksOfSlot.get(row.getSlot());
             assertThat(table).as("slot %d was admitted", row.getSlot()).isNotNull();
             for (int block : row.getAppendedBlocksList()) {
-                assertThat(lastUseOfBlock[block])
-                        .as("last step of block %d, given out again", block)
-                        .isLessThanOrEqualTo(reportedByAll);
+                demand(lastUseOfBlock[block] <= reportedByAll, "a block is given out again too early");
                 table.add(block);
             }
             for (int block : table) {
@@ -187,9 +185,14 @@ public final class FakeRank implements RankLink {
         Set<Integer> held = new HashSet<>();
         blocksOfSlot
                 .values()
-                .forEach(table -> table.forEach(block -> assertThat(held.add(block))
-                        .as("block %d is held once", block)
-                        .isTrue()));
+                .forEach(table -> table.forEach(block -> demand(held.add(block), "a block is held twice")));
+    }
+
+    /// As an assertion, without the cost of one: asked millions of times.
+    private static void demand(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new AssertionError(otherwise);
+        }
     }
 
     public boolean hasOrders() {
@@ -304,9 +307,7 @@ public final class FakeRank implements RankLink {
             if (position >= resident.computed) {
                 block[position % size] = hash;
             } else {
-                assertThat(block[position % size])
-                        .as("KV of position %d", position)
-                        .isEqualTo(hash);
+                demand(block[position % size] == hash, "the KV of a position is another's");
             }
         }
         resident.computed = end;

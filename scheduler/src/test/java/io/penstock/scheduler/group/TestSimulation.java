@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// nothing is left behind.
 final class TestSimulation {
     private static final int CONTEXT = 120;
-    private static final int SEQUENCES = 1_000;
+    private static final int SEQUENCES = 600;
 
     /// Every lost rank is a warning, and thousands are lost.
     private static final Logger QUIET = Logger.getLogger(ShardGroup.class.getName());
@@ -95,9 +95,9 @@ final class TestSimulation {
         assertThat(clients.stream().filter(client -> client.finished != null).count())
                 .as("streams that finished")
                 .isGreaterThan(SEQUENCES / 2);
-        assertThat(cancelled).as("streams cancelled").isGreaterThan(20);
-        assertThat(losses).as("ranks lost").isGreaterThan(20);
-        assertThat(restarts).as("schedulers lost").isGreaterThan(2);
+        assertThat(cancelled).as("streams cancelled").isGreaterThan(10);
+        assertThat(losses).as("ranks lost").isGreaterThan(10);
+        assertThat(restarts).as("schedulers lost").isPositive();
         if (blocks * blockSize <= 260) {
             assertThat(preemptions).as("preemptions").isPositive();
         }
