@@ -50,12 +50,14 @@ public final class Catalog {
         Source source = sources.get(model);
         if (source == null) {
             throw new PenstockException(
-                    ErrorCategory.NOT_FOUND,
-                    "model '%s' is not configured; these are: %s",
-                    model,
-                    sources.keySet().stream().sorted().toList());
+                    ErrorCategory.NOT_FOUND, "model '%s' is not configured; these are: %s", model, models());
         }
         return source;
+    }
+
+    /// @return the configured names, sorted
+    public List<String> models() {
+        return sources.keySet().stream().sorted().toList();
     }
 
     /// The files of a revision. An empty one is resolved at the source; where that is away the newest one that this

@@ -16,10 +16,14 @@ import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.transfer.TransferSettings;
 import io.penstock.loader.transfer.Transfers;
+import io.quarkus.runtime.StartupEvent;
 import jakarta.enterprise.context.ApplicationScoped;
+import jakarta.enterprise.event.Observes;
 import jakarta.enterprise.inject.Disposes;
 import jakarta.enterprise.inject.Produces;
 import jakarta.inject.Singleton;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -28,6 +32,14 @@ import java.util.function.Supplier;
 /// Puts the parts together as the configuration says; closes them in the other order.
 @ApplicationScoped
 public class LoaderParts {
+    private static final Logger LOG = System.getLogger(LoaderParts.class.getName());
+
+    /// Makes the parts before the service says that it has started: a cache in use or a source that cannot be read ends
+    /// the process. Without this the framework would log that and go on without its gRPC server.
+    void start(@Observes StartupEvent event, Catalog catalog, Transfers transfers) {
+        LOG.log(Level.INFO, "models: {0}", catalog.models());
+    }
+
     @Produces
     @Singleton
     CacheDirectory cache(LoaderConfig config) {
