@@ -4,6 +4,7 @@ import io.penstock.api.shard.Configure;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
 import io.penstock.api.shard.Step;
+import io.penstock.shard.backend.Backend;
 import io.penstock.shard.collective.tcp.PeerListener;
 import io.penstock.shard.weights.Weights;
 import java.time.Duration;
@@ -12,23 +13,28 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
-/// One rank with a hash for a model, and the scheduler's end of its stream.
+/// One rank, and the scheduler's end of its stream.
 final class LoopRank implements AutoCloseable {
     private static final long LIMIT_SECONDS = 15;
 
     final RankPlace place;
-    final HashBackend backend = new HashBackend(64);
+    final Backend backend;
     final PeerListener listener;
     final StepLoop loop;
     final CompletableFuture<Throwable> fatal = new CompletableFuture<>();
     Stream stream;
 
-    LoopRank(RankPlace place, Weights weights) {
+    LoopRank(RankPlace place, Weights weights, Backend backend) {
         this.place = place;
+        this.backend = backend;
         listener = PeerListener.bind("127.0.0.1", 0, "life-" + System.nanoTime());
         loop = new StepLoop(place, weights, backend, listener, Duration.ofNanos(20_000), new Silent(), fatal::complete);
         loop.start();
         attach();
+    }
+
+    HashBackend hash() {
+        return (HashBackend) backend;
     }
 
     /// A new stream, as after a dial.
@@ -69,6 +75,7 @@ final class LoopRank implements AutoCloseable {
     public void close() {
         loop.close();
         listener.close();
+        backend.close();
     }
 
     static final class Stream implements ReportStream {

@@ -79,7 +79,7 @@ class TestStepLoop {
     void theNextStepIsSubmittedWhileADeviceIsBusy() {
         try (LoopGroup group = new LoopGroup(1, 1, WEIGHTS)) {
             group.form(1);
-            HashBackend backend = group.ranks.getFirst().backend;
+            HashBackend backend = group.ranks.getFirst().hash();
             backend.awaitable = false;
             group.send(1, oneToken(1));
             until(() -> backend.submits.get() == 1);
@@ -107,7 +107,7 @@ class TestStepLoop {
             group.form(2);
             group.send(2, oneToken(1));
             assertThat(group.collect(2, 1)).hasSize(1);
-            assertThat(group.ranks.getFirst().backend.loads).hasValue(1);
+            assertThat(group.ranks.getFirst().hash().loads).hasValue(1);
         }
     }
 
@@ -117,7 +117,7 @@ class TestStepLoop {
             group.form(1);
             group.send(1, oneToken(1));
             group.collect(1, 1);
-            group.ranks.getFirst().backend.failure =
+            group.ranks.getFirst().hash().failure =
                     new PenstockException(ErrorCategory.INTERNAL, "logits of slot 0 hold NaN");
             group.send(1, Step.newBuilder().setNumber(2).addRows(row(0, 1, 1, true)));
             Failure failure = failure(group.ranks.getFirst());
@@ -133,7 +133,7 @@ class TestStepLoop {
         try (LoopGroup group = new LoopGroup(1, 1, WEIGHTS)) {
             group.form(1);
             LoopRank rank = group.ranks.getFirst();
-            rank.backend.failure = new DeviceException(null, "the device fell off the bus");
+            rank.hash().failure = new DeviceException(null, "the device fell off the bus");
             group.send(1, oneToken(1));
             assertThat(failure(rank).getCause()).isEqualTo(FailureCause.FAILURE_CAUSE_DEVICE);
             assertThat(rank.fatal.get(10, TimeUnit.SECONDS)).hasMessage("the device fell off the bus");
@@ -146,7 +146,7 @@ class TestStepLoop {
         try (LoopGroup group = new LoopGroup(1, 1, WEIGHTS)) {
             group.form(1);
             LoopRank rank = group.ranks.getFirst();
-            rank.backend.error = new OutOfMemoryError("on purpose");
+            rank.hash().error = new OutOfMemoryError("on purpose");
             group.send(1, oneToken(1));
             assertThat(failure(rank).getCause()).isEqualTo(FailureCause.FAILURE_CAUSE_DEVICE);
             assertThat(rank.fatal.get(10, TimeUnit.SECONDS)).isInstanceOf(OutOfMemoryError.class);
@@ -157,7 +157,7 @@ class TestStepLoop {
     void weightsThatCannotBeHadAreTriedAgainInTheNextEpoch() {
         try (LoopGroup group = new LoopGroup(1, 1, WEIGHTS)) {
             LoopRank rank = group.ranks.getFirst();
-            rank.backend.loadFailure = new PenstockException(ErrorCategory.UNAVAILABLE, "no weight-loader");
+            rank.hash().loadFailure = new PenstockException(ErrorCategory.UNAVAILABLE, "no weight-loader");
             rank.configure(1, group.configuration(rank).build());
             Failure failure = failure(rank);
             assertThat(failure.getCause()).isEqualTo(FailureCause.FAILURE_CAUSE_LOAD);
@@ -187,7 +187,7 @@ class TestStepLoop {
             int[] other = {8, 8};
             assertThat(converse(group, 2, prompt, other)[1]).containsExactly(HashBackend.generate(other, 6, 2));
             // Weights were kept.
-            assertThat(group.ranks.get(0).backend.loads).hasValue(1);
+            assertThat(group.ranks.get(0).hash().loads).hasValue(1);
         }
     }
 
@@ -198,7 +198,7 @@ class TestStepLoop {
             // One rank waits for the other in a sum.
             LoopRank first = group.ranks.getFirst();
             first.step(3, oneToken(1));
-            until(() -> first.backend.submits.get() == 1);
+            until(() -> first.hash().submits.get() == 1);
             group.ranks.forEach(rank -> rank.loop.detached(rank.stream));
             group.ranks.forEach(rank -> until(() -> rank.loop.state() == StepLoop.State.DETACHED));
             assertThat(first.loop.obeyedEpoch()).isEqualTo(3);
@@ -207,7 +207,7 @@ class TestStepLoop {
             group.form(1);
             group.send(1, oneToken(1));
             assertThat(group.collect(1, 1)).hasSize(1);
-            assertThat(first.backend.loads).hasValue(1);
+            assertThat(first.hash().loads).hasValue(1);
         }
     }
 
@@ -218,7 +218,7 @@ class TestStepLoop {
             LoopRank second = group.ranks.get(1);
             // The second rank never hears of epoch 1; the first of both roles waits for it.
             second.configure(1, group.configuration(second).build());
-            until(() -> second.backend.loads.get() == 1);
+            until(() -> second.hash().loads.get() == 1);
             group.form(2);
             assertThat(first.loop.state()).isEqualTo(StepLoop.State.SERVING);
         }
@@ -230,12 +230,12 @@ class TestStepLoop {
         try (LoopGroup group = new LoopGroup(1, 1, WEIGHTS)) {
             group.form(1);
             rank = group.ranks.getFirst();
-            rank.backend.gate = new Semaphore(0);
+            rank.hash().gate = new Semaphore(0);
             group.send(1, oneToken(1));
             until(() -> rank.loop.stalled().compareTo(Duration.ZERO) > 0);
             Thread stopping = Thread.ofPlatform().start(rank.loop::close);
             assertThat(rank.stream.completed).isNotDone();
-            rank.backend.gate.release();
+            rank.hash().gate.release();
             assertThat(group.collect(1, 1)).hasSize(1);
             rank.stream.completed.get(10, TimeUnit.SECONDS);
             stopping.join(Duration.ofSeconds(10));
