@@ -117,6 +117,9 @@ public final class SchedulerDialer implements AutoCloseable {
     /// Ends the stream, after the loop has ended.
     @Override
     public void close() {
+        if (thread.isShutdown()) {
+            return;
+        }
         thread.execute(() -> {
             closed = true;
             if (channel != null) {
