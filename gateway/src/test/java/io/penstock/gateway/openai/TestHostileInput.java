@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.equalTo;
 import static org.hamcrest.Matchers.not;
 import static org.hamcrest.Matchers.notNullValue;
+import static org.hamcrest.Matchers.startsWith;
 
 import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
@@ -13,7 +14,6 @@ import io.penstock.gateway.fake.TinyGateway;
 import io.penstock.gateway.fake.TinyText;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
-import io.restassured.response.ValidatableResponse;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import org.eclipse.microprofile.config.ConfigProvider;
@@ -36,8 +36,8 @@ class TestHostileInput {
         scheduler.plays(Script.saying("a"));
     }
 
-    private static ValidatableResponse post(String body) {
-        return given().contentType("application/json").body(body).post(CHAT).then();
+    private static Answer post(String body) {
+        return Answer.to(CHAT, body);
     }
 
     @ParameterizedTest
@@ -112,7 +112,7 @@ class TestHostileInput {
                 .statusCode(400)
                 .body("error.type", equalTo("invalid_request_error"))
                 .body("error.message", notNullValue())
-                .body("error.param", org.hamcrest.Matchers.startsWith(name));
+                .body("error.param", startsWith(name));
         assertThat(scheduler.callSoFar()).as("nothing may reach the scheduler").isNull();
     }
 
