@@ -1,0 +1,100 @@
+package io.penstock.cli.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The README's first command, as a new user types it: it answers, and it leaves nothing behind however it is stopped.
+final class SystemTestDemo {
+    private static final Path HOME = Path.of("..").toAbsolutePath().normalize();
+    private static final Pattern PID = Pattern.compile(" pid (\\d+)$");
+
+    @TempDir
+    private Path temporary;
+
+    private final List<String> lines = new ArrayList<>();
+
+    @Test
+    void onceAnswersAndExits() throws Exception {
+        Process demo = demo("--once", "--tp", "1", "--pp", "1");
+        readUntil(demo, "Stopping");
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).as(String.join("\n", lines)).isZero();
+        assertThat(lines).anyMatch(line -> line.matches("\\d+ tokens, first after .*"));
+        assertThat(lines).anyMatch(line -> line.contains("curl -N http://127.0.0.1:"));
+        assertNothingLeft();
+    }
+
+    @Test
+    void controlCStopsEverything() throws Exception {
+        Process demo = demo("--pp", "2");
+        readUntil(demo, "Up until Ctrl-C.");
+        assertThat(pids()).as("services").hasSize(5).allMatch(SystemTestDemo::alive);
+        signal("INT", demo.pid());
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertNothingLeft();
+    }
+
+    @Test
+    void evenAKillLeavesNoService() throws Exception {
+        Process demo = demo("--pp", "1");
+        readUntil(demo, "Up until Ctrl-C.");
+        List<Long> pids = pids();
+        signal("KILL", demo.pid());
+        Clusters.await("the services follow their parent", () -> pids.stream().noneMatch(SystemTestDemo::alive));
+    }
+
+    private Process demo(String... options) throws IOException {
+        List<String> command = new ArrayList<>(List.of(HOME.resolve("penstock").toString(), "demo"));
+        command.addAll(List.of(options));
+        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().put("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temporary);
+        return builder.start();
+    }
+
+    private void readUntil(Process demo, String text) throws IOException {
+        BufferedReader out = demo.inputReader(StandardCharsets.UTF_8);
+        String line;
+        do {
+            line = out.readLine();
+            assertThat(line).as("output ended:\n" + String.join("\n", lines)).isNotNull();
+            lines.add(line);
+        } while (!line.startsWith(text));
+    }
+
+    private List<Long> pids() {
+        return lines.stream()
+                .map(PID::matcher)
+                .filter(Matcher::find)
+                .map(match -> Long.parseLong(match.group(1)))
+                .toList();
+    }
+
+    private void assertNothingLeft() throws IOException {
+        assertThat(pids()).isNotEmpty().noneMatch(SystemTestDemo::alive);
+        try (Stream<Path> left = Files.list(temporary)) {
+            assertThat(left.filter(path -> path.getFileName().toString().startsWith("penstock")))
+                    .isEmpty();
+        }
+    }
+
+    private static boolean alive(long pid) {
+        return ProcessHandle.of(pid).map(ProcessHandle::isAlive).orElse(false);
+    }
+
+    private static void signal(String name, long pid) throws IOException, InterruptedException {
+        new ProcessBuilder("kill", "-" + name, String.valueOf(pid)).start().waitFor();
+    }
+}
