@@ -103,7 +103,8 @@ public final class SchedulerDialer implements AutoCloseable {
         if (closed) {
             return;
         }
-        String failure = ended.scheduler + ": " + status.getCode() + ": " + status.getDescription();
+        String failure = ended.scheduler + ": " + status.getCode() + ": " + status.getDescription()
+                + (status.getCause() == null ? "" : ": " + status.getCause().getMessage());
         if (ended.answered) {
             backoff.reset();
             LOG.warnf("lost the scheduler at %s", failure);

@@ -1,5 +1,8 @@
 package io.penstock.shard.step;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+
 /// Which rank of which group this process is.
 ///
 /// @param model name that clients use
@@ -20,7 +23,8 @@ public record RankPlace(
 
     public RankPlace {
         if (group.isBlank() || model.isBlank()) {
-            throw new IllegalArgumentException("penstock.shard.group and penstock.shard.model must have a value");
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT, "penstock.shard.group and penstock.shard.model must have a value");
         }
         within("tp-size", tpSize, 1, MAX_RANKS);
         within("pp-size", ppSize, 1, MAX_RANKS / tpSize);
@@ -32,8 +36,8 @@ public record RankPlace(
 
     private static void within(String key, int value, int least, int most) {
         if (value < least || value > most) {
-            throw new IllegalArgumentException(
-                    "penstock.shard.%s is %d, must lie in [%d, %d]".formatted(key, value, least, most));
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT, "penstock.shard.%s is %d, must lie in [%d, %d]", key, value, least, most);
         }
     }
 

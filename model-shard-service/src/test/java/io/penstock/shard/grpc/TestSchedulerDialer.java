@@ -264,6 +264,7 @@ class TestSchedulerDialer {
             @Override
             public void onCompleted() {
                 completed.complete(null);
+                orders.onCompleted();
             }
         }
     }

@@ -31,12 +31,13 @@ record Handshake(long epoch, Lane lane, String from, String to) {
                 && instance.chars().allMatch(c -> c > ' ' && c < 127);
     }
 
-    ByteBuffer encoded() {
-        ByteBuffer bytes = ByteBuffer.allocate(8 + 8 + 1 + 1 + from.length() + 1 + to.length());
+    byte[] encoded() {
+        byte[] encoded = new byte[8 + 8 + 1 + 1 + from.length() + 1 + to.length()];
+        ByteBuffer bytes = ByteBuffer.wrap(encoded);
         bytes.putLong(MAGIC).putLong(epoch).put(lane.code);
         bytes.put((byte) from.length()).put(from.getBytes(StandardCharsets.US_ASCII));
         bytes.put((byte) to.length()).put(to.getBytes(StandardCharsets.US_ASCII));
-        return bytes.flip();
+        return encoded;
     }
 
     /// Reads exactly one handshake.

@@ -9,7 +9,9 @@ enum Lane {
     /// Activations, towards the next stage.
     ACTIVATIONS(2),
     /// Sampled tokens, away from the rank that samples.
-    TOKENS(3);
+    TOKENS(3),
+    /// Asks whether the process still answers; closed after the answer.
+    PROBE(4);
 
     /// On the wire.
     final byte code;

@@ -11,7 +11,8 @@ import java.util.Map;
 ///
 /// @param self this rank, one of `peers`
 /// @param peers all ranks, each once
-/// @param timeout how long a peer may be silent while it is waited for
+/// @param timeout how long a peer may be silent before it is asked whether it is there; one that is not ends
+///     the epoch
 public record Membership(
         long epoch, int tpSize, int ppSize, PeerAddress self, List<PeerAddress> peers, Duration timeout) {
     public Membership {

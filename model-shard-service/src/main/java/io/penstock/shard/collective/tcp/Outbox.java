@@ -19,6 +19,7 @@ final class Outbox implements AutoCloseable {
 
     private final Link link;
     private final long timeoutNanos;
+    private final Pulse pulse;
     private final Selector selector;
     private final Thread pump;
 
@@ -31,7 +32,8 @@ final class Outbox implements AutoCloseable {
     private PeerException failure;
     private boolean closed;
 
-    Outbox(Link link, long timeoutNanos) throws IOException {
+    Outbox(Link link, long timeoutNanos, Pulse pulse) throws IOException {
+        this.pulse = pulse;
         this.link = link;
         this.timeoutNanos = timeoutNanos;
         selector = Selector.open();
@@ -73,14 +75,11 @@ final class Outbox implements AutoCloseable {
         }
     }
 
+    // Without a deadline of its own: the pump finds out when the receiver is gone.
     private void awaitRoom() {
-        long left = timeoutNanos;
         try {
             while (failure == null && !closed && queue.size() >= MAX_QUEUED) {
-                if (left <= 0) {
-                    throw silent();
-                }
-                left = changed.awaitNanos(left);
+                changed.await();
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -137,7 +136,11 @@ final class Outbox implements AutoCloseable {
             }
             long left = deadline - System.nanoTime();
             if (left <= 0) {
-                throw silent();
+                if (!pulse.felt(link.peer)) {
+                    throw silent();
+                }
+                deadline = System.nanoTime() + timeoutNanos;
+                continue;
             }
             selector.select(TimeUnit.NANOSECONDS.toMillis(left) + 1);
             selector.selectedKeys().clear();

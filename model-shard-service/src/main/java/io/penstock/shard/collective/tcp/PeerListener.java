@@ -4,12 +4,14 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
@@ -29,6 +31,7 @@ public final class PeerListener implements AutoCloseable {
     private final ServerSocketChannel server;
     private final Thread acceptor;
     private final Semaphore handshakes = new Semaphore(MAX_HANDSHAKES);
+    private final AtomicLong probesAnswered = new AtomicLong();
 
     // Guards all below.
     private final ReentrantLock lock = new ReentrantLock();
@@ -112,6 +115,10 @@ public final class PeerListener implements AutoCloseable {
             closeQuietly(channel);
             return;
         }
+        if (handshake.lane() == Lane.PROBE) {
+            answer(handshake, channel);
+            return;
+        }
         lock.lock();
         try {
             if (closed || !handshake.to().equals(instance) || handshake.epoch() < joinedEpoch) {
@@ -134,6 +141,22 @@ public final class PeerListener implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+    }
+
+    private void answer(Handshake probe, SocketChannel channel) {
+        try (channel) {
+            if (probe.to().equals(instance)) {
+                channel.write(ByteBuffer.wrap(new byte[] {Handshake.ACCEPTED}));
+                probesAnswered.incrementAndGet();
+            }
+        } catch (IOException e) {
+            LOG.debugf(e, "answering %s", probe.from());
+        }
+    }
+
+    /// @return how often a peer has asked whether this process is there
+    long probesAnswered() {
+        return probesAnswered.get();
     }
 
     /// From now on, connections of older epochs are refused; those parked are closed.

@@ -25,6 +25,7 @@ public final class TcpCollective implements Collective {
     private final PeerAddress sampler;
     private final long spinNanos;
     private final long timeoutNanos;
+    private final Pulse pulse;
 
     // By tensor-parallel rank; null at this rank's own place. Empty in a stage of one.
     private final Link[] mesh;
@@ -54,6 +55,7 @@ public final class TcpCollective implements Collective {
         sampler = membership.at(0, membership.ppSize() - 1);
         spinNanos = spin.toNanos();
         timeoutNanos = membership.timeout().toNanos();
+        pulse = new Pulse(self.instance(), membership.epoch(), membership.timeout());
         int tpSize = membership.tpSize();
         mesh = new Link[tpSize];
         sum = new float[tpSize > 1 ? Link.MAX_FLOATS : 0];
@@ -122,7 +124,7 @@ public final class TcpCollective implements Collective {
     }
 
     private Waiter waiter() throws IOException {
-        return opened(new Waiter(spinNanos, timeoutNanos));
+        return opened(new Waiter(spinNanos, timeoutNanos, pulse));
     }
 
     private <T extends AutoCloseable> T opened(T resource) throws IOException {
@@ -155,7 +157,8 @@ public final class TcpCollective implements Collective {
                         .connect(
                                 new InetSocketAddress(peer.host(), peer.port()),
                                 Math.toIntExact(membership.timeout().toMillis()));
-                ByteBuffer hello = new Handshake(membership.epoch(), lane, self.instance(), peer.instance()).encoded();
+                ByteBuffer hello = ByteBuffer.wrap(
+                        new Handshake(membership.epoch(), lane, self.instance(), peer.instance()).encoded());
                 while (hello.hasRemaining()) {
                     channel.write(hello);
                 }
@@ -204,7 +207,7 @@ public final class TcpCollective implements Collective {
                 case ACTIVATIONS -> {
                     if (peer.ppStage() > self.ppStage()) {
                         next = link;
-                        nextOutbox = opened(new Outbox(link, timeoutNanos));
+                        nextOutbox = opened(new Outbox(link, timeoutNanos, pulse));
                     } else {
                         link.register(previousWaiter.selector());
                         previous = link;
@@ -213,12 +216,13 @@ public final class TcpCollective implements Collective {
                 case TOKENS -> {
                     if (self.equals(sampler)) {
                         listeners.add(link);
-                        listenerOutboxes.add(opened(new Outbox(link, timeoutNanos)));
+                        listenerOutboxes.add(opened(new Outbox(link, timeoutNanos, pulse)));
                     } else {
                         link.register(tokensWaiter.selector());
                         tokens = link;
                     }
                 }
+                case PROBE -> throw new IllegalStateException("a probe is no link");
             }
         }
     }

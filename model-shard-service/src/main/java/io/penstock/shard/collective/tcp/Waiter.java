@@ -6,15 +6,19 @@ import java.nio.channels.Selector;
 import java.util.concurrent.TimeUnit;
 
 /// How the step loop waits for its peers: it spins for a moment, since most answers are microseconds away
-/// and waking a thread takes longer than that, then sleeps in the kernel, and gives up at the deadline.
+/// and waking a thread takes longer than that, then sleeps in the kernel, and at the deadline gives up a
+/// peer whose process is gone.
 final class Waiter implements AutoCloseable {
     private final Selector selector;
     private final long spinNanos;
     private final long timeoutNanos;
+    private final Pulse pulse;
     private long started;
     private long waited;
 
-    Waiter(long spinNanos, long timeoutNanos) throws IOException {
+    /// @param timeoutNanos of silence, after which the peer is asked whether it is there
+    Waiter(long spinNanos, long timeoutNanos, Pulse pulse) throws IOException {
+        this.pulse = pulse;
         selector = Selector.open();
         this.spinNanos = spinNanos;
         this.timeoutNanos = timeoutNanos;
@@ -36,7 +40,7 @@ final class Waiter implements AutoCloseable {
         return waited;
     }
 
-    /// Something arrived: the peer is not silent.
+    /// Spins or sleeps for a while.
     ///
     /// @param since when the present wait began, 0 for none
     /// @return the wait's beginning
@@ -52,6 +56,9 @@ final class Waiter implements AutoCloseable {
         }
         long left = timeoutNanos - idle;
         if (left <= 0) {
+            if (pulse.felt(peer)) {
+                return System.nanoTime();
+            }
             throw new PeerException(
                     peer.tpRank(),
                     peer.ppStage(),

@@ -207,8 +207,29 @@ class TestTcpCollective {
     }
 
     @Test
+    void aPeerThatComputesPastTheDeadlineIsWaitedFor() {
+        try (Ranks ranks = new Ranks(2, 1, Duration.ofMillis(50))) {
+            Future<Float> waiting = ranks.on(0, collective -> {
+                float[] value = {1};
+                collective.allReduce(value, 0, 1);
+                return value[0];
+            });
+            Ranks.join(ranks.on(1, collective -> {
+                while (ranks.listeners.get(1).probesAnswered() < 3) {
+                    Thread.onSpinWait();
+                }
+                collective.allReduce(new float[] {1}, 0, 1);
+                return null;
+            }));
+            assertThat(Ranks.join(waiting)).isEqualTo(2);
+        }
+    }
+
+    @Test
     void aSilentPeerIsGivenUpAtTheDeadline() {
         try (Ranks ranks = new Ranks(2, 1, Duration.ofMillis(200))) {
+            // Its connections stand, but the process does not answer: stopped, or its machine gone.
+            ranks.listeners.get(1).close();
             long start = System.nanoTime();
             assertThatThrownBy(() -> Ranks.join(ranks.on(0, collective -> {
                         collective.allReduce(new float[576], 0, 576);
@@ -224,6 +245,7 @@ class TestTcpCollective {
     @Test
     void aPeerThatTakesNothingIsGivenUpAtTheDeadline() {
         try (Ranks ranks = new Ranks(1, 2, Duration.ofMillis(200))) {
+            ranks.listeners.get(1).close();
             assertThatThrownBy(() -> Ranks.join(ranks.on(0, collective -> {
                         float[] values = new float[1 << 20];
                         while (true) {
