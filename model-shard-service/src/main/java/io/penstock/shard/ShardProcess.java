@@ -43,6 +43,7 @@ import org.jboss.logging.Logger;
 public class ShardProcess {
     private static final Logger LOG = Logger.getLogger(ShardProcess.class);
     private static final int FATAL = 1;
+    private static final int SPIN_MICROS = 20;
     private static final long LOADER_RETRY_MILLIS = 500;
     private static final long HALT_SECONDS = 20;
     private static final int MAX_LOADER_MESSAGE = 16 << 20;
@@ -95,7 +96,7 @@ public class ShardProcess {
                     weights,
                     backend,
                     listener,
-                    Duration.ofNanos(1_000L * config.peerSpinMicros()),
+                    spin(place),
                     new StepTelemetry(place, registry, telemetry),
                     ShardProcess::end);
             SchedulerDialer dialer = new SchedulerDialer(
@@ -121,6 +122,13 @@ public class ShardProcess {
         } catch (RuntimeException | Error e) {
             end(e);
         }
+    }
+
+    // Measured, 2 ranks on 2 busy processors, a sum of 576 floats: 17 us without spinning, 37 us with 20 us
+    // of it.
+    private Duration spin(RankPlace place) {
+        boolean spare = Runtime.getRuntime().availableProcessors() >= 4 * place.ranks();
+        return Duration.ofNanos(1_000L * config.peerSpinMicros().orElse(spare ? SPIN_MICROS : 0));
     }
 
     private Backend backend() {

@@ -88,10 +88,9 @@ public interface ShardConfig {
     @WithDefault("0")
     int peerPort();
 
-    /// Microseconds that a rank spins for its peers before it sleeps. 0 where ranks outnumber the
-    /// processors.
-    @WithDefault("20")
-    int peerSpinMicros();
+    /// Microseconds that a rank spins for its peers before it sleeps. Where absent: 20 on a machine with
+    /// processors to spare, 0 elsewhere, where a rank that spins keeps its peer from the processor.
+    OptionalInt peerSpinMicros();
 
     /// A step that takes longer than this makes the liveness check fail.
     @WithDefault("60s")
