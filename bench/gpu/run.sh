@@ -37,6 +37,18 @@ for stage in "$@"; do
         ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;
     bench) java bench ${BATCHES:-1 2 4 8 16 64} ;;
+    variants)
+        # Other tilings of the decode kernel, compiled here: warps, unit, sums, slots; slots beyond the ring; parts joined by the output product.
+        for variant in ${VARIANTS:-10,512,256,5,4,8 10,512,256,5,0,8}; do
+            IFS=, read -r warps unit sums slots beyond joined <<<"$variant"
+            name=decode_${warps}_${unit}_${slots}_${beyond}_${joined}
+            nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a "-DTILING_WARPS=$warps" "-DTILING_UNIT=$unit" "-DTILING_SUMS=$sums" \
+                "-DTILING_BEYOND=$beyond" "-DTILING_JOINED=$joined" \
+                -o "$PACK/lib/shard/cuda/$name.sm_90a.cubin" "$PACK/lib/shard/cuda/decode.cu" || continue
+            echo "-- $variant"
+            JAVA_TOOL_OPTIONS=-Dpenstock.cuda.decode-tiling=$name,$warps,$unit,$slots,$sums java bench 1 2>&1 | grep -v WARN
+        done
+        ;;
     yardstick)
         nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a -o "$WORK/yardstick" "$YARDSTICK" && "$WORK/yardstick"
         ;;

@@ -113,7 +113,7 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
         float total = 0, value = 0;
 #pragma unroll
         for (int w = 0; w < 4; w++) {
-            const float e = exp2f(ml[w * 16 + r].x - base);
+            const float e = power2(ml[w * 16 + r].x - base);
             total += ml[w * 16 + r].y * e;
             value += sums[(w * 16 + r) * HD + d] * e;
         }
@@ -145,7 +145,7 @@ extern "C" __global__ void mergeAttention(Step step, const float* partial, const
         for (int s = 0; s < splits; s++) {
             const float2 ml = partialSums[(part + s) * 16 + f];
             if (ml.x == NEG_INF) continue;
-            const float e = exp2f(ml.x - top);
+            const float e = power2(ml.x - top);
             total += ml.y * e;
             value += partial[((part + s) * 16 + f) * headSize + d] * e;
         }

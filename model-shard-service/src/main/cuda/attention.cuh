@@ -30,6 +30,13 @@ FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey,
     copyCommit();
 }
 
+// 2^x; a result too small for a float is 0.
+FORCE float power2(float x) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
 // A warp's 16 queries as fragments of A.
 template <int HD>
 FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, int offset, int kv, int first, int count) {
@@ -80,7 +87,7 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
         top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 1));
         top[h] = fmaxf(top[h], __shfl_xor_sync(~0u, top[h], 2));
         // A query that has seen no key yet keeps weight 0, without a NaN.
-        const float base = top[h] == NEG_INF ? 0.f : top[h], shrink = exp2f(m[h] - base);
+        const float base = top[h] == NEG_INF ? 0.f : top[h], shrink = power2(m[h] - base);
         m[h] = top[h];
         l[h] *= shrink;
         top[h] = base;
@@ -94,7 +101,7 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
     for (int n = 0; n < N; n++) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            s[n][e] = exp2f(s[n][e] - top[e / 2]);
+            s[n][e] = power2(s[n][e] - top[e / 2]);
             l[e / 2] += s[n][e];
         }
     }

@@ -7,15 +7,29 @@
 // barrier. Few bytes are in flight, the rest of the ring has landed; a deep queue in the memory system would delay the
 // loads of activations. Consumer warps take units of 16 rows by UNIT columns through tensor cores.
 //
-// Weights are row-major, as the library's products want them: a unit is 16 copies, one a row. Odd rows lie 64 bytes
-// further, so that a warp's 16-byte reads of two rows meet all banks.
+// Weights are row-major, as the library's products want them. A slot of the ring holds two neighbouring units, for two
+// warps: it is 16 copies, one a row, and the engine that copies starts one in about 45 ns whatever its size, so that copies
+// of one unit's row, 1 KiB, would just not keep up with the memory. Odd rows lie 64 bytes further, so that a warp's 16-byte
+// reads of two rows meet all banks.
 #include "attention.cuh"
 
-constexpr int WARPS = 10, THREADS = WARPS * 32;
-constexpr int UNIT = 512, PAIR = 4 * UNIT + 64, SLOT = 8 * PAIR;  // columns, bytes of two rows, bytes of a unit
-constexpr int SUMS = 256;                                        // units whose sums wait at once, with one vector
-constexpr int NORM = 8;                                          // quads of a vector that a thread normalises
-constexpr u64 DEADLINE = 4000000000ull;                          // nanoseconds that a block waits for the others
+// As DecodeTiling.java has them; others can be tried by -D.
+#ifndef TILING_WARPS
+#define TILING_WARPS 10
+#define TILING_UNIT 512
+#define TILING_SUMS 256
+#define TILING_BEYOND 4
+#define TILING_JOINED 8
+#endif
+constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, TEAMS = WARPS / 2;
+constexpr int UNIT = TILING_UNIT;                         // columns
+constexpr int ROW = 4 * UNIT, PAIR = 2 * ROW + 64, SLOT = 8 * PAIR;  // bytes of a row of a slot, of two rows, of a slot
+constexpr int SUMS = TILING_SUMS;                         // units whose sums wait at once, with one vector
+constexpr int NORM = 8;                                   // quads of a vector that a thread normalises
+constexpr int PAIRS = 4;                                  // pairs of q, k and v elements that a thread rotates
+constexpr int JOINED = TILING_JOINED;                                 // parts of a context that the output product joins itself
+constexpr int BEYOND = TILING_BEYOND, PACE = 2000;         // slots that go to the second-level cache; cycles for each
+constexpr u64 DEADLINE = 4000000000ull;                   // nanoseconds that a block waits for the others
 
 enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS };
 
@@ -41,6 +55,7 @@ struct Decode {
     i64 cacheLayer;  // elements
     int count, maxBlocks, blockSize, heads, kvHeads, hidden, vocabulary, interleaved, slots, depth;
     int widest, vectorBytes;  // elements of the longest vector; shared memory for vectors, or for a tile of keys and values
+    int ahead;                // slots in flight of a phase that the grid has not come to
     float epsilon, scale;
 };
 
@@ -58,6 +73,18 @@ FORCE void barrierWait(u64* b, int parity) {
             : "r"(shared(b)), "r"(parity)
             : "memory");
     } while (!done);
+}
+FORCE bool barrierTest(u64* b, int parity) {
+    u32 done;
+    asm volatile(
+        "{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(shared(b)), "r"(parity)
+        : "memory");
+    return done;
+}
+FORCE void bulkPrefetch(const void* from, int bytes) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
 FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
     asm volatile(
@@ -106,47 +133,118 @@ FORCE void share(const Phase& p, int b, int grid, int& from, int& to) {
 
 FORCE bool skipped(const Phase& p, int samples) { return p.type == LOGITS && samples == 0; }
 
-FORCE void produce(const Decode& a, int samples, u8* ring, u64* full, u64* empty) {
+// A run of units whose sums wait together, in slots: slot q of the run holds those of units 2j and 2j + 1 of a tile that are
+// in the run. Producer and consumers walk the same runs.
+struct Run {
+    int from, to, chunks, slotsATile, first, count;
+    FORCE Run(int from, int to, int chunks) : from(from), to(to), chunks(chunks), slotsATile((chunks + 1) / 2) {
+        first = from / chunks * slotsATile + from % chunks / 2;
+        const int last = to - 1;
+        count = last / chunks * slotsATile + last % chunks / 2 + 1 - first;
+    }
+};
+// What a slot holds of a tile's rows.
+struct Piece {
+    int tile, column, columns, skipped;  // skipped: columns of the slot before its first
+    FORCE Piece(const Run& run, const Phase& p, int tile, int j) : tile(tile) {
+        const int base = tile * run.chunks, left = max(2 * j, run.from - base), right = min(min(2 * j + 2, run.chunks), run.to - base);
+        column = left * UNIT;
+        columns = min(right * UNIT, p.columns) - column;
+        skipped = (left - 2 * j) * UNIT;
+    }
+    // Rows past the end are the last one once more.
+    FORCE const bf16* row(const Phase& p, int r) const { return p.weights + (i64)min(tile * 16 + r, p.rows - 1) * p.columns + column; }
+};
+FORCE int runLength(int vectors, int chunks) { return SUMS / vectors / chunks * chunks; }
+
+// What the producer must know of a phase. Each lane works one out for 32 phases to come, and hands it round by shuffles: a
+// load and two divisions at each phase's start would leave the memory idle for longer than the bytes in flight last.
+struct Outlook {
+    Phase phase;
+    int from, to;
+    FORCE void look(const Decode& a, int i, int samples) {
+        from = to = 0;
+        if (i >= a.count) return;
+        phase = a.phases[i];
+        if (phase.type == ATTENTION || skipped(phase, samples)) return;
+        share(phase, blockIdx.x, gridDim.x, from, to);
+    }
+    FORCE Outlook of(int lane) const {
+        Outlook o;
+        o.phase.rows = __shfl_sync(~0u, phase.rows, lane);
+        o.phase.columns = __shfl_sync(~0u, phase.columns, lane);
+        o.phase.weights = (const bf16*)__shfl_sync(~0u, (u64)phase.weights, lane);
+        o.from = __shfl_sync(~0u, from, lane);
+        o.to = __shfl_sync(~0u, to, lane);
+        return o;
+    }
+};
+
+// Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take from
+// its share of the memory's speed: so they have fewer bytes in flight then. `reached`: the phase the block is in.
+FORCE void produce(const Decode& a, int samples, int vectors, u8* ring, u64* full, u64* empty, const volatile int* reached) {
     const int lane = threadIdx.x % 32;
     u64 policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    const u32 row = (lane / 2) * PAIR + lane % 2 * (2 * UNIT + 64);
-    int slot = 0, parity = 1, old = 0, oldParity = 0, asked = 0;
+    const u32 row = shared(ring) + lane / 2 * PAIR + lane % 2 * (ROW + 64);
+    int slot = 0, parity = 1, old = 0, oldParity = 0, flying = 0;
+    Outlook mine;
     for (int i = 0; i < a.count; i++) {
-        const Phase p = a.phases[i];
-        if (p.type == ATTENTION || skipped(p, samples)) continue;
-        int from, to;
-        share(p, blockIdx.x, gridDim.x, from, to);
-        const int chunks = (p.columns + UNIT - 1) / UNIT;
-        int tile = from / chunks, chunk = from % chunks;
-        for (int u = from; u < to; u++) {
-            if (asked >= a.depth) {
-                if (lane == 0) barrierWait(full + old, oldParity);
-                if (++old == a.slots) {
-                    old = 0;
-                    oldParity ^= 1;
+        if (i % 32 == 0) mine.look(a, i + lane, samples);
+        const Outlook now = mine.of(i % 32);
+        if (now.from >= now.to) continue;
+        const int chunks = (now.phase.columns + UNIT - 1) / UNIT, most = runLength(vectors, chunks);
+        for (int from = now.from; from < now.to; from += most) {
+            const Run run(from, min(now.to, from + most), chunks);
+            int tile = run.first / run.slotsATile, j = run.first % run.slotsATile;
+            for (int q = 0; q < run.count; q++) {
+                const Piece piece(run, now.phase, tile, j);
+                if (lane == 0) {
+                    for (; flying >= (i > *reached ? a.ahead : a.depth); flying--) {
+                        barrierWait(full + old, oldParity);
+                        if (++old == a.slots) {
+                            old = 0;
+                            oldParity ^= 1;
+                        }
+                    }
+                    flying++;
                 }
-            } else {
-                asked++;
-            }
-            const int columns = min(UNIT, p.columns - chunk * UNIT);
-            if (lane == 0) {
-                barrierWait(empty + slot, parity);
-                barrierExpect(full + slot, 32 * columns);
-            }
-            __syncwarp();
-            if (lane < 16) {
-                // Rows past the end are the last one once more.
-                const bf16* source = p.weights + (i64)min(tile * 16 + lane, p.rows - 1) * p.columns + chunk * UNIT;
-                bulkCopy(shared(ring) + slot * SLOT + row, source, 2 * columns, full + slot, policy);
-            }
-            if (++chunk == chunks) {
-                chunk = 0;
-                tile++;
-            }
-            if (++slot == a.slots) {
-                slot = 0;
-                parity ^= 1;
+                // The ring is full while attention has no weights to take. The memory need not rest: what the ring takes next
+                // goes as far as the second-level cache, at the memory's own pace.
+                if (BEYOND > 0 && !__all_sync(~0u, barrierTest(empty + slot, parity))) {
+                    const i64 began = clock64();
+                    for (int k = 0; !__all_sync(~0u, barrierTest(empty + slot, parity));) {
+                        if (k >= BEYOND || !__any_sync(~0u, clock64() - began >= k * (i64)PACE)) continue;
+                        const int rest = run.count - q, later = q + k;
+                        if (k < rest) {
+                            const Piece piece(run, now.phase, (run.first + later) / run.slotsATile, (run.first + later) % run.slotsATile);
+                            if (lane < 16) bulkPrefetch(piece.row(now.phase, lane), 2 * piece.columns);
+                        } else if (i % 32 < 31) {
+                            const Outlook after = mine.of(i % 32 + 1);
+                            if (after.from < after.to) {
+                                const Run next(after.from, after.to, (after.phase.columns + UNIT - 1) / UNIT);
+                                const int at = next.first + k - rest;
+                                const Piece piece(next, after.phase, at / next.slotsATile, at % next.slotsATile);
+                                if (lane < 16 && k - rest < next.count) bulkPrefetch(piece.row(after.phase, lane), 2 * piece.columns);
+                            }
+                        }
+                        k++;
+                    }
+                }
+                if (lane == 0) {
+                    barrierWait(empty + slot, parity);
+                    barrierExpect(full + slot, 32 * piece.columns);
+                }
+                __syncwarp();
+                if (lane < 16) bulkCopy(row + slot * SLOT + piece.skipped * 2, piece.row(now.phase, lane), 2 * piece.columns, full + slot, policy);
+                if (++j == run.slotsATile) {
+                    j = 0;
+                    tile++;
+                }
+                if (++slot == a.slots) {
+                    slot = 0;
+                    parity ^= 1;
+                }
             }
         }
     }
@@ -156,7 +254,7 @@ FORCE void produce(const Decode& a, int samples, u8* ring, u64* full, u64* empty
 template <int V>
 FORCE void multiplyUnit(const u8* unit, const bf16* x, int pitch, int columns, float* out) {
     const int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
-    const uint4* low = (const uint4*)(unit + g / 2 * PAIR + g % 2 * (2 * UNIT + 64)) + q;
+    const uint4* low = (const uint4*)(unit + g / 2 * PAIR + g % 2 * (ROW + 64)) + q;
     const uint4* high = (const uint4*)((const u8*)low + 4 * PAIR);
     const uint4* vector = (const uint4*)(x + g % V * pitch) + q;
     float c[2][4] = {};
@@ -241,126 +339,224 @@ FORCE void bring(const bf16* from, int columns, int vectors, bf16* x, int pitch)
             ((uint4*)(x + v * pitch))[i] = __ldcg((const uint4*)(from + (i64)v * columns) + i);
 }
 
-FORCE float2 rotated(float x, float y, float2 f) { return make_float2(x * f.x - y * f.y, y * f.x + x * f.y); }
-
-// One row's queries of one key/value head against a part of its context; the last block to finish a row's head joins the
-// parts. `work`: shared memory of a tile; `small`: of 16 queries and a little.
+// What a block does in every attention phase of a step: one row's queries of one key/value head against a part of the
+// row's context. It is the same in all layers, so addresses and angles are worked out once, into shared memory.
 template <int HD>
-FORCE void attendParts(const Decode& a, const Step& step, const Phase& p, int vectors, bf16* work, bf16* small) {
-    const int t = threadIdx.x, warp = t / 32, lane = t % 32, group = a.heads / a.kvHeads, half = HD / 2;
-    const int most = max(1, (int)gridDim.x / (vectors * a.kvHeads));  // parts of a row's context
-    int* isLast = (int*)(small + 16 * Tile<HD>::STRIDE);
-    for (int item = blockIdx.x; item < vectors * a.kvHeads * most; item += gridDim.x) {
-        const int row = item / (a.kvHeads * most), kv = item / most % a.kvHeads, split = item % most;
-        const int position = step.tokenPosition()[row], length = position + 1, slot = step.tokenSlot()[row];
-        const int tiles = (length + KEYS - 1) / KEYS, each = (tiles + most - 1) / most, used = (tiles + each - 1) / each;
-        const int from = split * each, to = min(tiles, from + each);
-        if (from >= to) continue;
-        const int* blocks = a.table + (i64)slot * a.maxBlocks;
-        const Cache cache = {a.keys + p.layer * a.cacheLayer, a.values + p.layer * a.cacheLayer, a.table, a.maxBlocks, a.blockSize, a.heads, a.kvHeads};
-        const float* qkv = a.qkv + (i64)row * p.rows;
-        const float2* angle = a.rope + (i64)position * half;
-        for (int i = t; i < 16 * half; i += THREADS) {
-            const int h = i / half, pair = i % half, e = a.interleaved ? 2 * pair : pair, f = a.interleaved ? 2 * pair + 1 : pair + half;
-            float2 v = make_float2(0, 0);
-            if (h < group) {
-                const int at = (kv * group + h) * HD;
-                v = make_float2(__ldcg(qkv + at + e), __ldcg(qkv + at + f));
-                if (p.vector) v = make_float2(v.x + p.vector[at + e], v.y + p.vector[at + f]);
-                v = rotated(v.x, v.y, angle[pair]);
-            }
-            small[h * Tile<HD>::STRIDE + e] = toBf16(v.x);
-            small[h * Tile<HD>::STRIDE + f] = toBf16(v.y);
+struct Part {
+    static constexpr int CHUNKS = KEYS * HD / 8;  // 16-byte pieces of a tile of keys
+    int row, kv, split, most, position, from, to, tiles, used, newest;
+    const int* blocks;
+    int offset[CHUNKS];  // of the part's first tile within a layer's keys, in pieces; -1 for zeros
+    float2 angle[HD / 2];
+};
+
+template <int HD>
+FORCE void prepare(const Decode& a, const Step& step, int vectors, Part<HD>& p) {
+    const int most = gridDim.x / (vectors * a.kvHeads), item = blockIdx.x, row = item / (a.kvHeads * most);
+    if (row >= vectors) {
+        if (threadIdx.x == 0) p.from = p.to = 0;
+        return;
+    }
+    const int kv = item / most % a.kvHeads, split = item % most, position = step.tokenPosition()[row];
+    const int tiles = position / KEYS + 1, each = (tiles + most - 1) / most, from = split * each;
+    const int* blocks = a.table + (i64)step.tokenSlot()[row] * a.maxBlocks;
+    if (threadIdx.x == 0) {
+        p.row = row;
+        p.kv = kv;
+        p.split = split;
+        p.most = most;
+        p.position = position;
+        p.from = from;
+        p.to = min(tiles, from + each);
+        p.tiles = tiles;
+        p.used = (tiles + each - 1) / each;
+        p.blocks = blocks;
+        p.newest = ((blocks[position / a.blockSize] * a.kvHeads + kv) * a.blockSize + position % a.blockSize) * (HD / 8);
+    }
+    if (from >= tiles) return;
+    for (int i = threadIdx.x; i < Part<HD>::CHUNKS; i += THREADS) {
+        const int key = from * KEYS + i / (HD / 8);
+        p.offset[i] = key >= position ? -1 : ((blocks[key / a.blockSize] * a.kvHeads + kv) * a.blockSize + key % a.blockSize) * (HD / 8) + i % (HD / 8);
+    }
+    for (int i = threadIdx.x; i < HD / 2; i += THREADS) p.angle[i] = a.rope[(i64)position * (HD / 2) + i];
+}
+
+// `work`: shared memory of a tile; `small`: of 18 rows and a little. What does not depend on this step's phases is asked
+// for before the grid is awaited.
+template <int HD>
+FORCE void attendPart(const Decode& a, const Part<HD>& part, const Phase& p, u32 met, bf16* work, bf16* small) {
+    constexpr int STRIDE = Tile<HD>::STRIDE, HALF = HD / 2;
+    const int t = threadIdx.x, warp = t / 32, lane = t % 32, group = a.heads / a.kvHeads;
+    const int from = part.from, to = part.to, kv = part.kv;
+    const bf16 *layerKeys = a.keys + p.layer * a.cacheLayer, *layerValues = a.values + p.layer * a.cacheLayer;
+    int* isLast = (int*)(small + 18 * STRIDE);
+    bf16 *k = work, *v = work + Tile<HD>::ELEMENTS;
+    if (from < to) {
+        for (int i = t; i < Part<HD>::CHUNKS; i += THREADS) {
+            const int offset = part.offset[i], at = i / (HD / 8) * STRIDE + i % (HD / 8) * 8;
+            const bool valid = offset >= 0;
+            const i64 element = valid ? (i64)offset * 8 : 0;
+            copyAsync(shared(k + at), layerKeys + element, valid);
+            copyAsync(shared(v + at), layerValues + element, valid);
         }
-        if (to == tiles) {
-            // The new key and value lie in this part.
-            const i64 at = (((i64)blocks[position / a.blockSize] * a.kvHeads + kv) * a.blockSize + position % a.blockSize) * HD;
-            for (int i = t; i < 2 * half; i += THREADS) {
-                const bool isKey = i < half;
-                const int pair = i % half, base = (a.heads + kv + (isKey ? 0 : a.kvHeads)) * HD;
-                const int e = isKey && a.interleaved ? 2 * pair : pair, f = isKey && a.interleaved ? 2 * pair + 1 : pair + half;
-                float2 v = make_float2(__ldcg(qkv + base + e), __ldcg(qkv + base + f));
-                if (p.vector) v = make_float2(v.x + p.vector[base + e], v.y + p.vector[base + f]);
-                if (isKey) v = rotated(v.x, v.y, angle[pair]);
-                bf16* out = (bf16*)(isKey ? cache.keys : cache.values) + at;
-                out[e] = toBf16(v.x);
-                out[f] = toBf16(v.y);
-            }
-        }
-        consumersSync();
-        u32 q[HD / 16][4];
+        copyCommit();
+    }
+    // The row's queries of this head, then, where the new key lies in this part, its key and its value.
+    const int rotations = from < to ? (to == part.tiles ? group + 2 : group) * HALF : 0;
+    float2 bias[PAIRS], value[PAIRS];
+    int low[PAIRS], high[PAIRS];
 #pragma unroll
-        for (int k = 0; k < HD / 16; k++) ldmatrix(q[k], shared(small + (lane % 16) * Tile<HD>::STRIDE + k * 16 + lane / 16 * 8));
-        const int limit[2] = {length, length};
-        float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
-        bf16 *k = work, *v = work + Tile<HD>::ELEMENTS;
-        for (int tile = from; tile < to; tile++) {
-            loadTile<HD>(cache, blocks, kv, tile * KEYS, length, k, v, THREADS);
+    for (int j = 0; j < PAIRS; j++) {
+        const int i = t + j * THREADS, h = i / HALF, pair = i % HALF;
+        const int head = h < group ? kv * group + h : h == group ? a.heads + kv : a.heads + a.kvHeads + kv;
+        const bool neighbours = a.interleaved || h > group;
+        low[j] = head * HD + (neighbours ? 2 * pair : pair);
+        high[j] = head * HD + (neighbours ? 2 * pair + 1 : pair + HALF);
+        bias[j] = make_float2(0, 0);
+        if (i < rotations && p.vector) bias[j] = make_float2(p.vector[low[j]], p.vector[high[j]]);
+    }
+    if (t == 0) awaitGrid(a.barrier, met);
+    consumersSync();
+    if (from >= to) return;
+    const float* qkv = a.qkv + (i64)part.row * p.rows;
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++)
+        if (t + j * THREADS < rotations) value[j] = make_float2(__ldcg(qkv + low[j]), __ldcg(qkv + high[j]));
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+        const int i = t + j * THREADS, h = i / HALF;
+        if (i >= rotations) continue;
+        const float x = value[j].x + bias[j].x, y = value[j].y + bias[j].y;
+        const float2 f = h <= group ? part.angle[i % HALF] : make_float2(1, 0);
+        const bf16 e = toBf16(x * f.x - y * f.y), o = toBf16(y * f.x + x * f.y);
+        const int d = low[j] % HD, d2 = high[j] % HD, r = h < group ? h : 16 + h - group;
+        small[r * STRIDE + d] = e;
+        small[r * STRIDE + d2] = o;
+        if (h >= group) {
+            bf16* out = (bf16*)(h == group ? layerKeys : layerValues) + (i64)part.newest * 8;
+            out[d] = e;
+            out[d2] = o;
+        }
+    }
+    for (int i = group * STRIDE + t; i < 16 * STRIDE; i += THREADS) small[i] = 0;
+    copyWait<0>();
+    consumersSync();
+    u32 q[HD / 16][4];
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) ldmatrix(q[d], shared(small + lane % 16 * STRIDE + d * 16 + lane / 16 * 8));
+    const int limit[2] = {part.position + 1, part.position + 1};
+    float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
+    for (int tile = from; tile < to; tile++) {
+        if (tile > from) {
+            const Cache cache = {layerKeys, layerValues, a.table, a.maxBlocks, a.blockSize, a.heads, a.kvHeads};
+            loadTile<HD>(cache, part.blocks, kv, tile * KEYS, part.position, k, v, THREADS);
             copyWait<0>();
             consumersSync();
-            if (warp < 4) attend<HD, 2>(q, k, v, warp * 16, tile * KEYS, limit, a.scale, m, l, o);
+        }
+        if (tile == part.tiles - 1) {
+            const int at = part.position % KEYS * STRIDE;
+            if (t < HD / 8) ((uint4*)(k + at))[t] = ((const uint4*)(small + 16 * STRIDE))[t];
+            if (t >= 32 && t < 32 + HD / 8) ((uint4*)(v + at))[t - 32] = ((const uint4*)(small + 17 * STRIDE))[t - 32];
             consumersSync();
         }
-        float* sums = (float*)work;  // [4][16][HD]
-        float2* ml = (float2*)(sums + 64 * HD);
-        if (warp < 4) {
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                const float total = quadSum(l[h]);
-                const int r = lane / 4 + 8 * h;
-                if (lane % 4 == 0) ml[warp * 16 + r] = make_float2(m[h], total);
-#pragma unroll
-                for (int d = 0; d < HD / 8; d++) *(float2*)(sums + (warp * 16 + r) * HD + d * 8 + lane % 4 * 2) = make_float2(o[d][2 * h], o[d][2 * h + 1]);
-            }
-        }
+        if (warp < 4) attend<HD, 2>(q, k, v, warp * 16, tile * KEYS, limit, a.scale, m, l, o);
         consumersSync();
-        const i64 part = (i64)(row * a.kvHeads + kv) * most;
-        bf16* out = a.attended + ((i64)row * a.heads + kv * group) * HD;
-        for (int i = t; i < group * HD; i += THREADS) {
-            const int r = i / HD, d = i % HD;
-            float top = NEG_INF, total = 0, value = 0;
+    }
+    float* sums = (float*)work;  // [4][16][HD]
+    float2* ml = (float2*)(sums + 64 * HD);
+    if (warp < 4) {
 #pragma unroll
-            for (int w = 0; w < 4; w++) top = fmaxf(top, ml[w * 16 + r].x);
+        for (int h = 0; h < 2; h++) {
+            const float total = quadSum(l[h]);
+            const int r = lane / 4 + 8 * h;
+            if (lane % 4 == 0) ml[warp * 16 + r] = make_float2(m[h], total);
 #pragma unroll
-            for (int w = 0; w < 4; w++) {
-                const float e = exp2f(ml[w * 16 + r].x - top);
-                total += ml[w * 16 + r].y * e;
-                value += sums[(w * 16 + r) * HD + d] * e;
-            }
-            if (used == 1) {
-                out[i] = toBf16(value / total);
-            } else {
-                __stcg(a.parts + ((part + split) * 16 + r) * HD + d, value);
-                if (d == 0) __stcg(a.partSums + (part + split) * 16 + r, make_float2(top, total));
-            }
+            for (int d = 0; d < HD / 8; d++) *(float2*)(sums + (warp * 16 + r) * HD + d * 8 + lane % 4 * 2) = make_float2(o[d][2 * h], o[d][2 * h + 1]);
         }
-        if (used == 1) continue;
-        consumersSync();
-        if (t == 0) {
-            u32* arrivals = a.arrivals + row * a.kvHeads + kv;
-            asm volatile("fence.acq_rel.gpu;" ::: "memory");
-            const u32 before = atomicAdd(arrivals, 1u);
-            asm volatile("fence.acq_rel.gpu;" ::: "memory");
-            *isLast = before == (u32)used - 1;
-            if (*isLast) *arrivals = 0;
+    }
+    consumersSync();
+    const i64 parts = (i64)(part.row * a.kvHeads + kv) * part.most;
+    for (int i = t; i < group * HD; i += THREADS) {
+        const int r = i / HD, d = i % HD;
+        float top = NEG_INF, total = 0, sum = 0;
+#pragma unroll
+        for (int w = 0; w < 4; w++) top = fmaxf(top, ml[w * 16 + r].x);
+#pragma unroll
+        for (int w = 0; w < 4; w++) {
+            const float e = power2(ml[w * 16 + r].x - top);
+            total += ml[w * 16 + r].y * e;
+            sum += sums[(w * 16 + r) * HD + d] * e;
         }
-        consumersSync();
-        if (*isLast) {
-            for (int i = t; i < group * HD; i += THREADS) {
-                const int r = i / HD, d = i % HD;
-                float top = NEG_INF, total = 0, value = 0;
-                for (int s = 0; s < used; s++) {
-                    const float2 ms = __ldcg(a.partSums + (part + s) * 16 + r);
-                    const float partial = __ldcg(a.parts + ((part + s) * 16 + r) * HD + d);
-                    const float higher = fmaxf(top, ms.x), shrink = exp2f(top - higher), e = exp2f(ms.x - higher);
-                    total = total * shrink + ms.y * e;
-                    value = value * shrink + partial * e;
-                    top = higher;
+        __stcg(a.parts + ((parts + part.split) * 16 + r) * HD + d, sum);
+        if (d == 0) __stcg(a.partSums + (parts + part.split) * 16 + r, make_float2(top, total));
+    }
+    if (part.used <= JOINED) return;
+    // Many parts: the last block to finish a row's head joins them, so that not every block has to read them all.
+    consumersSync();
+    if (t == 0) {
+        u32* arrivals = a.arrivals + part.row * a.kvHeads + kv;
+        asm volatile("fence.acq_rel.gpu;" ::: "memory");
+        *isLast = atomicAdd(arrivals, 1u) == (u32)part.used - 1;
+        asm volatile("fence.acq_rel.gpu;" ::: "memory");
+        if (*isLast) *arrivals = 0;
+    }
+    consumersSync();
+    if (!*isLast) return;
+    bf16* out = a.attended + ((i64)part.row * a.heads + kv * group) * HD;
+    for (int i = t; i < group * HD; i += THREADS) {
+        const int r = i / HD, d = i % HD;
+        float top = NEG_INF, total = 0, sum = 0;
+#pragma unroll 8
+        for (int s = 0; s < part.used; s++) {
+            const float2 theirs = __ldcg(a.partSums + (parts + s) * 16 + r);
+            const float other = __ldcg(a.parts + ((parts + s) * 16 + r) * HD + d);
+            const float higher = fmaxf(top, theirs.x), shrink = power2(top - higher), e = power2(theirs.x - higher);
+            total = total * shrink + theirs.y * e;
+            sum = sum * shrink + other * e;
+            top = higher;
+        }
+        out[i] = toBf16(sum / total);
+    }
+}
+
+// What attention gave, into shared memory; parts are joined on the way where they are few.
+template <int HD>
+FORCE void bringAttended(const Decode& a, const Step& step, int vectors, bf16* x, int pitch) {
+    const int group = a.heads / a.kvHeads, most = gridDim.x / (vectors * a.kvHeads);
+    for (int v = 0; v < vectors; v++) {
+        const int tiles = step.tokenPosition()[v] / KEYS + 1, each = (tiles + most - 1) / most, used = (tiles + each - 1) / each;
+        if (used > JOINED) {
+            for (int i = threadIdx.x; i < a.heads * HD / 8; i += THREADS)
+                ((uint4*)(x + v * pitch))[i] = __ldcg((const uint4*)(a.attended + (i64)v * a.heads * HD) + i);
+            continue;
+        }
+        for (int i = threadIdx.x; i < a.heads * HD / 4; i += THREADS) {
+            const int head = i / (HD / 4), r = head % group;
+            const i64 parts = (i64)(v * a.kvHeads + head / group) * most;
+            float2 ml[JOINED];
+            float4 o[JOINED];
+#pragma unroll
+            for (int s = 0; s < JOINED; s++) {
+                ml[s] = make_float2(NEG_INF, 0);
+                o[s] = make_float4(0, 0, 0, 0);
+                if (s < used) {
+                    ml[s] = __ldcg(a.partSums + (parts + s) * 16 + r);
+                    o[s] = __ldcg((const float4*)(a.parts + ((parts + s) * 16 + r) * HD) + i % (HD / 4));
                 }
-                out[i] = toBf16(value / total);
             }
+            float top = NEG_INF, total = 0;
+            float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll
+            for (int s = 0; s < JOINED; s++) top = fmaxf(top, ml[s].x);
+#pragma unroll
+            for (int s = 0; s < JOINED; s++) {
+                const float e = power2(ml[s].x - top);
+                total += ml[s].y * e;
+                sum = make_float4(sum.x + o[s].x * e, sum.y + o[s].y * e, sum.z + o[s].z * e, sum.w + o[s].w * e);
+            }
+            const float f = 1.f / total;
+            ((uint2*)(x + v * pitch))[i] = make_uint2(pack(sum.x * f, sum.y * f), pack(sum.z * f, sum.w * f));
         }
-        consumersSync();
     }
 }
 
@@ -404,27 +600,41 @@ FORCE void decodeStep(const Step& step, const Decode& a) {
     bf16* x = (bf16*)(ring + a.slots * SLOT);
     const int pitch = a.widest + 32;
     float* sums = (float*)((u8*)x + a.vectorBytes);
-    float* scratch = sums + SUMS * 16;
+    Part<HD>& part = *(Part<HD>*)(sums + SUMS * 16);
+    float* scratch = (float*)(&part + 1);
     u64* full = (u64*)(scratch + 32);
     u64* empty = full + a.slots;
+    volatile int* reached = (volatile int*)(empty + a.slots);
     const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
     if (t == 0) {
         for (int i = 0; i < a.slots; i++) {
             barrierInit(full + i, 1);
-            barrierInit(empty + i, 1);
+            barrierInit(empty + i, 2);
         }
+        *reached = 0;
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     __syncthreads();
     if (warp == WARPS) {
-        produce(a, samples, ring, full, empty);
+        produce(a, samples, V, ring, full, empty, reached);
         return;
     }
-    int slot = warp, parity = 0, next = warp;  // this warp's next unit, counted over all phases from `done`
+    prepare<HD>(a, step, tokens, part);
+    consumersSync();
+    // A team of two warps takes every TEAMS-th slot, counted over all phases; each warp its half.
+    const int team = warp / 2, half = warp % 2;
+    int slot = team, parity = 0, next = team;
     u32 met = 0;
     for (int i = 0; i < a.count; i++) {
         const Phase p = a.phases[i];
         if (skipped(p, samples)) continue;
+        if (p.type == ATTENTION) {
+            attendPart<HD>(a, part, p, met, x, (bf16*)sums);
+            consumersSync();
+            if (t == 0) addRelease(a.barrier);
+            met += gridDim.x;
+            continue;
+        }
         const bool normed = p.type == QKV || p.type == GATE_UP || p.type == LOGITS;
         float4 weight[NORM];
         if (normed) {
@@ -432,52 +642,57 @@ FORCE void decodeStep(const Step& step, const Decode& a) {
             for (int j = 0; j < NORM; j++)
                 if (t + j * THREADS < a.hidden / 4) weight[j] = ((const float4*)p.vector)[t + j * THREADS];
         }
+        const int chunks = (p.columns + UNIT - 1) / UNIT, most = runLength(V, chunks);
+        int from, to;
+        share(p, blockIdx.x, gridDim.x, from, to);
         if (i > 0) {
-            if (t == 0) awaitGrid(a.barrier, met);
+            if (t == 0) {
+                awaitGrid(a.barrier, met);
+                *reached = i;
+            }
             consumersSync();
         }
-        met += gridDim.x;
         const int vectors = p.type == LOGITS ? samples : tokens;
-        if (p.type == ATTENTION) {
-            attendParts<HD>(a, step, p, tokens, x, (bf16*)sums);
+        if (normed) {
+            normalise<V>(a, step, p, i == 0, vectors, weight, x, pitch, scratch);
         } else {
-            if (normed) {
-                normalise<V>(a, step, p, i == 0, vectors, weight, x, pitch, scratch);
-            } else {
-                bring(p.type == OUTPUT ? a.attended : a.activated, p.columns, vectors, x, pitch);
-                if (p.type == OUTPUT && blockIdx.x == gridDim.x - 1) {
+            if (p.type == OUTPUT) {
+                bringAttended<HD>(a, step, vectors, x, pitch);
+                if (blockIdx.x == gridDim.x - 1) {
                     // For the next layer's sums.
                     const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
                     for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
                 }
-                consumersSync();
+            } else {
+                bring(a.activated, p.columns, vectors, x, pitch);
             }
-            const int chunks = (p.columns + UNIT - 1) / UNIT, most = SUMS / V / chunks * chunks;
-            int from, to;
-            share(p, blockIdx.x, gridDim.x, from, to);
-            for (; from < to; from += most) {
-                const int count = min(most, to - from);
-                int chunk = (from + next) % chunks;
-                for (; next < count; next += WARPS) {
-                    barrierWait(full + slot, parity);
-                    multiplyUnit<V>(ring + slot * SLOT, x + chunk * UNIT, pitch, min(UNIT, p.columns - chunk * UNIT), sums + next * 16 * V);
-                    __syncwarp();
-                    if (t % 32 == 0) barrierArrive(empty + slot);
-                    for (chunk += WARPS; chunk >= chunks;) chunk -= chunks;
-                    slot += WARPS;
-                    if (slot >= a.slots) {
-                        slot -= a.slots;
-                        parity ^= 1;
-                    }
-                }
-                next -= count;
-                consumersSync();
-                finish<V>(a, p, vectors, sums, from, from + count, chunks);
-                consumersSync();
-            }
+            consumersSync();
         }
-        consumersSync();
+        for (; from < to; from += most) {
+            const Run run(from, min(to, from + most), chunks);
+            for (; next < run.count; next += TEAMS) {
+                const int q = run.first + next, tile = q / run.slotsATile, chunk = q % run.slotsATile * 2 + half;
+                const int unit = tile * chunks + chunk;
+                barrierWait(full + slot, parity);
+                if (chunk < chunks && unit >= run.from && unit < run.to) {
+                    multiplyUnit<V>(ring + slot * SLOT + half * 2 * UNIT, x + chunk * UNIT, pitch, min(UNIT, p.columns - chunk * UNIT),
+                                    sums + (unit - run.from) * 16 * V);
+                }
+                __syncwarp();
+                if (t % 32 == 0) barrierArrive(empty + slot);
+                slot += TEAMS;
+                if (slot >= a.slots) {
+                    slot -= a.slots;
+                    parity ^= 1;
+                }
+            }
+            next -= run.count;
+            consumersSync();
+            finish<V>(a, p, vectors, sums, run.from, run.to, chunks);
+            consumersSync();
+        }
         if (t == 0) addRelease(a.barrier);
+        met += gridDim.x;
     }
     if (t == 0) {
         // The last block to leave makes the counters ready for the next step.

@@ -77,10 +77,23 @@ FORCE u64 blockSum64(u64 v, Shared& s) {
 // The largest value and, of equals, the lowest id; NaN wins over all. Everyone gets it.
 FORCE int blockArgmax(const float* row, int n, Shared& s) {
     u64 best = 0;
-    for (int i = threadIdx.x; i < n; i += THREADS) {
-        const float v = row[i];
+    const auto meet = [&best](float v, int i) {
         const u64 k = (u64)(v != v ? 0xffffffffu : ordered(v)) << 32 | (u32)~i;
         best = k > best ? k : best;
+    };
+    if (n % 4 == 0) {
+        // One block alone reads all of it: many loads must be on their way at once.
+        const float4* quads = (const float4*)row;
+#pragma unroll 8
+        for (int i = threadIdx.x; i < n / 4; i += THREADS) {
+            const float4 v = quads[i];
+            meet(v.x, 4 * i);
+            meet(v.y, 4 * i + 1);
+            meet(v.z, 4 * i + 2);
+            meet(v.w, 4 * i + 3);
+        }
+    } else {
+        for (int i = threadIdx.x; i < n; i += THREADS) meet(row[i], i);
     }
 #pragma unroll
     for (int o = 16; o; o >>= 1) {

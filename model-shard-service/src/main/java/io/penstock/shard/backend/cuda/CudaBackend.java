@@ -11,6 +11,7 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepOutput;
 import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.collective.Collective;
+import io.penstock.shard.layers.RopeFrequencies;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
@@ -98,7 +99,7 @@ public final class CudaBackend implements Backend {
         }
         device.identify("rank %d of stage %d on device %d: "
                 .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
-        RotaryFrequencies frequencies = RotaryFrequencies.of(shape.config(), ropeDivisors);
+        RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors);
         epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective);
         return epoch.kvBlocks();
     }
@@ -121,6 +122,11 @@ public final class CudaBackend implements Backend {
     /// The logits of the last step's first sampled rows, for checks; waits for the device.
     float[] logits(int rows) {
         return current().logits(rows);
+    }
+
+    /// The persistent kernel's time with some of its phases, after a step of one sequence.
+    String profile(int kinds) {
+        return current().profile(kinds);
     }
 
     /// The persistent kernel of this epoch, or null.

@@ -9,8 +9,8 @@ import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import io.penstock.shard.collective.Collective;
+import io.penstock.shard.layers.RopeFrequencies;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -65,7 +65,7 @@ final class CudaEpoch implements AutoCloseable {
             CudaOptions options,
             ShardShape shape,
             DeviceWeights weights,
-            RotaryFrequencies frequencies,
+            RopeFrequencies frequencies,
             StepLimits limits,
             Collective collective) {
         this.device = device;
@@ -130,17 +130,18 @@ final class CudaEpoch implements AutoCloseable {
         return (int) fit;
     }
 
-    private void fillRopeTable(CudaModules modules, RotaryFrequencies frequencies) {
-        HostMemory host = device.allocateHost(8 * frequencies.radians().length);
-        MemorySegment.copy(
-                frequencies.radians(), 0, host.segment(), ValueLayout.JAVA_DOUBLE, 0, frequencies.radians().length);
+    private void fillRopeTable(CudaModules modules, RopeFrequencies frequencies) {
+        HostMemory host = device.allocateHost(8 * frequencies.pairs());
+        for (int i = 0; i < frequencies.pairs(); i++) {
+            host.segment().setAtIndex(ValueLayout.JAVA_DOUBLE, i, frequencies.frequency(i));
+        }
         device.launch(
                 modules.kernel("elementwise", "ropeTable"),
                 Grid.of(8 * device.multiprocessors(), 256),
                 host.address(),
-                frequencies.radians().length,
+                frequencies.pairs(),
                 limits.maxLength(),
-                frequencies.scale(),
+                (float) frequencies.amplitude(),
                 memory.rope());
         device.synchronize();
         device.free(host);
@@ -409,6 +410,11 @@ final class CudaEpoch implements AutoCloseable {
     private int result(int parity, int row, int word) {
         long at = ((long) parity * limits.maxSequences() + row) * StepMemory.RESULT_WORDS + word;
         return memory.results().segment().getAtIndex(ValueLayout.JAVA_INT, at);
+    }
+
+    /// @param kinds as in [DecodeKernel#profile], after a step of one sequence
+    String profile(int kinds) {
+        return decode.profile(decodeBuckets.getFirst(), kinds);
     }
 
     DecodeKernel decodeKernel() {

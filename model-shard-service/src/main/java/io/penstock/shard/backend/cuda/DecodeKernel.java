@@ -11,21 +11,15 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.StringJoiner;
 import jcuda.driver.CUevent;
 
 /// The persistent decode kernel (decode.cu): a whole step of one or two sequences in one launch, for a
 /// rank that is
 /// alone on a Hopper GPU. Put together from the model's description as a list of phases.
 final class DecodeKernel {
-    private static final int WARPS = 10;
-    private static final int THREADS = 32 * WARPS + 32;
-    private static final int UNIT = 512;
-    private static final int SLOT_BYTES = 8 * (4 * UNIT + 64);
-    private static final int SUM_BYTES = 256 * 16 * 4;
-    private static final int MAX_HIDDEN = 8 * 4 * 32 * WARPS;
     private static final int SHARED_BYTES = 227 * 1024;
     private static final int COMPUTE_CAPABILITY = 90;
-    private static final int[] DEPTHS = {2, 3, 4, 5, 6, 8, 10};
 
     private static final int PHASE_BYTES = 32;
     private static final int QKV = 0;
@@ -39,13 +33,16 @@ final class DecodeKernel {
     private final StepMemory memory;
     private final int grid;
     private final int maxVectors;
+    private final List<Phase> phases;
     private final Kernel[] kernels;
     private final int[] shared;
     private final int[] vectorBytes;
-    private final int slots;
+    private final DecodeTiling tiling;
     private final MemorySegment stepArgument;
     private final MemorySegment argument;
-    private int depth = 4;
+    private int depth = 2;
+    private int ahead = 1;
+    private String tuning = "";
 
     private DecodeKernel(
             CudaDevice device,
@@ -54,32 +51,38 @@ final class DecodeKernel {
             DeviceWeights weights,
             StepMemory memory,
             StepLimits limits,
+            DecodeTiling tiling,
             int maxVectors,
             Arena arena) {
         this.device = device;
         this.memory = memory;
         this.maxVectors = maxVectors;
         grid = device.multiprocessors();
-        slots = WARPS;
+        this.tiling = tiling;
         kernels = new Kernel[maxVectors + 1];
         shared = new int[maxVectors + 1];
         vectorBytes = new int[maxVectors + 1];
         for (int vectors = 1; vectors <= maxVectors; vectors++) {
             vectorBytes[vectors] = vectorBytes(shape, vectors);
-            shared[vectors] = sharedBytes(shape, vectors);
-            kernels[vectors] = modules.kernel("decode", "decode" + shape.headSize() + "x" + vectors, shared[vectors]);
+            shared[vectors] = sharedBytes(shape, tiling, vectors);
+            kernels[vectors] =
+                    modules.kernel(tiling.source(), "decode" + shape.headSize() + "x" + vectors, shared[vectors]);
         }
-        List<Phase> phases = phases(shape, weights);
-        HostMemory host = device.allocateHost(PHASE_BYTES * phases.size());
-        for (int i = 0; i < phases.size(); i++) {
-            phases.get(i).write(host.segment(), (long) i * PHASE_BYTES);
+        phases = phases(shape, weights);
+        tell(phases);
+        stepArgument = arena.allocate(16, 8);
+        argument = arena.allocate(200, 8);
+        describe(shape, weights, limits, phases.size());
+    }
+
+    private void tell(List<Phase> list) {
+        HostMemory host = device.allocateHost(PHASE_BYTES * list.size());
+        for (int i = 0; i < list.size(); i++) {
+            list.get(i).write(host.segment(), (long) i * PHASE_BYTES);
         }
-        device.upload(memory.decodePhases(), host, (long) PHASE_BYTES * phases.size());
+        device.upload(memory.decodePhases(), host, (long) PHASE_BYTES * list.size());
         device.synchronize();
         device.free(host);
-        stepArgument = arena.allocate(16, 8);
-        argument = arena.allocate(192, 8);
-        describe(shape, weights, limits, phases.size());
     }
 
     /// @return the kernel, or null where it does not serve
@@ -91,12 +94,15 @@ final class DecodeKernel {
             StepMemory memory,
             StepLimits limits,
             Arena arena) {
-        int vectors = vectors(device, shape);
-        return vectors == 0 ? null : new DecodeKernel(device, modules, shape, weights, memory, limits, vectors, arena);
+        DecodeTiling tiling = DecodeTiling.chosen();
+        int vectors = vectors(device, shape, tiling);
+        return vectors == 0
+                ? null
+                : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, vectors, arena);
     }
 
     /// How many sequences a step may have; 0 where the kernel does not serve this device or model at all.
-    private static int vectors(CudaDevice device, ShardShape shape) {
+    private static int vectors(CudaDevice device, ShardShape shape, DecodeTiling tiling) {
         boolean whole = shape.slice().embeds()
                 && shape.slice().samples()
                 && shape.vocabulary() == shape.config().vocabularySize()
@@ -104,11 +110,13 @@ final class DecodeKernel {
         if (!whole
                 || device.computeCapability() != COMPUTE_CAPABILITY
                 || shape.group() > ShardShape.QUERY_TILE
-                || shape.hidden() > MAX_HIDDEN) {
+                || shape.hidden() > tiling.maxHidden()) {
             return 0;
         }
         int vectors = 2;
-        while (vectors > 0 && sharedBytes(shape, vectors) > SHARED_BYTES) {
+        while (vectors > 0
+                && (sharedBytes(shape, tiling, vectors) > SHARED_BYTES
+                        || vectors * shape.kvHeads() > device.multiprocessors())) {
             vectors--;
         }
         return vectors;
@@ -124,8 +132,8 @@ final class DecodeKernel {
         return (bytes + 127) / 128 * 128;
     }
 
-    private static int sharedBytes(ShardShape shape, int vectors) {
-        return WARPS * SLOT_BYTES + vectorBytes(shape, vectors) + SUM_BYTES + 128 + 16 * WARPS;
+    private static int sharedBytes(ShardShape shape, DecodeTiling tiling, int vectors) {
+        return tiling.sharedBytes(shape.headSize()) + vectorBytes(shape, vectors);
     }
 
     /// Device bytes of the list of phases.
@@ -208,17 +216,18 @@ final class DecodeKernel {
                 case HALVES -> 0;
                 case INTERLEAVED -> 1;
             },
-            slots,
+            tiling.slots(),
             depth,
             widest(shape),
-            0
+            0,
+            ahead
         };
         long at = 8L * addresses.length;
         for (int i = 0; i < numbers.length; i++) {
             argument.set(JAVA_INT, at + 4L * i, numbers[i]);
         }
-        argument.set(JAVA_FLOAT, at + 48, (float) shape.config().rmsNormEpsilon());
-        argument.set(JAVA_FLOAT, at + 52, (float) (1 / Math.log(2) / Math.sqrt(shape.headSize())));
+        argument.set(JAVA_FLOAT, at + 52, (float) shape.config().rmsNormEpsilon());
+        argument.set(JAVA_FLOAT, at + 56, (float) (1 / Math.log(2) / Math.sqrt(shape.headSize())));
     }
 
     boolean serves(StepBucket bucket) {
@@ -232,42 +241,74 @@ final class DecodeKernel {
         stepArgument.set(JAVA_INT, 12, bucket.rows());
         argument.set(JAVA_INT, 8L * 17 + 36, depth);
         argument.set(JAVA_INT, 8L * 17 + 44, vectorBytes[bucket.tokens()]);
+        argument.set(JAVA_INT, 8L * 17 + 48, ahead);
         int vectors = bucket.tokens();
-        device.launch(kernels[vectors], new Grid(grid, 1, 1, THREADS, shared[vectors]), stepArgument, argument);
+        device.launch(
+                kernels[vectors], new Grid(grid, 1, 1, tiling.threads(), shared[vectors]), stepArgument, argument);
     }
 
-    /// How many units should be in flight differs by card and shape: tried on a step of one token,
+    /// How many slots should be in flight differs by card and shape: tried on a step of one token,
     /// whose description
     /// is in place already.
-    ///
-    /// @return milliseconds of a step with the best
-    float tune(StepBucket bucket) {
-        CUevent from = device.event();
-        CUevent to = device.event();
+    void tune(StepBucket bucket) {
         float best = Float.POSITIVE_INFINITY;
-        int chosen = depth;
-        for (int candidate : DEPTHS) {
-            depth = candidate;
-            launch(bucket);
-            for (int run = 0; run < 3; run++) {
-                device.record(from);
-                launch(bucket);
-                device.record(to);
-                device.synchronize();
-                float millis = device.millisBetween(from, to);
+        int[] chosen = {depth, ahead};
+        StringJoiner tried = new StringJoiner(", ");
+        for (depth = 1; depth <= tiling.slots(); depth++) {
+            for (ahead = 1; ahead <= depth; ahead++) {
+                float millis = millis(bucket);
+                tried.add("%d/%d %.3f".formatted(depth, ahead, millis));
                 if (millis < best) {
                     best = millis;
-                    chosen = candidate;
+                    chosen = new int[] {depth, ahead};
                 }
             }
         }
-        depth = chosen;
+        depth = chosen[0];
+        ahead = chosen[1];
+        tuning = "%d slots in flight, %d when ahead, of %s ms".formatted(depth, ahead, tried);
+    }
+
+    /// The kernel's own time, the shortest of a few runs.
+    float millis(StepBucket bucket) {
+        CUevent from = device.event();
+        CUevent to = device.event();
+        float best = Float.POSITIVE_INFINITY;
+        launch(bucket);
+        for (int run = 0; run < 4; run++) {
+            device.record(from);
+            launch(bucket);
+            device.record(to);
+            device.synchronize();
+            best = Math.min(best, device.millisBetween(from, to));
+        }
         device.destroy(from);
         device.destroy(to);
         return best;
     }
 
-    int depth() {
-        return depth;
+    /// Where a step's time goes: the kernel's time with some kinds of phases only. What it computes is
+    /// worthless, and
+    /// so are the sums it leaves: for measuring, before an epoch's end.
+    ///
+    /// @param kinds a bit for each kind of phase
+    String profile(StepBucket bucket, int kinds) {
+        List<Phase> some =
+                phases.stream().filter(phase -> (kinds >> phase.type & 1) != 0).toList();
+        tell(some);
+        long at = 8L * 17;
+        argument.set(JAVA_INT, at, some.size());
+        float millis = millis(bucket);
+        tell(phases);
+        argument.set(JAVA_INT, at, phases.size());
+        double bytes = some.stream()
+                .mapToDouble(phase -> 2.0 * phase.rows * phase.columns)
+                .sum();
+        return "%.4f ms, %.3f TB/s, %d phases".formatted(millis, bytes / millis / 1e9, some.size());
+    }
+
+    /// For the log: what was chosen, and the times it was chosen by.
+    String tuning() {
+        return tuning;
     }
 }

@@ -31,13 +31,25 @@ final class GpuBench {
                     (System.nanoTime() - begun) / 1e9,
                     backend.decodeKernel() == null
                             ? "none"
-                            : "depth " + backend.decodeKernel().depth());
+                            : backend.decodeKernel().tuning());
             List<Sequence> one = sequences(first, 1, 16, 1);
             first.run(one, false, 1);
             System.out.printf(
                     "first token %.2f s after the process' own start of work%n", (System.nanoTime() - start) / 1e9);
             for (String batch : what) {
                 decode(backend, limits, shape, Integer.parseInt(batch), ceiling);
+            }
+            if (backend.decodeKernel() != null) {
+                time(backend, limits, 1, 383, 2);
+                String[] names = {"all", "without attention", "gate, up and down", "logits", "gate and up", "attention"
+                };
+                int[] kinds = {0b111111, 0b111101, 0b011000, 0b100000, 0b001000, 0b000010};
+                for (int i = 0; i < kinds.length; i++) {
+                    System.out.printf("  kernel at context 384, %s: %s%n", names[i], backend.profile(kinds[i]));
+                }
+            }
+            if (what.size() == 1) {
+                return;
             }
             for (int tokens : new int[] {128, 512, 2_048}) {
                 prefill(backend, limits, shape, tokens);

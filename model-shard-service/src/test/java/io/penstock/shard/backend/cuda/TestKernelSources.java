@@ -37,6 +37,11 @@ class TestKernelSources {
                 .contains("TOP = %d, RECORD = %d;".formatted(StepMemory.MAX_ALTERNATIVES, StepMemory.RESULT_WORDS));
         assertThat(source("attention.cuh")).contains("KEYS = 64;");
         assertThat(source("common.cuh")).contains("words + %d;".formatted(StepDescriptor.HEADER));
+        DecodeTiling tiling = DecodeTiling.chosen();
+        assertThat(source("decode.cu"))
+                .contains("#define TILING_WARPS %d\n".formatted(tiling.warps()))
+                .contains("#define TILING_UNIT %d\n".formatted(tiling.unit()))
+                .contains("#define TILING_SUMS %d\n".formatted(tiling.sums()));
     }
 
     @Test
