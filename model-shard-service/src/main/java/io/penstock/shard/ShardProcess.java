@@ -77,9 +77,9 @@ public class ShardProcess {
             RankPlace place = new RankPlace(
                     config.group(),
                     config.model(),
-                    config.tpRank(),
+                    RankPlace.tpRank(config.rank(), config.tpSize()).orElse(config.tpRank()),
                     config.tpSize(),
-                    config.ppStage(),
+                    RankPlace.ppStage(config.rank(), config.tpSize()).orElse(config.ppStage()),
                     config.ppSize(),
                     config.maxSequences(),
                     config.maxStepTokens());

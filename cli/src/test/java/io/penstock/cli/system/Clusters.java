@@ -44,14 +44,18 @@ final class Clusters {
     }
 
     static Path model() {
-        Path cache = System.getenv("PENSTOCK_CACHE") == null
-                ? Path.of(System.getProperty("user.home"), ".cache", "penstock")
-                : Path.of(System.getenv("PENSTOCK_CACHE"));
-        Path model = cache.resolve("models").resolve(MODEL).resolve(MODEL + ".gguf");
+        Path model = cache().resolve("models").resolve(MODEL).resolve(MODEL + ".gguf");
         if (!Files.isRegularFile(model)) {
             throw new AssertionError(model + " is missing: run tools/fetch.sh model");
         }
         return model;
+    }
+
+    static Path cache() {
+        String configured = System.getenv("PENSTOCK_CACHE");
+        return configured == null
+                ? Path.of(System.getProperty("user.home"), ".cache", "penstock")
+                : Path.of(configured);
     }
 
     static void await(String what, BooleanSupplier condition) {

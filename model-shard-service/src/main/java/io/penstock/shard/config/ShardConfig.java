@@ -34,6 +34,10 @@ public interface ShardConfig {
     @WithDefault("default")
     String group();
 
+    /// Number of this process among the group's, from 0, all ranks of a stage before the next stage's. Replaces
+    /// `tp-rank` and `pp-stage` where the platform numbers processes, as a StatefulSet does.
+    OptionalInt rank();
+
     /// Tensor-parallel rank, from 0.
     @WithDefault("0")
     int tpRank();

@@ -2,6 +2,7 @@ package io.penstock.shard.step;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.util.OptionalInt;
 
 /// Which rank of which group this process is.
 ///
@@ -32,6 +33,18 @@ public record RankPlace(
         within("pp-stage", ppStage, 0, ppSize - 1);
         within("max-sequences", maxSequences, 1, MAX_SEQUENCES);
         within("max-step-tokens", maxStepTokens, 1, MAX_STEP_TOKENS);
+    }
+
+    /// @param rank number of the process in its group, all ranks of a stage before the next stage's
+    /// @return its tensor-parallel rank; empty where there is no number
+    public static OptionalInt tpRank(OptionalInt rank, int tpSize) {
+        return rank.isPresent() ? OptionalInt.of(Math.floorMod(rank.getAsInt(), Math.max(1, tpSize))) : rank;
+    }
+
+    /// @param rank number of the process in its group, all ranks of a stage before the next stage's
+    /// @return its stage; empty where there is no number
+    public static OptionalInt ppStage(OptionalInt rank, int tpSize) {
+        return rank.isPresent() ? OptionalInt.of(Math.floorDiv(rank.getAsInt(), Math.max(1, tpSize))) : rank;
     }
 
     private static void within(String key, int value, int least, int most) {

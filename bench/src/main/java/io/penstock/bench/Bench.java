@@ -1,0 +1,20 @@
+package io.penstock.bench;
+
+import io.penstock.bench.load.LoadGenerator;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+
+/// `./penstock bench`: what the project's figures are measured with.
+@Command(
+        name = "bench",
+        description = "Measures.",
+        mixinStandardHelpOptions = true,
+        subcommands = {LoadGenerator.class, HelpCommand.class})
+public final class Bench {
+    private Bench() {}
+
+    static void main(String[] arguments) {
+        System.exit(new CommandLine(new Bench()).execute(arguments));
+    }
+}

@@ -1,0 +1,110 @@
+package io.penstock.bench.load;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.Iterator;
+import java.util.stream.Stream;
+
+/// One client with one greedy streamed chat at a time, each checked and timed.
+final class StreamedChat {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final HttpClient HTTP =
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+
+    /// A stream that breaks the API's promises.
+    static final class WrongStream extends Exception {
+        WrongStream(String message) {
+            super(message);
+        }
+    }
+
+    /// @param firstMillis from the request to the first text
+    /// @param gapMillis mean time between tokens after the first
+    record Timing(double firstMillis, double gapMillis, int tokens) {}
+
+    record Result(String text, Timing timing) {}
+
+    private final URI url;
+    private final String model;
+
+    StreamedChat(URI base, String model) {
+        this.url = base.resolve("/v1/chat/completions");
+        this.model = model;
+    }
+
+    Result ask(String question, int maxTokens) throws WrongStream {
+        ObjectNode body = JSON.createObjectNode()
+                .put("model", model)
+                .put("stream", true)
+                .put("temperature", 0)
+                .put("max_tokens", maxTokens)
+                .put("logprobs", true);
+        body.putObject("stream_options").put("include_usage", true);
+        body.putArray("messages").addObject().put("role", "user").put("content", question);
+        HttpRequest request = HttpRequest.newBuilder(url)
+                .header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString(body.toString()))
+                .build();
+        long begin = System.nanoTime();
+        try {
+            HttpResponse<Stream<String>> response = HTTP.send(request, HttpResponse.BodyHandlers.ofLines());
+            try (Stream<String> lines = response.body()) {
+                if (response.statusCode() != 200) {
+                    throw new WrongStream(response.statusCode() + ": " + String.join("\n", lines.toList()));
+                }
+                return read(lines.iterator(), begin);
+            }
+        } catch (IOException | UncheckedIOException e) {
+            throw new WrongStream("connection: " + e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new WrongStream("interrupted");
+        }
+    }
+
+    private static Result read(Iterator<String> lines, long begin) throws IOException, WrongStream {
+        StringBuilder text = new StringBuilder();
+        int tokens = 0;
+        int finishes = 0;
+        int counted = -1;
+        long first = 0;
+        long last = 0;
+        while (lines.hasNext()) {
+            String line = lines.next();
+            if (!line.startsWith("data:")) {
+                continue;
+            }
+            String data = line.substring("data:".length()).strip();
+            if (data.equals("[DONE]")) {
+                if (finishes != 1 || counted != tokens) {
+                    throw new WrongStream(
+                            "%d finish reasons; %d tokens arrived, usage says %d".formatted(finishes, tokens, counted));
+                }
+                double gap = tokens > 1 ? (last - first) / 1e6 / (tokens - 1) : 0;
+                return new Result(text.toString(), new Timing((first - begin) / 1e6, gap, tokens));
+            }
+            JsonNode event = JSON.readTree(data);
+            if (event.has("error")) {
+                throw new WrongStream(data);
+            }
+            counted = event.path("usage").path("completion_tokens").asInt(counted);
+            JsonNode choice = event.path("choices").path(0);
+            int arrived = choice.path("logprobs").path("content").size();
+            if (arrived > 0) {
+                last = System.nanoTime();
+                first = first == 0 ? last : first;
+                tokens += arrived;
+            }
+            text.append(choice.path("delta").path("content").asText(""));
+            finishes += choice.path("finish_reason").isTextual() ? 1 : 0;
+        }
+        throw new WrongStream("ended without [DONE] after " + tokens + " tokens");
+    }
+}
