@@ -77,13 +77,15 @@ final class CudaEpoch implements AutoCloseable {
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
         buckets.addAll(mixedBuckets);
-        HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
+        // Measured first without KV blocks, to see how many fit beside the rest; nothing is taken
+        // before that is known.
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), measured, results);
+        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), measured, null);
         kvBlocks = kvBlocks(options, measured.used());
         DeviceArena exact = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), exact, results);
+        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), exact, null);
         deviceArena = DeviceArena.of(device, exact.used());
+        HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         // Values that no key admits are still multiplied, by 0: they must be numbers.
         deviceArena.zero();
         memory = StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), deviceArena, results);
@@ -194,7 +196,7 @@ final class CudaEpoch implements AutoCloseable {
         descriptors[0].begin(bucket, 0);
         descriptors[0].appendBlock(0, 0, 0);
         descriptors[0].writeAdmissions(shape.config().vocabularySize());
-        descriptors[0].describe(plan, shape.group(), null);
+        descriptors[0].describe(plan, shape.group(), shape.config().vocabularySize(), null);
         pass.begin(bucket, words[0].address(), descriptors[0].end());
         decode.tune(bucket);
     }
@@ -261,7 +263,7 @@ final class CudaEpoch implements AutoCloseable {
         StepDescriptor descriptor = descriptors[parity];
         descriptor.begin(bucket, parity);
         tellSlots(plan, descriptor, bucket, parity);
-        descriptor.describe(plan, shape.group(), known);
+        descriptor.describe(plan, shape.group(), shape.config().vocabularySize(), known);
         pass.begin(bucket, words[parity].address(), descriptor.end());
         return bucket;
     }
@@ -319,7 +321,12 @@ final class CudaEpoch implements AutoCloseable {
                 flush(descriptor, bucket, parity);
             }
             for (; blocksTold[slot] < blocksOf(plan, row); blocksTold[slot]++) {
-                descriptor.appendBlock(slot, blocksTold[slot], plan.blockTable[slot][blocksTold[slot]]);
+                int block = plan.blockTable[slot][blocksTold[slot]];
+                if (block < 0 || block >= kvBlocks) {
+                    throw new PenstockException(
+                            ErrorCategory.BAD_INPUT, "slot %d: KV block %d, there are %d", slot, block, kvBlocks);
+                }
+                descriptor.appendBlock(slot, blocksTold[slot], block);
             }
             if (isNew) {
                 admitted[slot] = plan.sampling[slot];

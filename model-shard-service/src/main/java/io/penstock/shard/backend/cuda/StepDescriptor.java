@@ -1,5 +1,7 @@
 package io.penstock.shard.backend.cuda;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepPlan;
@@ -20,6 +22,7 @@ final class StepDescriptor {
     static final int PARITY = 6;
 
     private final MemorySegment words;
+    private final int maxLength;
     private int maxTokens;
     private int maxRows;
     private int end;
@@ -32,6 +35,7 @@ final class StepDescriptor {
     /// @param words of [#capacity] words
     StepDescriptor(MemorySegment words, StepLimits limits) {
         this.words = words;
+        maxLength = limits.maxLength();
         pendingSlots = new int[limits.maxSequences()];
         pendingSequences = new SlotSampling[limits.maxSequences()];
     }
@@ -102,7 +106,9 @@ final class StepDescriptor {
     ///
     /// @param known the last id of each slot, for a rank that does not sample; null to leave ids to the
     ///     device
-    void describe(StepPlan plan, int group, int[] known) {
+    /// @throws PenstockException (bad input) if a token or a position does not exist: the device would
+    ///     read past its arrays
+    void describe(StepPlan plan, int group, int vocabulary, int[] known) {
         int position = HEADER + maxTokens;
         int slots = position + maxTokens;
         int decodeRow = slots + maxTokens;
@@ -121,13 +127,28 @@ final class StepDescriptor {
             int slot = plan.slot[row];
             int count = plan.count[row];
             int offset = plan.tokenOffset[row];
+            if (plan.start[row] < 0 || count < 1 || plan.start[row] > maxLength - count) {
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT,
+                        "slot %d: %d tokens at position %d, sequences have at most %d",
+                        slot,
+                        count,
+                        plan.start[row],
+                        maxLength);
+            }
             set(rowSlot + row, slot);
             set(rowStart + row, plan.start[row]);
             set(rowCount + row, count);
             set(rowOffset + row, offset);
             for (int i = 0; i < count; i++) {
                 int id = plan.tokens[offset + i];
-                set(HEADER + offset + i, id == StepPlan.FROM_DEVICE && known != null ? known[slot] : id);
+                if (id == StepPlan.FROM_DEVICE) {
+                    id = known == null ? id : known[slot];
+                } else if (id < 0 || id >= vocabulary) {
+                    throw new PenstockException(
+                            ErrorCategory.BAD_INPUT, "slot %d: token %d, the vocabulary has %d", slot, id, vocabulary);
+                }
+                set(HEADER + offset + i, id);
                 set(position + offset + i, plan.start[row] + i);
                 set(slots + offset + i, slot);
             }

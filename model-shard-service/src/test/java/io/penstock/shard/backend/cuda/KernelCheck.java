@@ -189,7 +189,7 @@ final class KernelCheck {
                     }
                 }
                 descriptor.writeAdmissions(vocabulary);
-                descriptor.describe(plan, 1, null);
+                descriptor.describe(plan, 1, vocabulary, null);
                 pass.begin(bucket, words.address(), descriptor.end());
                 pass.sample(bucket, ROWS);
                 device.synchronize();
