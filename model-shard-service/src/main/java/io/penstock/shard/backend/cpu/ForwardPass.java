@@ -11,6 +11,9 @@ import io.penstock.shard.layers.RopeFrequencies;
 /// `hidden` is the residual stream. What a layer adds to it lies in `delta` until the next norm, which
 /// reads the sum.
 final class ForwardPass {
+    /// Tokens of a row that attention does together.
+    private static final int ATTENTION_TOKENS = 8;
+
     private final ModelConfig config;
     private final Dimensions sizes;
     private final RankWeights weights;
@@ -39,6 +42,7 @@ final class ForwardPass {
     private float[] normWeight;
     private boolean deltaPending;
     private int sampledRows;
+    private int attentionItems;
 
     ForwardPass(
             ModelConfig config,
@@ -68,6 +72,7 @@ final class ForwardPass {
         plan = step;
         tokens = step.totalTokens;
         deltaPending = false;
+        listAttentionItems();
         workers.run(embed);
         if (weights.embedding() == null) {
             collective.receivePrevious(memory.hidden, 0, tokens * sizes.hiddenStride());
@@ -194,23 +199,35 @@ final class ForwardPass {
 
     // Dealt out in turn: later tokens of a prompt look back further.
     private void attend(int worker, int count) {
-        int items = tokens * sizes.kvHeads();
+        int items = attentionItems * sizes.kvHeads();
         for (int item = worker; item < items; item += count) {
-            int token = item / sizes.kvHeads();
+            int token = memory.itemToken[item / sizes.kvHeads()];
             int kvHead = item % sizes.kvHeads();
-            int at = token * sizes.queryStride() + kvHead * sizes.group() * sizes.headSize();
             kernels.attend(
                     cache,
                     layer,
                     kvHead,
                     plan.blockTable[memory.tokenSlot[token]],
-                    memory.tokenPosition[token] + 1,
+                    memory.tokenPosition[token],
+                    memory.itemTokens[item / sizes.kvHeads()],
                     memory.query,
-                    at,
+                    token * sizes.queryStride() + kvHead * sizes.group() * sizes.headSize(),
+                    sizes.queryStride(),
                     sizes.group(),
                     memory.attention,
-                    at,
                     memory.attentionScratch[worker]);
+        }
+    }
+
+    /// Neighbouring tokens of a row go together, since they read the same keys and values.
+    private void listAttentionItems() {
+        attentionItems = 0;
+        for (int row = 0; row < plan.rows; row++) {
+            for (int done = 0; done < plan.count[row]; done += ATTENTION_TOKENS) {
+                memory.itemToken[attentionItems] = plan.tokenOffset[row] + done;
+                memory.itemTokens[attentionItems] = Math.min(ATTENTION_TOKENS, plan.count[row] - done);
+                attentionItems++;
+            }
         }
     }
 

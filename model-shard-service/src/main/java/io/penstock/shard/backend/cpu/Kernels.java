@@ -8,12 +8,17 @@ import java.lang.foreign.MemorySegment;
 /// contract, and [ScalarKernels] is its definition. They hold no state, so one serves all threads. None
 /// allocates.
 public interface Kernels {
-    /// Partial sums of [#rmsNorm].
-    int NORM_LANES = 16;
+    /// Partial sums of [#rmsNorm], by element, and of the weights of a segment in [#attend], by
+    /// position within a block: term i goes to sum i mod 16, in order. The sums then meet pairwise, sum
+    /// i and sum i + half.
+    int SUM_LANES = 16;
 
     /// Positions that attention treats as one, about; exactly, the whole blocks that fit into it, or
     /// one block.
     int SEGMENT_POSITIONS = 256;
+
+    /// Query heads of tokens that attention does at a time, at most.
+    int ATTENTION_ROWS = 6;
 
     /// For people: "vector: 512 bit, C2".
     String description();
@@ -44,18 +49,22 @@ public interface Kernels {
 
     /// Root-mean-square norm (arXiv 1910.07467): `y = x / sqrt(mean(x^2) + epsilon) * weight`.
     ///
-    /// @param lanes scratch of [#NORM_LANES] floats
+    /// @param lanes scratch of [#SUM_LANES] floats
     void rmsNorm(
             float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes);
 
-    /// The partial sums meet pairwise, lane i and lane i + half.
     static float normScale(float[] lanes, int count, double epsilon) {
-        for (int half = NORM_LANES / 2; half > 0; half /= 2) {
+        return (float) (1 / Math.sqrt(sumOfLanes(lanes, 0) / count + epsilon));
+    }
+
+    /// Adds [#SUM_LANES] partial sums up, destroying them.
+    static float sumOfLanes(float[] lanes, int at) {
+        for (int half = SUM_LANES / 2; half > 0; half /= 2) {
             for (int i = 0; i < half; i++) {
-                lanes[i] += lanes[i + half];
+                lanes[at + i] += lanes[at + i + half];
             }
         }
-        return (float) (1 / Math.sqrt(lanes[0] / count + epsilon));
+        return lanes[at];
     }
 
     /// Adds `x` to `y`.
@@ -64,10 +73,12 @@ public interface Kernels {
     /// `gate = gate / (1 + exp(-gate)) * up` (arXiv 2002.05202).
     void swiglu(float[] gate, int gateOffset, float[] up, int upOffset, int count);
 
-    /// Attention of one token's query heads that share one key/value head, over positions `[0, length)`.
+    /// Attention of consecutive tokens of a sequence, of their query heads that share one key/value
+    /// head. The token at position p sees positions `[0, p]`.
     ///
     /// @param blockTable the sequence's
-    /// @param query head g of the group from `queryOffset + g * headSize`; already scaled
+    /// @param position of the first token
+    /// @param query head g of token t from `offset + t * stride + g * headSize`; already scaled
     /// @param out as `query`
     /// @param scratch of [#attentionScratchFloats] floats, this thread's own
     void attend(
@@ -75,12 +86,13 @@ public interface Kernels {
             int layer,
             int kvHead,
             int[] blockTable,
-            int length,
+            int position,
+            int tokens,
             float[] query,
-            int queryOffset,
+            int offset,
+            int stride,
             int group,
             float[] out,
-            int outOffset,
             float[] scratch);
 
     /// Blocks of a segment.
@@ -91,6 +103,6 @@ public interface Kernels {
     /// Floats of scratch that [#attend] needs.
     static int attentionScratchFloats(int blockSize, int headSize) {
         int padded = Math.ceilDiv(blockSize, 16) * 16;
-        return segmentBlocks(blockSize) * padded + Math.ceilDiv(headSize, 16) * 16;
+        return ATTENTION_ROWS * (segmentBlocks(blockSize) * padded + Math.ceilDiv(headSize, 16) * 16 + 4) + SUM_LANES;
     }
 }

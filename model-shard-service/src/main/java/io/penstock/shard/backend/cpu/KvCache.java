@@ -31,7 +31,7 @@ public final class KvCache {
         this.keyStride = padded(blockSize);
         this.valueStride = padded(headSize);
         long bytes = Math.multiplyExact(bytesPerBlock(layers, kvHeads, headSize, blockSize), (long) blocks);
-        floats = arena.allocate(bytes, 64);
+        floats = DeviceMemory.allocate(bytes, arena);
     }
 
     /// What one more block costs.

@@ -1,8 +1,8 @@
 package io.penstock.shard.backend.cpu;
 
 import io.penstock.model.tensor.DType;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 
@@ -34,12 +34,18 @@ public final class PackedMatrix {
     private final MemorySegment words;
 
     /// All zeros; [MatrixPacking] fills it.
-    PackedMatrix(DType dtype, int rows, int columns, Arena arena) {
+    PackedMatrix(DType dtype, int rows, int columns, SegmentAllocator memory) {
         this.dtype = dtype;
         this.rows = rows;
         this.columns = columns;
         this.blocks = Math.ceilDiv(columns, BLOCK_COLUMNS);
-        this.words = arena.allocate(Math.max(1, Math.multiplyExact(panelBytes(), (long) panels())), 64);
+        this.words = memory.allocate(Math.max(1, bytes(dtype, rows, columns)), 64);
+    }
+
+    /// What the packed words take.
+    static long bytes(DType dtype, int rows, int columns) {
+        long blocks = Math.ceilDiv(columns, BLOCK_COLUMNS);
+        return Math.multiplyExact(blocks * blockBytes(dtype), (long) Math.ceilDiv(rows, PANEL_ROWS));
     }
 
     static int scaleWords(DType dtype) {

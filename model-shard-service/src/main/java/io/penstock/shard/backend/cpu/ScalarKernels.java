@@ -1,6 +1,7 @@
 package io.penstock.shard.backend.cpu;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /// The definition of the arithmetic, one element at a time. Used where vectors are not to be had, and
 /// as the oracle.
@@ -40,9 +41,9 @@ public final class ScalarKernels implements Kernels {
     @Override
     public void rmsNorm(
             float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes) {
-        for (int lane = 0; lane < NORM_LANES; lane++) {
+        for (int lane = 0; lane < SUM_LANES; lane++) {
             lanes[lane] = 0;
-            for (int i = lane; i < count; i += NORM_LANES) {
+            for (int i = lane; i < count; i += SUM_LANES) {
                 lanes[lane] = Math.fma(x[xOffset + i], x[xOffset + i], lanes[lane]);
             }
         }
@@ -67,69 +68,85 @@ public final class ScalarKernels implements Kernels {
         }
     }
 
-    /// Softmax over segments (arXiv 1805.02867): each has its own maximum, sum and weighted values,
-    /// taken over its positions in order; the segments are merged in order.
     @Override
     public void attend(
             KvCache cache,
             int layer,
             int kvHead,
             int[] blockTable,
-            int length,
+            int position,
+            int tokens,
             float[] query,
-            int queryOffset,
+            int offset,
+            int stride,
             int group,
             float[] out,
-            int outOffset,
+            float[] scratch) {
+        for (int token = 0; token < tokens; token++) {
+            for (int head = 0; head < group; head++) {
+                int at = offset + token * stride + head * cache.headSize();
+                attend(cache, layer, kvHead, blockTable, position + token + 1, query, at, out, scratch);
+            }
+        }
+    }
+
+    /// Softmax over segments (arXiv 1805.02867): each has its own maximum, sum and weighted values,
+    /// taken over its positions in order; the segments are merged in order.
+    private static void attend(
+            KvCache cache,
+            int layer,
+            int kvHead,
+            int[] blockTable,
+            int length,
+            float[] query,
+            int at,
+            float[] out,
             float[] scratch) {
         int headSize = cache.headSize();
         int segment = Kernels.segmentBlocks(cache.blockSize()) * cache.blockSize();
-        for (int head = 0; head < group; head++) {
-            int q = queryOffset + head * headSize;
-            int o = outOffset + head * headSize;
-            float maximum = Float.NEGATIVE_INFINITY;
-            float sum = 0;
-            for (int from = 0; from < length; from += segment) {
-                int count = Math.min(segment, length - from);
-                float segmentMaximum = Float.NEGATIVE_INFINITY;
+        float maximum = Float.NEGATIVE_INFINITY;
+        float sum = 0;
+        for (int from = 0; from < length; from += segment) {
+            int count = Math.min(segment, length - from);
+            float segmentMaximum = Float.NEGATIVE_INFINITY;
+            for (int i = 0; i < count; i++) {
+                int position = from + i;
+                long keys = cache.keys(layer, blockTable[position / cache.blockSize()], kvHead);
+                float score = 0;
+                for (int d = 0; d < headSize; d++) {
+                    long index = (long) d * cache.keyStride() + position % cache.blockSize();
+                    float key = cache.floats().get(KvCache.FLOAT, keys + index * Float.BYTES);
+                    score = Math.fma(key, query[at + d], score);
+                }
+                scratch[i] = score;
+                segmentMaximum = Math.max(segmentMaximum, score);
+            }
+            Arrays.fill(scratch, count, count + SUM_LANES, 0);
+            for (int i = 0; i < count; i++) {
+                scratch[i] = Exponential.exp(scratch[i] - segmentMaximum);
+                scratch[count + i % cache.blockSize() % SUM_LANES] += scratch[i];
+            }
+            float segmentSum = Kernels.sumOfLanes(scratch, count);
+            float newMaximum = Math.max(maximum, segmentMaximum);
+            float before = from == 0 ? 0 : Exponential.exp(maximum - newMaximum);
+            float here = from == 0 ? 1 : Exponential.exp(segmentMaximum - newMaximum);
+            for (int d = 0; d < headSize; d++) {
+                float values = 0;
                 for (int i = 0; i < count; i++) {
                     int position = from + i;
-                    long keys = cache.keys(layer, blockTable[position / cache.blockSize()], kvHead);
-                    float score = 0;
-                    for (int d = 0; d < headSize; d++) {
-                        long index = (long) d * cache.keyStride() + position % cache.blockSize();
-                        float key = cache.floats().get(KvCache.FLOAT, keys + index * Float.BYTES);
-                        score = Math.fma(key, query[q + d], score);
-                    }
-                    scratch[i] = score;
-                    segmentMaximum = Math.max(segmentMaximum, score);
+                    long first = cache.values(layer, blockTable[position / cache.blockSize()], kvHead);
+                    long index = (long) (position % cache.blockSize()) * cache.valueStride() + d;
+                    float value = cache.floats().get(KvCache.FLOAT, first + index * Float.BYTES);
+                    values = Math.fma(value, scratch[i], values);
                 }
-                float segmentSum = 0;
-                for (int i = 0; i < count; i++) {
-                    scratch[i] = Exponential.exp(scratch[i] - segmentMaximum);
-                    segmentSum += scratch[i];
-                }
-                float newMaximum = Math.max(maximum, segmentMaximum);
-                float before = from == 0 ? 0 : Exponential.exp(maximum - newMaximum);
-                float here = from == 0 ? 1 : Exponential.exp(segmentMaximum - newMaximum);
-                for (int d = 0; d < headSize; d++) {
-                    float values = 0;
-                    for (int i = 0; i < count; i++) {
-                        int position = from + i;
-                        long at = cache.values(layer, blockTable[position / cache.blockSize()], kvHead);
-                        long index = (long) (position % cache.blockSize()) * cache.valueStride() + d;
-                        float value = cache.floats().get(KvCache.FLOAT, at + index * Float.BYTES);
-                        values = Math.fma(value, scratch[i], values);
-                    }
-                    out[o + d] = from == 0 ? values : Math.fma(values, here, out[o + d] * before);
-                }
-                sum = from == 0 ? segmentSum : Math.fma(segmentSum, here, sum * before);
-                maximum = newMaximum;
+                out[at + d] = from == 0 ? values : Math.fma(values, here, out[at + d] * before);
             }
-            float inverse = 1 / sum;
-            for (int d = 0; d < headSize; d++) {
-                out[o + d] *= inverse;
-            }
+            sum = from == 0 ? segmentSum : Math.fma(segmentSum, here, sum * before);
+            maximum = newMaximum;
+        }
+        float inverse = 1 / sum;
+        for (int d = 0; d < headSize; d++) {
+            out[at + d] *= inverse;
         }
     }
 }

@@ -26,6 +26,10 @@ final class StepMemory {
     final int[] tokenSlot;
     final int[] tokenPosition;
     final int[] tokenId;
+    /// First token of each piece of work for attention, and how many follow it.
+    final int[] itemToken;
+
+    final int[] itemTokens;
     final float[] logits;
     /// Hidden vectors of the rows that sample, one behind another, and which rows those are.
     final float[] sampled;
@@ -52,6 +56,8 @@ final class StepMemory {
         tokenSlot = new int[tokens];
         tokenPosition = new int[tokens];
         tokenId = new int[tokens];
+        itemToken = new int[tokens];
+        itemTokens = new int[tokens];
         int rows = Math.min(LOGIT_ROWS, limits.maxSequences());
         logits = samples ? floats(rows, sizes.vocabularyStride()) : new float[0];
         sampled = samples ? floats(rows, sizes.hiddenStride()) : new float[0];
@@ -62,7 +68,7 @@ final class StepMemory {
         for (int worker = 0; worker < workers; worker++) {
             panelScratch[worker] = arena.allocate(Kernels.panelScratchBytes(), 64);
             attentionScratch[worker] = new float[Kernels.attentionScratchFloats(limits.blockSize(), sizes.headSize())];
-            normScratch[worker] = new float[Kernels.NORM_LANES];
+            normScratch[worker] = new float[Kernels.SUM_LANES];
         }
     }
 

@@ -22,6 +22,9 @@ public final class VectorKernels implements Kernels {
     /// Columns that are unpacked at a time.
     private static final int UNPACKED_BLOCKS = 2;
 
+    /// From so many tokens on it pays to unpack into scratch.
+    private static final int LEAST_FOR_SCRATCH = 12;
+
     @Override
     public String description() {
         return "vector: %d bit".formatted(F.vectorBitSize());
@@ -41,6 +44,10 @@ public final class VectorKernels implements Kernels {
             MemorySegment scratch) {
         if (tokens == 1) {
             VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
+            return;
+        }
+        if (tokens < LEAST_FOR_SCRATCH && matrix.dtype() != DType.F32) {
+            VectorQuads.multiply(matrix, panel, x, xOffset, xStride, tokens, y, yOffset, yStride);
             return;
         }
         int blocks = matrix.blocks();
@@ -77,10 +84,10 @@ public final class VectorKernels implements Kernels {
     @Override
     public void rmsNorm(
             float[] x, int xOffset, float[] weight, int count, double epsilon, float[] y, int yOffset, float[] lanes) {
-        int whole = count - count % NORM_LANES;
-        for (int lane = 0; lane < NORM_LANES; lane += L) {
+        int whole = count - count % SUM_LANES;
+        for (int lane = 0; lane < SUM_LANES; lane += L) {
             FloatVector sum = FloatVector.zero(F);
-            for (int i = lane; i < whole; i += NORM_LANES) {
+            for (int i = lane; i < whole; i += SUM_LANES) {
                 FloatVector v = FloatVector.fromArray(F, x, xOffset + i);
                 sum = v.fma(v, sum);
             }
@@ -120,9 +127,22 @@ public final class VectorKernels implements Kernels {
         int bound = F.loopBound(count);
         for (int i = 0; i < bound; i += L) {
             FloatVector value = FloatVector.fromArray(F, gate, gateOffset + i);
-            value.div(exp(value.neg()).add(1))
-                    .mul(FloatVector.fromArray(F, up, upOffset + i))
-                    .intoArray(gate, gateOffset + i);
+            // As Exponential.exp, lane by lane.
+            FloatVector clamped = value.neg().min(Exponential.MOST).max(Exponential.LEAST);
+            FloatVector shifted = clamped.fma(
+                    FloatVector.broadcast(F, Exponential.LOG2_E), FloatVector.broadcast(F, Exponential.ROUNDER));
+            FloatVector n = shifted.sub(Exponential.ROUNDER);
+            FloatVector r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_HIGH), clamped);
+            r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_LOW), r);
+            FloatVector p = FloatVector.broadcast(F, Exponential.C6).fma(r, FloatVector.broadcast(F, Exponential.C5));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C4));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C3));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C2));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C1));
+            p = p.fma(r.mul(r), r).add(1);
+            IntVector power = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, Exponential.MANTISSA_BITS);
+            FloatVector e = p.reinterpretAsInts().add(power).reinterpretAsFloats();
+            value.div(e.add(1)).mul(FloatVector.fromArray(F, up, upOffset + i)).intoArray(gate, gateOffset + i);
         }
         for (int i = bound; i < count; i++) {
             float value = gate[gateOffset + i];
@@ -130,22 +150,29 @@ public final class VectorKernels implements Kernels {
         }
     }
 
-    /// [Exponential#exp], lane by lane.
-    static FloatVector exp(FloatVector x) {
-        FloatVector clamped = x.min(Exponential.MOST).max(Exponential.LEAST);
-        FloatVector shifted = clamped.fma(
-                FloatVector.broadcast(F, Exponential.LOG2_E), FloatVector.broadcast(F, Exponential.ROUNDER));
-        FloatVector n = shifted.sub(Exponential.ROUNDER);
-        FloatVector r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_HIGH), clamped);
-        r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_LOW), r);
-        FloatVector p = FloatVector.broadcast(F, Exponential.C6).fma(r, FloatVector.broadcast(F, Exponential.C5));
-        p = p.fma(r, FloatVector.broadcast(F, Exponential.C4));
-        p = p.fma(r, FloatVector.broadcast(F, Exponential.C3));
-        p = p.fma(r, FloatVector.broadcast(F, Exponential.C2));
-        p = p.fma(r, FloatVector.broadcast(F, Exponential.C1));
-        p = p.fma(r.mul(r), r).add(1);
-        IntVector power = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, Exponential.MANTISSA_BITS);
-        return p.reinterpretAsInts().add(power).reinterpretAsFloats();
+    /// Replaces whole vectors of x from `from` until `to` is passed by exp(x - greatest).
+    static void exponentials(float[] x, int from, int to, float greatest) {
+        for (int i = from; i < to; i += L) {
+            // As Exponential.exp, lane by lane.
+            FloatVector clamped = FloatVector.fromArray(F, x, i)
+                    .sub(greatest)
+                    .min(Exponential.MOST)
+                    .max(Exponential.LEAST);
+            FloatVector shifted = clamped.fma(
+                    FloatVector.broadcast(F, Exponential.LOG2_E), FloatVector.broadcast(F, Exponential.ROUNDER));
+            FloatVector n = shifted.sub(Exponential.ROUNDER);
+            FloatVector r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_HIGH), clamped);
+            r = n.fma(FloatVector.broadcast(F, -Exponential.LN2_LOW), r);
+            FloatVector p = FloatVector.broadcast(F, Exponential.C6).fma(r, FloatVector.broadcast(F, Exponential.C5));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C4));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C3));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C2));
+            p = p.fma(r, FloatVector.broadcast(F, Exponential.C1));
+            p = p.fma(r.mul(r), r).add(1);
+            IntVector power = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, Exponential.MANTISSA_BITS);
+            FloatVector e = p.reinterpretAsInts().add(power).reinterpretAsFloats();
+            e.intoArray(x, i);
+        }
     }
 
     @Override
@@ -154,14 +181,15 @@ public final class VectorKernels implements Kernels {
             int layer,
             int kvHead,
             int[] blockTable,
-            int length,
+            int position,
+            int tokens,
             float[] query,
-            int queryOffset,
+            int offset,
+            int stride,
             int group,
             float[] out,
-            int outOffset,
             float[] scratch) {
         VectorAttention.attend(
-                cache, layer, kvHead, blockTable, length, query, queryOffset, group, out, outOffset, scratch);
+                cache, layer, kvHead, blockTable, position, tokens, query, offset, stride, group, out, scratch);
     }
 }

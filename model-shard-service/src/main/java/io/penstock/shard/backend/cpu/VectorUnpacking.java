@@ -96,14 +96,24 @@ final class VectorUnpacking {
             IntVector four = IntVector.fromMemorySegment(
                     I, words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 4L * i * ROW_BYTES + (long) row * Float.BYTES;
-            for (int shift = 24; shift >= 0; shift -= 8) {
-                ((FloatVector) four.lanewise(VectorOperators.LSHL, shift)
-                                .lanewise(VectorOperators.ASHR, 24)
-                                .convert(VectorOperators.I2F, 0))
-                        .mul(scale)
-                        .intoMemorySegment(target, at, LITTLE);
-                at += ROW_BYTES;
-            }
+            ((FloatVector) four.lanewise(VectorOperators.LSHL, 24)
+                            .lanewise(VectorOperators.ASHR, 24)
+                            .convert(VectorOperators.I2F, 0))
+                    .mul(scale)
+                    .intoMemorySegment(target, at, LITTLE);
+            ((FloatVector) four.lanewise(VectorOperators.LSHL, 16)
+                            .lanewise(VectorOperators.ASHR, 24)
+                            .convert(VectorOperators.I2F, 0))
+                    .mul(scale)
+                    .intoMemorySegment(target, at + ROW_BYTES, LITTLE);
+            ((FloatVector) four.lanewise(VectorOperators.LSHL, 8)
+                            .lanewise(VectorOperators.ASHR, 24)
+                            .convert(VectorOperators.I2F, 0))
+                    .mul(scale)
+                    .intoMemorySegment(target, at + 2 * ROW_BYTES, LITTLE);
+            ((FloatVector) four.lanewise(VectorOperators.ASHR, 24).convert(VectorOperators.I2F, 0))
+                    .mul(scale)
+                    .intoMemorySegment(target, at + 3 * ROW_BYTES, LITTLE);
         }
     }
 
@@ -119,14 +129,30 @@ final class VectorUnpacking {
             IntVector eight = IntVector.fromMemorySegment(
                     I, words, from + ((long) HALF + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 8L * i * ROW_BYTES + (long) row * Float.BYTES;
-            for (int shift = 0; shift < 32; shift += 4) {
-                ((FloatVector) eight.lanewise(VectorOperators.LSHR, shift)
-                                .and(15)
-                                .convert(VectorOperators.I2F, 0))
-                        .fma(scale, minimum)
-                        .intoMemorySegment(target, at, LITTLE);
-                at += ROW_BYTES;
-            }
+            ((FloatVector) eight.and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 2 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 3 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 4 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 5 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 6 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 7 * ROW_BYTES, LITTLE);
         }
     }
 
@@ -145,14 +171,30 @@ final class VectorUnpacking {
             IntVector eight = IntVector.fromMemorySegment(
                     I, words, from + ((long) ROWS + row) * Float.BYTES + i * ROW_BYTES, LITTLE);
             long at = to + 8L * i * ROW_BYTES + (long) row * Float.BYTES;
-            for (int shift = 0; shift < 32; shift += 4) {
-                ((FloatVector) eight.lanewise(VectorOperators.LSHR, shift)
-                                .and(15)
-                                .convert(VectorOperators.I2F, 0))
-                        .fma(scale, minimum)
-                        .intoMemorySegment(target, at, LITTLE);
-                at += ROW_BYTES;
-            }
+            ((FloatVector) eight.and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 4).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 8).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 2 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 12).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 3 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 16).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 4 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 20).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 5 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 24).and(15).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 6 * ROW_BYTES, LITTLE);
+            ((FloatVector) eight.lanewise(VectorOperators.LSHR, 28).convert(VectorOperators.I2F, 0))
+                    .fma(scale, minimum)
+                    .intoMemorySegment(target, at + 7 * ROW_BYTES, LITTLE);
         }
     }
 }

@@ -13,8 +13,10 @@ import io.penstock.model.tensor.TensorNames;
 import io.penstock.model.tensor.TensorPart;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.LongConsumer;
 
@@ -23,7 +25,7 @@ final class WeightLoading {
     private final Checkpoint checkpoint;
     private final RankSlice slice;
     private final MappedTensors tensors;
-    private final Arena arena;
+    private final SegmentAllocator memory;
     private final Workers workers;
     private final LongConsumer loaded;
     private final Map<String, PackedMatrix> matrices = new HashMap<>();
@@ -35,13 +37,13 @@ final class WeightLoading {
             Checkpoint checkpoint,
             RankSlice slice,
             MappedTensors tensors,
-            Arena arena,
+            SegmentAllocator memory,
             Workers workers,
             LongConsumer loaded) {
         this.checkpoint = checkpoint;
         this.slice = slice;
         this.tensors = tensors;
-        this.arena = arena;
+        this.memory = memory;
         this.workers = workers;
         this.loaded = loaded;
     }
@@ -55,12 +57,40 @@ final class WeightLoading {
             Workers workers,
             LongConsumer loaded) {
         try (MappedTensors tensors = new MappedTensors(checkpoint, files)) {
-            WeightLoading loading = new WeightLoading(checkpoint, slice, tensors, arena, workers, loaded);
-            for (TensorPart part : TensorPart.of(checkpoint.config(), slice)) {
+            List<TensorPart> parts = TensorPart.of(checkpoint.config(), slice);
+            SegmentAllocator memory = DeviceMemory.allocator(packedBytes(checkpoint, slice, parts), arena);
+            WeightLoading loading = new WeightLoading(checkpoint, slice, tensors, memory, workers, loaded);
+            for (TensorPart part : parts) {
                 loading.read(part);
             }
             return loading.assemble(checkpoint.config());
         }
+    }
+
+    private static long packedBytes(Checkpoint checkpoint, RankSlice slice, List<TensorPart> parts) {
+        long total = 0;
+        for (TensorPart part : parts) {
+            TensorLocation location = checkpoint.tensors().get(part.tensor().name());
+            if (location.shape().rank() > 1) {
+                total += packedBytes(
+                        location, part.rows().count(), part.columns().count());
+                if (isTiedOutput(checkpoint, slice, part) && !part.rows().equals(slice.vocabulary())) {
+                    total += packedBytes(
+                            location, slice.vocabulary().count(), part.columns().count());
+                }
+            }
+        }
+        return total;
+    }
+
+    private static long packedBytes(TensorLocation location, int rows, int columns) {
+        return Math.ceilDiv(PackedMatrix.bytes(location.dtype(), rows, columns), 64L) * 64;
+    }
+
+    private static boolean isTiedOutput(Checkpoint checkpoint, RankSlice slice, TensorPart part) {
+        return part.tensor().name().equals(TensorNames.EMBEDDING)
+                && checkpoint.config().tiedEmbeddings()
+                && slice.samples();
     }
 
     private void read(TensorPart part) {
@@ -72,7 +102,7 @@ final class WeightLoading {
         } else {
             PackedMatrix matrix = matrix(part);
             matrices.put(name, matrix);
-            if (name.equals(TensorNames.EMBEDDING) && checkpoint.config().tiedEmbeddings() && slice.samples()) {
+            if (isTiedOutput(checkpoint, slice, part)) {
                 tiedOutput = part.rows().equals(slice.vocabulary())
                         ? matrix
                         : matrix(new TensorPart(part.tensor(), slice.vocabulary(), part.columns()));
@@ -100,7 +130,7 @@ final class WeightLoading {
         PartBytes place = PartBytes.of(location, part);
         int rows = part.rows().count();
         PackedMatrix matrix =
-                new PackedMatrix(location.dtype(), rows, part.columns().count(), arena);
+                new PackedMatrix(location.dtype(), rows, part.columns().count(), memory);
         MemorySegment source = tensors.whole(part.tensor().name());
         long offset = place.offset() - location.offset();
         int[] badRow = new int[workers.count()];

@@ -27,7 +27,7 @@ class TestVectorKernels {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment scratch = arena.allocate(Kernels.panelScratchBytes(), 64);
             for (DType dtype : DType.values()) {
-                for (int tokens : new int[] {1, 2, 5, 6, 11, 17}) {
+                for (int tokens : new int[] {1, 2, 4, 7, 11, 12, 27}) {
                     int rows = 1 + random.nextInt(150);
                     int columns = dtype.blockElements() * (1 + random.nextInt(100 / dtype.blockElements()));
                     MemorySegment stored = MemorySegment.ofArray(blocks(dtype, rows * columns, random));
@@ -116,7 +116,7 @@ class TestVectorKernels {
             float[] weight = floats(random, count);
             float[] expected = new float[count + 3];
             float[] actual = new float[count + 3];
-            float[] lanes = new float[Kernels.NORM_LANES];
+            float[] lanes = new float[Kernels.SUM_LANES];
             SCALAR.rmsNorm(x, 3, weight, count, 1e-5, expected, 2, lanes);
             vector.rmsNorm(x, 3, weight, count, 1e-5, actual, 2, lanes);
             assertThat(actual).isEqualTo(expected);
@@ -152,13 +152,16 @@ class TestVectorKernels {
                     table[i] = (i * 7 + 3) % blocks;
                 }
                 fill(cache, table, length, kvHeads, random);
-                float[] query = floats(random, group * headSize + 1);
+                int tokens = 1 + random.nextInt(Math.min(9, length));
+                int stride = group * headSize + random.nextInt(5);
+                float[] query = floats(random, tokens * stride + 1);
                 float[] scratch = new float[Kernels.attentionScratchFloats(blockSize, headSize)];
-                float[] expected = new float[group * headSize + 2];
-                float[] actual = new float[group * headSize + 2];
+                float[] expected = new float[query.length];
+                float[] actual = new float[query.length];
                 int head = kvHeads - 1;
-                SCALAR.attend(cache, 1, head, table, length, query, 1, group, expected, 2, scratch);
-                vector.attend(cache, 1, head, table, length, query, 1, group, actual, 2, scratch);
+                int first = length - tokens;
+                SCALAR.attend(cache, 1, head, table, first, tokens, query, 1, stride, group, expected, scratch);
+                vector.attend(cache, 1, head, table, first, tokens, query, 1, stride, group, actual, scratch);
                 assertThat(actual)
                         .as("head size %d, blocks of %d, %d heads, %d positions", headSize, blockSize, group, length)
                         .isEqualTo(expected);
