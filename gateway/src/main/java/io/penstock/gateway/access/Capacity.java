@@ -5,8 +5,11 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.inject.Inject;
+import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
 
 /// How many requests, and how many bytes of their bodies, are in hand. There is no queue here: what exceeds the bounds
 /// is told to come back.
@@ -17,16 +20,29 @@ public class Capacity {
     private final AtomicInteger requests = new AtomicInteger();
     private final AtomicLong bytes = new AtomicLong();
 
+    /// Guards nothing but the condition that no request is in hand.
+    private final ReentrantLock lock = new ReentrantLock();
+
+    private final Condition idle = lock.newCondition();
+    private volatile boolean closed;
+
     @Inject
     public Capacity(GatewayConfig config) {
-        maxRequests = config.maxConcurrent();
-        maxBytes = config.maxBodiesHeld().asLongValue();
+        this(config.maxConcurrent(), config.maxBodiesHeld().asLongValue());
+    }
+
+    Capacity(int maxRequests, long maxBytes) {
+        this.maxRequests = maxRequests;
+        this.maxBytes = maxBytes;
     }
 
     /// To be followed by [#leave].
     ///
-    /// @throws PenstockException (overloaded) if there is no room
+    /// @throws PenstockException (overloaded) if there is no room, (unavailable) if the gateway is stopping
     public void enter() {
+        if (closed) {
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, "the gateway is stopping");
+        }
         if (requests.incrementAndGet() > maxRequests) {
             requests.decrementAndGet();
             throw new PenstockException(
@@ -35,7 +51,37 @@ public class Capacity {
     }
 
     public void leave() {
-        requests.decrementAndGet();
+        if (requests.decrementAndGet() == 0) {
+            lock.lock();
+            try {
+                idle.signalAll();
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
+    /// From now on nothing is taken.
+    public void close() {
+        closed = true;
+    }
+
+    public boolean isClosed() {
+        return closed;
+    }
+
+    /// @return whether nothing is in hand any more
+    public boolean awaitNone(Duration limit) throws InterruptedException {
+        long left = limit.toNanos();
+        lock.lock();
+        try {
+            while (requests.get() > 0 && left > 0) {
+                left = idle.awaitNanos(left);
+            }
+            return requests.get() <= 0;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /// To be followed by [#release].

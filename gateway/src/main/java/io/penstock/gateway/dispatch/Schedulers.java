@@ -7,10 +7,12 @@ import io.penstock.api.inference.GroupStatus;
 import io.penstock.gateway.config.GatewayConfig;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
+import jakarta.annotation.Priority;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.event.Event;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Inject;
+import jakarta.interceptor.Interceptor;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -44,7 +46,8 @@ public class Schedulers {
         links.forEach(SchedulerLink::watch);
     }
 
-    void stop(@Observes ShutdownEvent stopping) {
+    // After the streams that run have had their time.
+    void stop(@Observes @Priority(Interceptor.Priority.PLATFORM_AFTER) ShutdownEvent stopping) {
         links.forEach(SchedulerLink::close);
         timer.close();
     }
