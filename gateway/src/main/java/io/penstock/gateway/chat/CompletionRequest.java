@@ -9,7 +9,7 @@ import java.util.Set;
 /// What every protocol's request comes down to: prompts as tokens and how to go on from them.
 ///
 /// @param id of the answer, unique; also names its sequences
-/// @param operation as telemetry names it: `chat` or `text_completion`
+/// @param operation as telemetry names it: [#CHAT] or [#TEXT]
 /// @param prompts one or more, none of them empty
 /// @param choices answers to each prompt
 /// @param sampling its seed is that of the first choice; the others' follow from it
@@ -29,6 +29,9 @@ public record CompletionRequest(
         OptionalInt maxTokens,
         int minTokens,
         OptionalInt topLogprobs) {
+
+    public static final String CHAT = "chat";
+    public static final String TEXT = "text_completion";
 
     public CompletionRequest {
         prompts = List.copyOf(prompts);

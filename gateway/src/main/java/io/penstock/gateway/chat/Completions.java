@@ -78,7 +78,7 @@ public class Completions {
         if (promptLength >= context) {
             throw new RequestException(
                     ErrorCategory.BAD_INPUT,
-                    "messages",
+                    request.operation().equals(CompletionRequest.CHAT) ? "messages" : "prompt",
                     "context_length_exceeded",
                     "This model's maximum context length is %d tokens, the prompt has %d.",
                     context,

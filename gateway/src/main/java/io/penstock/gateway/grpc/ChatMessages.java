@@ -49,7 +49,7 @@ final class ChatMessages {
                 : OptionalInt.empty();
         return new CompletionRequest(
                 "chat-" + UUID.randomUUID(),
-                "chat",
+                CompletionRequest.CHAT,
                 model,
                 List.of(Prompts.chat(model, messages(request), List.of())),
                 choices,

@@ -38,7 +38,7 @@ final class ChatCompletionFormat implements Format {
         AnswerHead head = AnswerHead.of("chatcmpl-", model);
         CompletionRequest completion = new CompletionRequest(
                 head.id(),
-                "chat",
+                CompletionRequest.CHAT,
                 model,
                 List.of(prompt),
                 generation.choices(),

@@ -81,7 +81,11 @@ final class Exchange {
             cut();
         } catch (IOException | RuntimeException e) {
             LOG.error("a request failed", e);
-            refuse(HttpError.internal());
+            if (response.headWritten()) {
+                cut();
+            } else {
+                refuse(HttpError.internal());
+            }
         }
     }
 

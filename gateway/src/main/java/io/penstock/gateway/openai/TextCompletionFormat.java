@@ -62,7 +62,7 @@ final class TextCompletionFormat implements Format {
         AnswerHead head = AnswerHead.of("cmpl-", model);
         CompletionRequest completion = new CompletionRequest(
                 head.id(),
-                "text_completion",
+                CompletionRequest.TEXT,
                 model,
                 prompts.stream().map(Prompt::tokens).toList(),
                 generation.choices(),

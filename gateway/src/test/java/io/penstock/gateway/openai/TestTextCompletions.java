@@ -118,6 +118,10 @@ class TestTextCompletions {
         complete(",\"prompt\":\"a\",\"echo\":true,\"logprobs\":1")
                 .statusCode(400)
                 .body("error.param", equalTo("logprobs"));
+        complete(",\"prompt\":\"" + "x".repeat(FakeScheduler.CONTEXT) + "\"")
+                .statusCode(400)
+                .body("error.code", equalTo("context_length_exceeded"))
+                .body("error.param", equalTo("prompt"));
         complete(",\"prompt\":\"a\",\"best_of\":3").statusCode(400).body("error.param", equalTo("best_of"));
     }
 }
