@@ -1,5 +1,6 @@
 package io.penstock.bench;
 
+import io.penstock.bench.cpu.CpuBench;
 import io.penstock.bench.load.LoadGenerator;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -10,7 +11,7 @@ import picocli.CommandLine.HelpCommand;
         name = "bench",
         description = "Measures.",
         mixinStandardHelpOptions = true,
-        subcommands = {LoadGenerator.class, HelpCommand.class})
+        subcommands = {LoadGenerator.class, CpuBench.class, HelpCommand.class})
 public final class Bench {
     private Bench() {}
 
