@@ -224,7 +224,10 @@ public final class LocalCluster implements AutoCloseable {
     /// Stops every process, the gateway first so that no stream is cut that could have been finished.
     @Override
     public void close() {
-        gateway.terminate();
+        // Null where the start failed before there was one.
+        if (gateway != null) {
+            gateway.terminate();
+        }
         services.forEach(ServiceProcess::terminate);
         services.forEach(ServiceProcess::join);
         if (emulator != null) {

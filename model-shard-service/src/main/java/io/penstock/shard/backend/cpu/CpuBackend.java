@@ -30,6 +30,7 @@ public final class CpuBackend implements Backend {
     private ModelConfig config;
     private RankSlice slice;
     private RankWeights weights;
+    private boolean rehearsed;
     private Epoch epoch;
 
     private final StepPlan[] submitted = new StepPlan[MOST_IN_FLIGHT];
@@ -70,8 +71,18 @@ public final class CpuBackend implements Backend {
         }
         inFlight = 0;
         Dimensions sizes = Dimensions.of(config, slice);
-        epoch = new Epoch(config, slice, sizes, weights, kernels, workers, limits, collective, blocks(sizes, limits));
+        if (!rehearsed) {
+            long begun = System.nanoTime();
+            Rehearsal.run(collective, deaf -> epoch(sizes, Rehearsal.LIMITS, deaf, Rehearsal.BLOCKS));
+            rehearsed = true;
+            LOG.infof("kernels compiled in %.1f s", (System.nanoTime() - begun) / 1e9);
+        }
+        epoch = epoch(sizes, limits, collective, blocks(sizes, limits));
         return epoch.blocks();
+    }
+
+    private Epoch epoch(Dimensions sizes, StepLimits limits, Collective collective, int blocks) {
+        return new Epoch(config, slice, sizes, weights, kernels, workers, limits, collective, blocks);
     }
 
     private int blocks(Dimensions sizes, StepLimits limits) {
