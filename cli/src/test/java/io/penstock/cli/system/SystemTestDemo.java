@@ -57,7 +57,9 @@ final class SystemTestDemo {
     }
 
     private Process demo(String... options) throws IOException {
-        List<String> command = new ArrayList<>(List.of(HOME.resolve("penstock").toString(), "demo"));
+        // A build in the background has its children ignore SIGINT; a person's terminal does not.
+        List<String> command = new ArrayList<>(
+                List.of("env", "--default-signal=INT", HOME.resolve("penstock").toString(), "demo"));
         command.addAll(List.of(options));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().put("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temporary);
