@@ -13,6 +13,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,6 +26,13 @@ final class SystemTestDemo {
     private Path temporary;
 
     private final List<String> lines = new ArrayList<>();
+    private Process started;
+
+    @AfterEach
+    void stop() {
+        // Nothing to do unless a test failed; then the services follow.
+        started.destroyForcibly();
+    }
 
     @Test
     void onceAnswersAndExits() throws Exception {
@@ -63,7 +71,8 @@ final class SystemTestDemo {
         command.addAll(List.of(options));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().put("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temporary);
-        return builder.start();
+        started = builder.start();
+        return started;
     }
 
     private void readUntil(Process demo, String text) throws IOException {
