@@ -23,6 +23,8 @@ public final class LocalCluster implements AutoCloseable {
     private static final String BUCKET = "models";
     private static final List<String> SMALL_JVM = List.of("-XX:+UseSerialGC", "-Xmx384m", "-XX:TieredStopAtLevel=1");
 
+    private static final Duration STOP_GRACE = Duration.ofSeconds(15);
+
     private final ClusterLayout layout;
     private final Path logs;
     private final List<ServiceProcess> services = new ArrayList<>();
@@ -229,7 +231,9 @@ public final class LocalCluster implements AutoCloseable {
             gateway.terminate();
         }
         services.forEach(ServiceProcess::terminate);
-        services.forEach(ServiceProcess::join);
+        // One deadline for all, so that a few that hang cannot outlast the patience with this process.
+        long deadline = System.nanoTime() + STOP_GRACE.toNanos();
+        services.forEach(service -> service.join(deadline));
         if (emulator != null) {
             emulator.close();
         }

@@ -22,7 +22,7 @@ public final class ServiceProcess {
             .version(HttpClient.Version.HTTP_1_1)
             .connectTimeout(Duration.ofSeconds(1))
             .build();
-    private static final Duration STOP_GRACE = Duration.ofSeconds(15);
+    private static final Duration KILL_PATIENCE = Duration.ofSeconds(5);
 
     private final String name;
     private final List<String> command;
@@ -122,14 +122,15 @@ public final class ServiceProcess {
     /// SIGKILL, as a crash would be. Returns when the process is gone.
     public void kill() {
         process.destroyForcibly();
-        join(STOP_GRACE);
+        join(KILL_PATIENCE);
     }
 
-    /// Waits for a process that was told to stop, and kills it when it does not.
-    void join() {
-        if (process != null && !join(STOP_GRACE)) {
-            process.destroyForcibly();
-            join(STOP_GRACE);
+    /// Waits for a process that was told to stop, and kills it when it has not by then.
+    ///
+    /// @param deadline on the monotonic clock, nanoseconds
+    void join(long deadline) {
+        if (process != null && !join(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
+            kill();
         }
     }
 

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -52,6 +53,7 @@ public final class SnapshotStore {
                 }
                 channel.force(true);
             }
+            Files.setLastModifiedTime(fresh, afterAllOthers(snapshot.model()));
             Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             CacheDirectory.sync(folder);
         } catch (IOException e) {
@@ -107,6 +109,17 @@ public final class SnapshotStore {
         } catch (IOException e) {
             throw CacheDirectory.failure(folder, e);
         }
+    }
+
+    /// Now, or just past the newest of the model's where the clock stands still or was set back.
+    private FileTime afterAllOthers(String model) {
+        Instant now = Instant.now();
+        return revisions(cache.modelFolder(model)).stream()
+                .map(revision -> saved(revision).toInstant().plusMillis(1))
+                .filter(now::isBefore)
+                .max(Comparator.naturalOrder())
+                .map(FileTime::from)
+                .orElse(FileTime.from(now));
     }
 
     private static FileTime saved(Path revision) {
