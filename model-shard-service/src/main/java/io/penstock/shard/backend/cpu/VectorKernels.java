@@ -2,6 +2,7 @@ package io.penstock.shard.backend.cpu;
 
 import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
@@ -21,6 +22,8 @@ public final class VectorKernels implements Kernels {
 
     /// Columns that are unpacked at a time.
     private static final int UNPACKED_BLOCKS = 2;
+
+    private static final long CACHE_LINE = 64;
 
     /// From so many tokens on it pays to unpack into scratch.
     private static final int LEAST_FOR_SCRATCH = 12;
@@ -42,6 +45,9 @@ public final class VectorKernels implements Kernels {
             int yOffset,
             int yStride,
             MemorySegment scratch) {
+        if (tokens < LEAST_FOR_SCRATCH && matrix.dtype() == DType.Q8_0) {
+            fetch(matrix, panel, scratch);
+        }
         if (tokens == 1) {
             VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
             return;
@@ -79,6 +85,21 @@ public final class VectorKernels implements Kernels {
                     yStride);
             at += (long) here * blockBytes;
         }
+    }
+
+    /// Brings a panel into the cache: one load a line and nothing else, so that many lines are under
+    /// way at a time. Measured on Zen 5: 8-bit weights that are not in the cache come twice as fast so
+    /// (20 against 10 GB/s a thread); 4-bit and 16-bit ones come faster without (22 and 36 GB/s).
+    private static void fetch(PackedMatrix matrix, int panel, MemorySegment scratch) {
+        MemorySegment words = matrix.words();
+        long from = panel * matrix.panelBytes();
+        int lines = (int) (matrix.panelBytes() / CACHE_LINE);
+        int sum = 0;
+        for (int line = 0; line < lines; line++) {
+            sum += words.get(ValueLayout.JAVA_INT_UNALIGNED, from + line * CACHE_LINE);
+        }
+        // Or the compiler would see that nobody wants it.
+        scratch.set(ValueLayout.JAVA_INT_UNALIGNED, 0, sum);
     }
 
     @Override
