@@ -6,6 +6,8 @@ import io.penstock.api.inference.GroupStatus;
 /// What others may see of a group: published by its loop thread, read by any.
 ///
 /// @param identity null until a rank has said Hello
+/// @param bytesLoaded of the weights, over the ranks attached
+/// @param bytesToLoad 0 until a rank has said
 /// @param unloadable why the weights could not be loaded; null where that is not so
 /// @param stalledSince clock at which work last went on, where there is work; -1 where there is none
 public record GroupSnapshot(
@@ -14,6 +16,8 @@ public record GroupSnapshot(
         GroupState state,
         long epoch,
         int ranksAttached,
+        long bytesLoaded,
+        long bytesToLoad,
         int blockSize,
         int kvBlocks,
         int kvBlocksUsed,
@@ -41,6 +45,8 @@ public record GroupSnapshot(
                 .setState(state)
                 .setEpoch(epoch)
                 .setRanksAttached(ranksAttached)
+                .setBytesLoaded(bytesLoaded)
+                .setBytesToLoad(bytesToLoad)
                 .setBlockSize(blockSize)
                 .setKvBlocksTotal(kvBlocks)
                 .setKvBlocksUsed(kvBlocksUsed)

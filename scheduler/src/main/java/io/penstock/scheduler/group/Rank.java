@@ -13,6 +13,9 @@ public final class Rank {
 
     boolean ready;
     int kvBlocks;
+    /// Of its weights; both 0 before it has said.
+    long bytesLoaded;
+    long bytesToLoad;
     int firstLayer;
     int layerCount;
     /// Steps of the epoch that the rank has reported: all up to this one.

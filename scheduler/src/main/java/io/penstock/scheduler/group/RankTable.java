@@ -142,4 +142,12 @@ final class RankTable {
         }
         return configure;
     }
+
+    long bytesLoaded() {
+        return present().stream().mapToLong(rank -> rank.bytesLoaded).sum();
+    }
+
+    long bytesToLoad() {
+        return present().stream().mapToLong(rank -> rank.bytesToLoad).sum();
+    }
 }

@@ -185,9 +185,8 @@ public final class ShardGroup {
     }
 
     private void loading(Rank rank, LoadProgress progress) {
-        LOG.debugf(
-                "group %s: %s has loaded %d of %d bytes",
-                name, rank, progress.getBytesLoaded(), progress.getBytesTotal());
+        rank.bytesLoaded = progress.getBytesLoaded();
+        rank.bytesToLoad = progress.getBytesTotal();
     }
 
     private void ready(Rank rank, Ready ready) {
@@ -474,6 +473,8 @@ public final class ShardGroup {
                 desk.draining() ? GroupState.GROUP_STATE_DRAINING : state,
                 epoch,
                 ranks == null ? 0 : ranks.attached(),
+                ranks == null ? 0 : ranks.bytesLoaded(),
+                ranks == null ? 0 : ranks.bytesToLoad(),
                 limits.blockSize(),
                 batch == null ? 0 : batch.limits().kvBlocks(),
                 batch == null ? 0 : batch.blocksHeld(),

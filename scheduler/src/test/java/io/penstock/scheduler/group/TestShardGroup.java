@@ -11,6 +11,7 @@ import io.penstock.api.inference.Token;
 import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.FailureCause;
 import io.penstock.api.shard.Hello;
+import io.penstock.api.shard.LoadProgress;
 import io.penstock.api.shard.ShardReport;
 import io.penstock.api.shard.StepDone;
 import io.penstock.model.ErrorCategory;
@@ -57,8 +58,17 @@ final class TestShardGroup {
         assertThat(cluster.group.snapshot().state()).isEqualTo(GroupState.GROUP_STATE_LOADING);
         for (FakeRank rank : cluster.ranks) {
             assertThat(cluster.group.snapshot().serving()).isFalse();
+            cluster.report(
+                    rank,
+                    ShardReport.newBuilder()
+                            .setEpoch(cluster.group.snapshot().epoch())
+                            .setLoadProgress(
+                                    LoadProgress.newBuilder().setBytesLoaded(3).setBytesTotal(10))
+                            .build());
             cluster.report(rank, rank.run());
         }
+        assertThat(cluster.group.snapshot().status(0).getBytesLoaded()).isEqualTo(12);
+        assertThat(cluster.group.snapshot().status(0).getBytesToLoad()).isEqualTo(40);
         assertThat(cluster.group.snapshot().serving()).isTrue();
         cluster.run();
         client.check();
