@@ -5,6 +5,7 @@ import io.penstock.shard.backend.Backend;
 import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepPlan;
+import io.penstock.shard.collective.LocalCollective;
 
 /// Steps one behind another on a backend of one rank: the shortest way from plan to plan.
 final class BareLoop {
@@ -59,7 +60,7 @@ final class BareLoop {
             }
             sampling[slot] = new SlotSampling(SamplingParameters.greedy(), new int[] {1}, 1, new int[0], 0, -1);
         }
-        int available = backend.configure(limits, new Alone());
+        int available = backend.configure(limits, new LocalCollective());
         if (next > available) {
             throw new IllegalArgumentException("%s needs %d KV blocks of %d".formatted(load, next, available));
         }

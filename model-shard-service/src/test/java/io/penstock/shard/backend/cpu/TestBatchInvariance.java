@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cpu.StepDriver.Generation;
+import io.penstock.shard.collective.LocalCollective;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
@@ -28,7 +29,7 @@ class TestBatchInvariance {
     static void generateAlone() {
         model = RealModel.open();
         backend = backend(2);
-        backend.configure(LIMITS, new SingleRank());
+        backend.configure(LIMITS, new LocalCollective());
         StepDriver driver = new StepDriver(backend, LIMITS);
         alone = new ArrayList<>();
         for (GreedyYardstick prompt : PROMPTS) {
@@ -51,14 +52,14 @@ class TestBatchInvariance {
     @ParameterizedTest
     @ValueSource(ints = {1, 3, 7, 16, 64})
     void chunkSizeChangesNothing(int chunk) {
-        backend.configure(LIMITS, new SingleRank());
+        backend.configure(LIMITS, new LocalCollective());
         StepDriver driver = new StepDriver(backend, LIMITS);
         assertThat(driver.generate(0, PROMPTS.get(2).prompt(), chunk, TOKENS)).isEqualTo(alone.get(2));
     }
 
     @Test
     void companyChangesNothing() {
-        backend.configure(LIMITS, new SingleRank());
+        backend.configure(LIMITS, new LocalCollective());
         StepDriver driver = new StepDriver(backend, LIMITS);
         int[] chunks = {5, 9, 64, 13, 1, 30, 2, 17};
         // Sixteen sequences that begin one step after the other: decode rows beside prefill chunks of
@@ -86,7 +87,7 @@ class TestBatchInvariance {
     @ValueSource(ints = {1, 3})
     void threadsChangeNothing(int threads) {
         try (CpuBackend other = backend(threads)) {
-            other.configure(LIMITS, new SingleRank());
+            other.configure(LIMITS, new LocalCollective());
             StepDriver driver = new StepDriver(other, LIMITS);
             assertThat(driver.generate(0, PROMPTS.get(0).prompt(), 128, TOKENS)).isEqualTo(alone.get(0));
         }

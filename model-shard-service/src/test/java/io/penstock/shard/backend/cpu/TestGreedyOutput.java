@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.collective.LocalCollective;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -21,7 +22,7 @@ class TestGreedyOutput {
             backend.load(
                     model.checkpoint(), RankSlice.of(model.checkpoint().config(), 0, 1, 0, 1), model.files(), b -> {});
             for (GreedyYardstick yardstick : GreedyYardstick.all()) {
-                backend.configure(limits, new SingleRank());
+                backend.configure(limits, new LocalCollective());
                 int decided = 0;
                 while (decided < yardstick.gaps().length && yardstick.gaps()[decided] >= UNDECIDED) {
                     decided++;

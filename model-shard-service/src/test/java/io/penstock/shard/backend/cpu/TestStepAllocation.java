@@ -10,6 +10,7 @@ import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.tensor.DType;
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.collective.LocalCollective;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
@@ -32,7 +33,7 @@ class TestStepAllocation {
         try (CpuBackend backend = new CpuBackend(new CpuOptions(1, 1L << 26), KernelChoice.scalar("forced"))) {
             RankSlice slice = RankSlice.of(checkpoint.config(), 0, 1, 0, 1);
             backend.load(checkpoint, slice, Map.of("tiny.gguf", file), bytes -> {});
-            backend.configure(limits, new SingleRank());
+            backend.configure(limits, new LocalCollective());
             StepDriver driver = new StepDriver(backend, limits);
             ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
             driver.admit(0, new int[] {1, 2, 3});

@@ -7,6 +7,7 @@ import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepOutput;
 import io.penstock.shard.backend.StepPlan;
+import io.penstock.shard.collective.LocalCollective;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -25,7 +26,7 @@ final class SequenceDriver {
     SequenceDriver(CudaBackend backend, StepLimits limits) {
         this.backend = backend;
         this.limits = limits;
-        int kvBlocks = backend.configure(limits, new Alone());
+        int kvBlocks = backend.configure(limits, new LocalCollective());
         for (int low = 0, high = kvBlocks - 1; low <= high; low++, high--) {
             freeBlocks.add(low);
             if (high > low) {
