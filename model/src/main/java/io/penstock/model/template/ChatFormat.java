@@ -1,6 +1,7 @@
 package io.penstock.model.template;
 
 import io.penstock.model.PenstockException;
+import io.penstock.model.answer.AnswerFormat;
 import io.penstock.model.checkpoint.CheckpointException;
 import io.penstock.model.checkpoint.CheckpointFiles;
 import io.penstock.model.checkpoint.Checkpoints;
@@ -20,9 +21,24 @@ import java.util.Optional;
 /// @param tokenizer also knows what begins a text and ends one
 /// @param template absent where the model was not trained to chat
 /// @param tokens template variables that spell the model's tokens: `bos_token`, `eos_token`, those it has
-public record ChatFormat(Tokenizer tokenizer, Optional<ChatTemplate> template, Map<String, String> tokens) {
+/// @param answers how the model marks its thoughts and its calls of functions
+public record ChatFormat(
+        Tokenizer tokenizer, Optional<ChatTemplate> template, Map<String, String> tokens, AnswerFormat answers) {
     public ChatFormat {
         tokens = Map.copyOf(tokens);
+    }
+
+    /// Of a model whose answers are plain text.
+    public ChatFormat(Tokenizer tokenizer, Optional<ChatTemplate> template, Map<String, String> tokens) {
+        this(tokenizer, template, tokens, AnswerFormat.PLAIN);
+    }
+
+    private static ChatFormat of(Tokenizer tokenizer, Optional<String> template, Map<String, String> tokens) {
+        return new ChatFormat(
+                tokenizer,
+                template.map(ChatFormat::template),
+                tokens,
+                template.map(AnswerFormat::of).orElse(AnswerFormat.PLAIN));
     }
 
     /// Reads `tokenizer.json` and the files beside it where there is one, else the GGUF file's own metadata.
@@ -35,8 +51,7 @@ public record ChatFormat(Tokenizer tokenizer, Optional<ChatTemplate> template, M
             Map<String, String> tokens = new HashMap<>();
             config.begin().ifPresent(piece -> tokens.put("bos_token", piece));
             config.end().ifPresent(piece -> tokens.put("eos_token", piece));
-            return new ChatFormat(
-                    TokenizerJson.read(files, config), config.chatTemplate().map(ChatFormat::template), tokens);
+            return of(TokenizerJson.read(files, config), config.chatTemplate(), tokens);
         }
         if (Checkpoints.open(files) instanceof GgufCheckpoint gguf) {
             return of(gguf.metadata());
@@ -56,7 +71,7 @@ public record ChatFormat(Tokenizer tokenizer, Optional<ChatTemplate> template, M
         // Both were checked to be ids of the vocabulary.
         metadata.tokenId("bos").ifPresent(id -> tokens.put("bos_token", tokenizer.piece((int) id)));
         metadata.tokenId("eos").ifPresent(id -> tokens.put("eos_token", tokenizer.piece((int) id)));
-        return new ChatFormat(tokenizer, metadata.chatTemplate().map(ChatFormat::template), tokens);
+        return of(tokenizer, metadata.chatTemplate(), tokens);
     }
 
     private static ChatTemplate template(String source) {

@@ -1,5 +1,7 @@
 package io.penstock.model.tokenizer;
 
+import java.util.Map;
+
 /// Turns one stream of tokens into text, holding back bytes until they make whole characters. The pieces it returns
 /// concatenate to the decoding of the whole; bytes that are no UTF-8 become U+FFFD, one for each longest beginning of a
 /// character, as Python and the WHATWG Encoding Standard count them (the JDK counts an encoded surrogate as one).
@@ -7,6 +9,8 @@ public final class TextDecoder {
     private static final char REPLACEMENT = '\uFFFD';
 
     private final Tokenizer tokenizer;
+    /// Texts of ids that stand for none elsewhere.
+    private final Map<Integer, byte[]> shown;
 
     /// Of the character that has begun: its bits so far, and how many bytes it still needs.
     private int codePoint;
@@ -17,13 +21,17 @@ public final class TextDecoder {
 
     private int highest = 0xBF;
 
-    TextDecoder(Tokenizer tokenizer) {
+    TextDecoder(Tokenizer tokenizer, Map<Integer, byte[]> shown) {
         this.tokenizer = tokenizer;
+        this.shown = shown;
     }
 
     /// @return the whole characters that this token completed; often empty
     public String append(int id) {
         byte[] bytes = tokenizer.bytes(id);
+        if (bytes.length == 0) {
+            bytes = shown.getOrDefault(id, bytes);
+        }
         StringBuilder out = new StringBuilder(bytes.length + 1);
         for (byte value : bytes) {
             accept(value & 0xFF, out);

@@ -1,5 +1,8 @@
 package io.penstock.model.tokenizer;
 
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 
@@ -30,6 +33,18 @@ public interface Tokenizer {
 
     /// @return a decoder for one stream of tokens
     default TextDecoder decoder() {
-        return new TextDecoder(this);
+        return new TextDecoder(this, Map.of());
+    }
+
+    /// @param shown special tokens that are text to whoever reads on, as `<|python_tag|>` is to a parser of calls;
+    /// those
+    ///     that the model does not have are passed over
+    /// @return a decoder for one stream of tokens
+    default TextDecoder decoder(Set<String> shown) {
+        Map<Integer, byte[]> texts = new HashMap<>();
+        for (String piece : shown) {
+            special(piece).ifPresent(id -> texts.put(id, piece.getBytes(StandardCharsets.UTF_8)));
+        }
+        return new TextDecoder(this, texts);
     }
 }
