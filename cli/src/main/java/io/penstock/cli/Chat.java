@@ -14,7 +14,8 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/// A chat in the terminal against a running gateway. Reads a line, streams the answer, keeps the conversation.
+/// A chat in the terminal against a running gateway. Reads a line, streams the answer, keeps the
+/// conversation.
 @Command(
         name = "chat",
         description = "Chats in the terminal with a running gateway. /new forgets the conversation, /exit leaves.",

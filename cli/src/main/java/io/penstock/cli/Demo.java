@@ -21,7 +21,8 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/// All of Penstock on this machine: real processes, a real model, an Object Storage emulator to fetch it from.
+/// All of Penstock on this machine: real processes, a real model, an Object Storage emulator to fetch it
+/// from.
 @Command(
         name = "demo",
         description = {

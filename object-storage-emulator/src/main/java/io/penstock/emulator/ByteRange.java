@@ -11,7 +11,8 @@ import java.util.regex.Pattern;
 record ByteRange(long offset, long length) {
     private static final Pattern ONE_RANGE = Pattern.compile("bytes=(\\d{0,18})-(\\d{0,18})");
 
-    /// @return empty when the whole object is to be sent: no header, or one that is not a single range of bytes, which
+    /// @return empty when the whole object is to be sent: no header, or one that is not a single range of
+    ///     bytes, which
     ///     RFC 9110 lets a server ignore
     /// @throws ServiceException 416 when the range lies outside
     static Optional<ByteRange> parse(String header, long size) {

@@ -28,7 +28,8 @@ import java.util.concurrent.TimeoutException;
 
 /// The emulated service, listening on loopback until it is closed.
 ///
-/// Objects outlive it in their folder; multipart uploads that were begun, keys, faults and the traffic record do not.
+/// Objects outlive it in their folder; multipart uploads that were begun, keys, faults and the traffic
+/// record do not.
 public final class Emulator implements AutoCloseable {
     /// The only namespace there is.
     public static final String NAMESPACE = "penstock";
@@ -72,7 +73,8 @@ public final class Emulator implements AutoCloseable {
 
     /// Starts on loopback.
     ///
-    /// @param root folder of the buckets, made where it is missing; what it holds from an earlier run is served
+    /// @param root folder of the buckets, made where it is missing; what it holds from an earlier run is
+    ///     served
     /// @param port 0 for any free one
     public static Emulator start(Path root, int port) throws IOException {
         return new Emulator(root, port);

@@ -23,7 +23,8 @@ public sealed interface Fault {
     /// 206 with a right length, but of bytes that begin so far from where they were asked for.
     record ShiftedRange(long shift) implements Fault {}
 
-    /// The connection is reset (RST) after so many bytes of the body; headers are sent first unless it is negative.
+    /// The connection is reset (RST) after so many bytes of the body; headers are sent first unless it is
+    /// negative.
     record Reset(long bytes) implements Fault {}
 
     /// One byte of the body is inverted; length and headers are right.

@@ -23,7 +23,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Checks OCI's HTTP request signatures, version 1 (RSA-SHA256 over a list of headers that the client names).
+/// Checks OCI's HTTP request signatures, version 1 (RSA-SHA256 over a list of headers that the client
+/// names).
 ///
 /// Source: Oracle's page "Request Signatures", and draft-cavage-http-signatures-08 that it builds on.
 final class SignatureVerifier {
@@ -48,7 +49,8 @@ final class SignatureVerifier {
         keys.remove(keyId);
     }
 
-    /// @param bodySigned whether the headers that describe the body must be signed: true for requests with a JSON
+    /// @param bodySigned whether the headers that describe the body must be signed: true for requests with
+    ///     a JSON
     ///     body, false for those without a body and for the streamed ones (PutObject, UploadPart)
     /// @throws ServiceException 401, with the reason spelt out; the real service keeps it to itself
     void verify(HttpServerRequest request, boolean bodySigned) {

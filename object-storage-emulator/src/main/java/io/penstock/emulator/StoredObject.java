@@ -5,7 +5,8 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Optional;
 
-/// One version of an object: immutable, so a read that has begun keeps its bytes when the object is replaced.
+/// One version of an object: immutable, so a read that has begun keeps its bytes when the object is
+/// replaced.
 ///
 /// @param content the file that holds the bytes
 /// @param size in bytes

@@ -4,7 +4,8 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.LongAdder;
 
-/// What has been read from the emulator: lets a test say how often, and how many bytes, a client has fetched.
+/// What has been read from the emulator: lets a test say how often, and how many bytes, a client has
+/// fetched.
 public final class Traffic {
     private final List<ObjectRead> reads = new CopyOnWriteArrayList<>();
     private final LongAdder bytes = new LongAdder();

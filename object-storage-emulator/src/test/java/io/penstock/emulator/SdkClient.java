@@ -43,7 +43,8 @@ final class SdkClient implements AutoCloseable {
         streamSigner = DefaultRequestSigner.createRequestSigner(provider, SigningStrategy.EXCLUDE_BODY);
     }
 
-    /// @param headers name and value by turns, sent with the request; of these only OCI's usual ones are signed
+    /// @param headers name and value by turns, sent with the request; of these only OCI's usual ones are
+    ///     signed
     HttpRequest.Builder signed(String method, String target, String body, String... headers) {
         boolean streamed = method.equals("PUT");
         URI uri = URI.create(endpoint + target);

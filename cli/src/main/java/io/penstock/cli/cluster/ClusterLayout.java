@@ -9,7 +9,8 @@ import java.util.OptionalInt;
 /// @param home the repository, whose services are built
 /// @param work logs, cache and bucket; made by the cluster, removed with it
 /// @param model name that clients ask for
-/// @param checkpoint a GGUF file or a Hugging Face folder to put into the bucket; null for a `remote` source
+/// @param checkpoint a GGUF file or a Hugging Face folder to put into the bucket; null for a `remote`
+///     source
 /// @param remote an `hf://` source that the weight-loader fetches itself; null for a local checkpoint
 /// @param tensorParallel ranks a stage, at least 1
 /// @param pipelineParallel stages, at least 1

@@ -36,7 +36,8 @@ public final class LoadWatch implements AutoCloseable {
                 .build();
     }
 
-    /// Asks the weight-loader for the whole model, as the shards do for their parts of it: the same download serves
+    /// Asks the weight-loader for the whole model, as the shards do for their parts of it: the same
+    /// download serves
     /// all.
     ///
     /// @param onProgress told bytes present and bytes needed

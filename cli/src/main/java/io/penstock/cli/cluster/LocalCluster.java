@@ -17,7 +17,8 @@ import java.util.Map;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
-/// All four services as real processes on this machine, and an Object Storage emulator that holds the checkpoint. Used
+/// All four services as real processes on this machine, and an Object Storage emulator that holds the
+/// checkpoint. Used
 /// by one thread, which must outlive it (the services die with the thread that started them).
 public final class LocalCluster implements AutoCloseable {
     private static final String BUCKET = "models";

@@ -16,7 +16,8 @@ import java.util.List;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
 
-/// A REST client that checks the shape of every stream it reads: role once, one finish reason, `[DONE]` last.
+/// A REST client that checks the shape of every stream it reads: role once, one finish reason, `[DONE]`
+/// last.
 final class Client {
     static final ObjectMapper JSON = new ObjectMapper();
     private static final String TOKEN_ID = "token_id:";

@@ -9,7 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 
-/// The official `openai` Python client, as it comes, against the whole system. (The Java one is tried in the gateway.)
+/// The official `openai` Python client, as it comes, against the whole system. (The Java one is tried in
+/// the gateway.)
 final class SystemTestClients {
     @Test
     void theOfficialPythonClientIsServed() throws Exception {

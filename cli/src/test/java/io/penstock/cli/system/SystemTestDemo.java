@@ -17,7 +17,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/// The README's first command, as a new user types it: it answers, and it leaves nothing behind however it is stopped.
+/// The README's first command, as a new user types it: it answers, and it leaves nothing behind however it
+/// is stopped.
 final class SystemTestDemo {
     private static final Path HOME = Path.of("..").toAbsolutePath().normalize();
     private static final Pattern PID = Pattern.compile(" pid (\\d+)$");

@@ -9,7 +9,8 @@ import java.util.concurrent.Future;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/// The model answers what it should, however it is split: twenty chats at once through all four services, each token
+/// The model answers what it should, however it is split: twenty chats at once through all four services,
+/// each token
 /// and
 /// log-probability against float32 arithmetic.
 final class SystemTestSplits {

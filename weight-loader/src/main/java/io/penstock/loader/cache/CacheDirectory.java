@@ -29,7 +29,8 @@ import java.util.UUID;
 /// lock                                    held by the one loader that writes here
 /// blobs/<xx>/<id>, <id>.journal           bytes by content, sparse until complete
 /// models/<model>/<revision>/snapshot.json names, sizes and pins of a revision
-/// models/<model>/<revision>/arriving/...  hard links to blobs under their names: only announced ranges are valid
+/// models/<model>/<revision>/arriving/... hard links to blobs under their names: only announced ranges are
+/// valid
 /// models/<model>/<revision>/complete/...  the same for files that are whole, verified and durable
 /// ```
 /// A name appears below `complete` by one atomic step, after the bytes and the journal are on the disk.

@@ -28,7 +28,8 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.stream.Stream;
 
-/// Snapshots as files beside the bytes, so that a pinned revision outlives the process and a source that is away.
+/// Snapshots as files beside the bytes, so that a pinned revision outlives the process and a source that is
+/// away.
 public final class SnapshotStore {
     private static final String NAME = "snapshot.json";
 

@@ -1,5 +1,6 @@
 package io.penstock.loader.catalog;
 
+import io.penstock.loader.source.FileName;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.nio.file.Path;
@@ -11,15 +12,20 @@ public sealed interface SourceAddress {
     /// `oci://<namespace>/<bucket>/<prefix>`; the prefix may be empty, or name one object.
     record Oci(String namespace, String bucket, String prefix) implements SourceAddress {}
 
-    /// `hf://<organisation>/<name>` or `hf://<organisation>/<name>@<revision>`.
-    record Hub(String repository, String revision) implements SourceAddress {}
+    /// `hf://<organisation>/<name>`, with `@<revision>` where it is not `main`, and then `/<path>` where
+    /// only one file
+    /// of the repository is meant, or with a slash at its end one folder. A revision holds no slash,
+    /// but for `refs/<kind>/<name>`.
+    ///
+    /// @param path empty for the whole repository
+    record Hub(String repository, String revision, String path) implements SourceAddress {}
 
     /// `file:///<absolute path>` of a file or a folder.
     record Local(Path path) implements SourceAddress {}
 
     Pattern OCI = Pattern.compile("oci://([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)(?:/(.*?))?/*");
-    Pattern HUB =
-            Pattern.compile("hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)(?:@([A-Za-z0-9._/-]+))?");
+    Pattern HUB = Pattern.compile("hf://([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)"
+            + "(?:@(refs/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+|[A-Za-z0-9._-]+)(?:/([^@]*))?)?");
     String LOCAL = "file://";
     String DEFAULT_REVISION = "main";
 
@@ -32,7 +38,10 @@ public sealed interface SourceAddress {
         }
         Matcher hub = HUB.matcher(text);
         if (hub.matches() && !text.contains("..")) {
-            return new Hub(hub.group(1), hub.group(2) == null ? DEFAULT_REVISION : hub.group(2));
+            return new Hub(
+                    hub.group(1),
+                    hub.group(2) == null ? DEFAULT_REVISION : hub.group(2),
+                    hub.group(3) == null ? "" : checkedPath(hub.group(3)));
         }
         if (text.startsWith(LOCAL + "/")) {
             return new Local(Path.of(text.substring(LOCAL.length())));
@@ -40,8 +49,16 @@ public sealed interface SourceAddress {
         throw new PenstockException(
                 ErrorCategory.BAD_INPUT,
                 "model '%s': source '%s' is none of oci://<namespace>/<bucket>/<prefix>, "
-                        + "hf://<organisation>/<name>@<revision>, file:///<path>",
+                        + "hf://<organisation>/<name>@<revision>/<path>, file:///<path>",
                 model,
                 text);
+    }
+
+    private static String checkedPath(String path) {
+        if (!path.isEmpty()) {
+            FileName name = new FileName(path.endsWith("/") ? path.substring(0, path.length() - 1) : path);
+            return name.value() + (path.endsWith("/") ? "/" : "");
+        }
+        return path;
     }
 }

@@ -33,7 +33,9 @@ public interface LoaderConfig {
 
     /// One model.
     interface Model {
-        /// `oci://<namespace>/<bucket>/<prefix>`, `hf://<organisation>/<name>@<revision>` or `file:///<path>`.
+        /// `oci://<namespace>/<bucket>/<prefix>`, `hf://<organisation>/<name>@<revision>/<path>` (revision
+        /// and path may
+        /// be left out) or `file:///<path>`.
         String source();
     }
 
@@ -67,7 +69,8 @@ public interface LoaderConfig {
         @WithDefault("8M")
         MemorySize partSize();
 
-        /// Unit of the record of what is there, a power of two from 64K to 64M; a range is fetched in whole pieces.
+        /// Unit of the record of what is there, a power of two from 64K to 64M; a range is fetched in whole
+        /// pieces.
         @WithDefault("1M")
         MemorySize pieceSize();
 

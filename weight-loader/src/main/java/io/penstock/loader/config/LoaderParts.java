@@ -34,7 +34,8 @@ import java.util.function.Supplier;
 public class LoaderParts {
     private static final Logger LOG = System.getLogger(LoaderParts.class.getName());
 
-    /// Makes the parts before the service says that it has started: a cache in use or a source that cannot be read ends
+    /// Makes the parts before the service says that it has started: a cache in use or a source that cannot
+    /// be read ends
     /// the process. Without this the framework would log that and go on without its gRPC server.
     void start(@Observes StartupEvent event, Catalog catalog, Transfers transfers) {
         LOG.log(Level.INFO, "models: {0}", catalog.models());
@@ -100,8 +101,8 @@ public class LoaderParts {
         return switch (SourceAddress.parse(model, entry.source())) {
             case SourceAddress.Oci(var namespace, var bucket, var prefix) ->
                 new OciSource(http, account, namespace, bucket, prefix);
-            case SourceAddress.Hub(var repository, var revision) ->
-                new HubSource(http, config.hf().endpoint(), config.hf().token(), repository, revision);
+            case SourceAddress.Hub(var repository, var revision, var path) ->
+                new HubSource(http, config.hf().endpoint(), config.hf().token(), repository, revision, path);
             case SourceAddress.Local(var path) -> new FileSource(path);
         };
     }

@@ -29,7 +29,8 @@ import java.lang.System.Logger.Level;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/// The service's contract, `weights.proto`. Calls run on virtual threads; what streams does so under flow control.
+/// The service's contract, `weights.proto`. Calls run on virtual threads; what streams does so under flow
+/// control.
 @GrpcService
 public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase {
     private static final Logger LOG = System.getLogger(WeightLoaderEndpoint.class.getName());

@@ -7,7 +7,8 @@ import java.text.Normalizer;
 
 /// The name of a file within a checkpoint, checked so that it can be made a path below a folder of ours.
 ///
-/// @param value relative, `/`-separated; no empty, `.` or `..` segment, no backslash, colon, control or format
+/// @param value relative, `/`-separated; no empty, `.` or `..` segment, no backslash, colon, control or
+///     format
 ///     character, none that compatibility normalisation turns into another one
 public record FileName(String value) implements Comparable<FileName> {
     private static final int MAX_LENGTH = 1024;

@@ -22,8 +22,10 @@ import java.util.regex.Pattern;
 
 /// A repository of a model hub that speaks Hugging Face's API.
 ///
-/// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large files carry their
-/// SHA-256, small ones git's own digest. Downloads are redirected to a content network: each step of that is checked by
+/// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large files
+/// carry their
+/// SHA-256, small ones git's own digest. Downloads are redirected to a content network: each step of that
+/// is checked by
 /// [RedirectRule], and the token stays with the hub.
 public final class HubSource implements Source {
     private static final Duration LOCATION_LIFE = Duration.ofMinutes(1);
@@ -36,6 +38,7 @@ public final class HubSource implements Source {
     private final Optional<String> token;
     private final String repository;
     private final String revision;
+    private final String only;
     private final RedirectRule redirects;
     private final Map<URI, Located> locations = new ConcurrentHashMap<>();
 
@@ -45,12 +48,16 @@ public final class HubSource implements Source {
     /// @param token sent to the endpoint's host only
     /// @param repository `organisation/name`
     /// @param revision a branch, tag or commit, for when the caller names none
-    public HubSource(RemoteHttp http, URI endpoint, Optional<String> token, String repository, String revision) {
+    /// @param only the one file that is the model, or with a slash at its end the folder; empty for all of
+    ///     it
+    public HubSource(
+            RemoteHttp http, URI endpoint, Optional<String> token, String repository, String revision, String only) {
         this.http = http;
         this.endpoint = endpoint;
         this.token = token;
         this.repository = repository;
         this.revision = revision;
+        this.only = only;
         this.redirects = new RedirectRule(endpoint);
     }
 
@@ -68,7 +75,12 @@ public final class HubSource implements Source {
             throw new PenstockException(
                     ErrorCategory.CORRUPT, "hf://%s@%s: '%s' is not a commit", repository, name, commit);
         }
-        return new Snapshot(model, commit, list(commit));
+        List<RemoteFile> files = list(commit);
+        if (files.isEmpty()) {
+            throw new PenstockException(
+                    ErrorCategory.NOT_FOUND, "hf://%s@%s: nothing is named '%s' there", repository, name, only);
+        }
+        return new Snapshot(model, commit, files);
     }
 
     private List<RemoteFile> list(String commit) {
@@ -80,8 +92,9 @@ public final class HubSource implements Source {
             JsonArray entries = array(answer);
             for (int j = 0; j < entries.size(); j++) {
                 JsonObject entry = entries.getJsonObject(j);
-                if ("file".equals(entry.getString("type"))) {
-                    files.add(file(entry));
+                String path = entry.getString("path", "");
+                if ("file".equals(entry.getString("type")) && isMeant(path)) {
+                    files.add(file(new FileName(path.substring(folder().length())), entry));
                 }
             }
             page = answer.headers().firstValue("link").flatMap(this::nextPage);
@@ -89,13 +102,22 @@ public final class HubSource implements Source {
         return files;
     }
 
-    private static RemoteFile file(JsonObject entry) {
+    private boolean isMeant(String path) {
+        return (only.isEmpty() || only.endsWith("/")) ? path.startsWith(only) : path.equals(only);
+    }
+
+    /// What names of the snapshot lack of a path in the repository.
+    private String folder() {
+        return only.substring(0, only.lastIndexOf('/') + 1);
+    }
+
+    private static RemoteFile file(FileName name, JsonObject entry) {
         JsonObject large = entry.getJsonObject("lfs");
         Checksum checksum = large == null
                 ? new Checksum.GitBlob(entry.getString("oid", ""))
                 : new Checksum.Sha256(large.getString("oid", "").replaceFirst("^sha256:", ""));
         return new RemoteFile(
-                new FileName(entry.getString("path", "")),
+                name,
                 (large == null ? entry : large).getLong("size", -1L),
                 checksum.text(),
                 Optional.empty(),
@@ -113,7 +135,7 @@ public final class HubSource implements Source {
     @Override
     public Access access(Snapshot snapshot, RemoteFile file) {
         URI address = URI.create(endpoint + "/" + path(repository) + "/resolve/" + snapshot.revision() + "/"
-                + path(file.name().value()));
+                + path(folder() + file.name().value()));
         return new Access.OverHttp((offset, length) -> {
             URI location = location(address);
             return request(location)

@@ -15,7 +15,8 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 
-/// Who we are to OCI: an API key of an OCI config file, and the endpoint of its region. Signs with the SDK's signer.
+/// Who we are to OCI: an API key of an OCI config file, and the endpoint of its region. Signs with the
+/// SDK's signer.
 public final class OciAccount {
     private final RequestSigner signer;
     private final URI endpoint;
@@ -28,7 +29,8 @@ public final class OciAccount {
     /// @param configFile in the form of `~/.oci/config`
     /// @param profile its section
     /// @param endpoint replaces the region's own
-    /// @throws PenstockException UNAVAILABLE when file, profile or key cannot be read; the message names them
+    /// @throws PenstockException UNAVAILABLE when file, profile or key cannot be read; the message names
+    ///     them
     public static OciAccount read(Path configFile, String profile, Optional<URI> endpoint) {
         try {
             ConfigFileReader.ConfigFile file = ConfigFileReader.parse(configFile.toString(), profile);

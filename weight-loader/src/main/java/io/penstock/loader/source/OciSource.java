@@ -21,9 +21,11 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Supplier;
 
-/// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native API.
+/// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native
+/// API.
 ///
-/// ETags pin them; the revision is a digest over names, sizes and ETags. A whole object's CRC32C is in the headers of a
+/// ETags pin them; the revision is a digest over names, sizes and ETags. A whole object's CRC32C is in the
+/// headers of a
 /// HEAD where the upload asked for one.
 public final class OciSource implements Source {
     private static final int MAX_PAGES = 20;
@@ -123,7 +125,8 @@ public final class OciSource implements Source {
         } else if (object.startsWith(folder) && !object.endsWith("/")) {
             listed.add(new Listed(new FileName(object.substring(folder.length())), object));
         }
-        // Others only share the beginning of their name; names that end in a slash are consoles' folder marks.
+        // Others only share the beginning of their name; names that end in a slash are consoles' folder
+        // marks.
     }
 
     private List<RemoteFile> heads(List<Listed> listed, Optional<Manifest> manifest) {

@@ -10,7 +10,8 @@ import java.util.Optional;
 ///
 /// @param name within the checkpoint
 /// @param size in bytes
-/// @param contentId equal only for equal bytes: a cryptographic digest, or place and ETag; the cache files it by this
+/// @param contentId equal only for equal bytes: a cryptographic digest, or place and ETag; the cache files
+///     it by this
 /// @param etag sent as `if-match` with every range; empty where the address itself is immutable
 /// @param checksum of the whole file, where the source has one
 /// @param pieces checksums of its pieces, where the source has them

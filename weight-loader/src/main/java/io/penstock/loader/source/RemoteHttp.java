@@ -9,12 +9,17 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
+import java.time.DateTimeException;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
 import java.util.function.Supplier;
 
 /// The HTTP client that sources and transfers share, and what statuses mean to them.
 ///
-/// HTTP/1.1 on purpose: many connections carry more than many streams of one. Redirects are never followed unseen.
+/// HTTP/1.1 on purpose: many connections carry more than many streams of one. Redirects are never followed
+/// unseen.
 public final class RemoteHttp implements AutoCloseable {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
     private static final Duration CALL_TIMEOUT = Duration.ofSeconds(30);
@@ -47,29 +52,34 @@ public final class RemoteHttp implements AutoCloseable {
     /// @return 2xx or 3xx
     /// @throws PenstockException for any other status, see [#failure]
     public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request) {
-        return retry.call(what, () -> {
-            HttpResponse<byte[]> response;
-            try {
-                response = client.send(
-                        HttpRequest.newBuilder(request.get(), (_, _) -> true)
-                                .timeout(CALL_TIMEOUT)
-                                .build(),
-                        BodyHandlers.limiting(BodyHandlers.ofByteArray(), MAX_BODY));
-            } catch (IOException e) {
-                throw new TransientFailure("reset", Duration.ZERO, what + ": " + describe(e), e);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);
-            }
-            if (response.statusCode() >= 400) {
-                throw failure(
-                        what,
-                        response.statusCode(),
-                        response.headers(),
-                        new String(response.body(), StandardCharsets.UTF_8));
-            }
-            return response;
-        });
+        return retry.call(what, Answer.class, () -> attempt(what, request)).response();
+    }
+
+    /// Gives the guard a class to know the answer by.
+    private record Answer(HttpResponse<byte[]> response) {}
+
+    private Answer attempt(String what, Supplier<HttpRequest> request) {
+        HttpResponse<byte[]> response;
+        try {
+            response = client.send(
+                    HttpRequest.newBuilder(request.get(), (_, _) -> true)
+                            .timeout(CALL_TIMEOUT)
+                            .build(),
+                    BodyHandlers.limiting(BodyHandlers.ofByteArray(), MAX_BODY));
+        } catch (IOException e) {
+            throw new TransientFailure("reset", Duration.ZERO, what + ": " + describe(e), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);
+        }
+        if (response.statusCode() >= 400) {
+            throw failure(
+                    what,
+                    response.statusCode(),
+                    response.headers(),
+                    new String(response.body(), StandardCharsets.UTF_8));
+        }
+        return new Answer(response);
     }
 
     /// What a status from 400 on means for the one who asked.
@@ -94,11 +104,23 @@ public final class RemoteHttp implements AutoCloseable {
     }
 
     private static Duration retryAfter(HttpHeaders headers) {
-        // A date instead of seconds is legal; none of our sources sends one, and the back-off alone is sound.
-        return headers.firstValue("retry-after")
-                .filter(value -> value.matches("\\d{1,6}"))
-                .map(value -> Duration.ofSeconds(Long.parseLong(value)))
-                .orElse(Duration.ZERO);
+        return headers.firstValue("retry-after").map(RemoteHttp::wait).orElse(Duration.ZERO);
+    }
+
+    /// @param value seconds or a date, as RFC 9110 has it; anything else asks for nothing
+    static Duration wait(String value) {
+        if (value.matches("\\d{1,6}")) {
+            return Duration.ofSeconds(Long.parseLong(value));
+        }
+        try {
+            Instant until = ZonedDateTime.parse(value, DateTimeFormatter.RFC_1123_DATE_TIME)
+                    .toInstant();
+            Duration wait = Duration.between(Instant.now(), until);
+            return wait.isNegative() ? Duration.ZERO : wait;
+        } catch (DateTimeException e) {
+            // The back-off alone is sound.
+            return Duration.ZERO;
+        }
     }
 
     /// @return its message, or its class where it has none

@@ -7,7 +7,8 @@ public final class TransientFailure extends RuntimeException {
     private final String kind;
     private final Duration retryAfter;
 
-    /// @param kind a short word for metrics: `throttled`, `reset`, `stalled`, `truncated`, `checksum`, `range`
+    /// @param kind a short word for metrics: `throttled`, `reset`, `stalled`, `truncated`, `checksum`,
+    ///     `range`
     /// @param retryAfter what the server asks to wait, zero where it does not say
     public TransientFailure(String kind, Duration retryAfter, String message, Throwable cause) {
         super(message, cause);

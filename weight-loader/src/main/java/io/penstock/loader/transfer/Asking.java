@@ -4,7 +4,8 @@ import io.penstock.loader.source.Snapshot;
 import java.util.BitSet;
 import java.util.List;
 
-/// One caller's wish for ranges of one file, and how far it has been met. All state is guarded by its [FileTransfer]'s
+/// One caller's wish for ranges of one file, and how far it has been met. All state is guarded by its
+/// [FileTransfer]'s
 /// lock.
 final class Asking {
     private final Snapshot snapshot;

@@ -16,13 +16,15 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 
-/// Everything that is going on about one file: who wants which ranges, which pieces are there, which are on their way.
+/// Everything that is going on about one file: who wants which ranges, which pieces are there, which are on
+/// their way.
 ///
-/// Each piece is fetched once, whoever asks for it and however often. When the last one has come the whole is compared
-/// with the source's checksum and published; if it differs all of it is fetched once more, and then given up.
+/// Each piece is fetched once, whoever asks for it and however often. When the last one has come the whole
+/// is compared
+/// with the source's checksum and published; if it differs all of it is fetched once more, and then given
+/// up.
 final class FileTransfer {
     private final RemoteFile file;
     private final Source.RangeRequests requests;
@@ -144,26 +146,36 @@ final class FileTransfer {
         if (isUnwanted(from, to)) {
             return;
         }
-        AtomicLong landed = new AtomicLong();
         String what = claimant.snapshot().model() + "/" + file.name();
         try {
-            transfers.retry().call(what, landed::get, () -> {
-                int first = firstMissing(from, to);
-                if (first == to) {
-                    return first;
-                }
-                long begin = System.nanoTime();
-                transfers.partFetch().fetch(blob, requests, first, to, (piece, sum) -> {
-                    landed(piece, sum, claimant);
-                    landed.incrementAndGet();
-                });
-                transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
-                return first;
-            });
+            while (transfers.retry().call(what, Integer.class, () -> attempt(from, to, claimant)) < to) {
+                // An attempt that brought something was worth it: the count of failures begins anew.
+            }
         } catch (PenstockException e) {
             fail(from, to, e);
         } catch (RuntimeException e) {
             fail(from, to, new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", what, e));
+        }
+    }
+
+    /// @return the first piece that is still missing, `to` when none is
+    private int attempt(int from, int to, Asking claimant) {
+        int first = firstMissing(from, to);
+        if (first == to) {
+            return to;
+        }
+        long begin = System.nanoTime();
+        try {
+            transfers.partFetch().fetch(blob, requests, first, to, (piece, sum) -> landed(piece, sum, claimant));
+            transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
+            return to;
+        } catch (TransientFailure e) {
+            int reached = firstMissing(from, to);
+            if (reached == first) {
+                throw e;
+            }
+            transfers.metrics().retry(e.kind());
+            return reached;
         }
     }
 

@@ -12,7 +12,8 @@ public sealed interface FileWish extends AutoCloseable {
         /// Bytes of the asked ranges that are there and verified.
         void present(long offset, long length);
 
-        /// How many bytes of the asked ranges have arrived so far; smaller again when wrong ones were thrown away.
+        /// How many bytes of the asked ranges have arrived so far; smaller again when wrong ones were
+        /// thrown away.
         void progress(long arrived);
 
         /// Last call: all is present.

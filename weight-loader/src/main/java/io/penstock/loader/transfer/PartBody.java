@@ -12,7 +12,8 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.zip.CRC32C;
 
-/// The body of one ranged GET on its way to its place in the file: bytes are written as they come, and each piece is
+/// The body of one ranged GET on its way to its place in the file: bytes are written as they come, and each
+/// piece is
 /// checked and announced the moment it is whole.
 ///
 /// At most one delivery of the client's small buffers is in memory at a time.

@@ -19,7 +19,8 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/// One attempt at one ranged GET: sends it, checks that the answer is the range that was asked for, of the version that
+/// One attempt at one ranged GET: sends it, checks that the answer is the range that was asked for, of the
+/// version that
 /// is pinned, and watches that it does not fall silent.
 final class PartFetch {
     private static final long MAX_ERROR_BODY = 1 << 16;

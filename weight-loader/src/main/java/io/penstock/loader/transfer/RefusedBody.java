@@ -7,7 +7,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Flow;
 
-/// A body that is not read, because its headers show that it is not what was asked for. The connection is given up:
+/// A body that is not read, because its headers show that it is not what was asked for. The connection is
+/// given up:
 /// the body may be the whole object.
 record RefusedBody(RuntimeException reason) implements BodySubscriber<String> {
     @Override

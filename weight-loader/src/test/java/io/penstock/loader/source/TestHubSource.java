@@ -63,6 +63,29 @@ class TestHubSource {
     }
 
     @Test
+    void oneFileOrOneFolderOfARepositoryIsAModel() throws Exception {
+        HubSource file = source(Optional.of("secret"), "model.bin");
+        Snapshot alone = file.resolve("m", "");
+        assertThat(alone.files()).extracting(found -> found.name().value()).containsExactly("model.bin");
+        assertThat(read(file, alone, "model.bin", 6, 7)).isEqualTo("content");
+
+        HubSource nested = source(Optional.of("secret"), "sub/other name.bin");
+        assertThat(read(nested, nested.resolve("m", ""), "other name.bin", 0, 4))
+                .isEqualTo("more");
+
+        HubSource folder = source(Optional.of("secret"), "sub/");
+        Snapshot below = folder.resolve("m", "");
+        assertThat(below.files()).hasSize(1);
+        assertThat(read(folder, below, "other name.bin", 1, 3)).isEqualTo("ore");
+
+        assertThatThrownBy(() -> source(Optional.of("secret"), "model").resolve("m", ""))
+                .isInstanceOfSatisfying(
+                        PenstockException.class,
+                        failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.NOT_FOUND))
+                .hasMessageContaining("nothing is named 'model'");
+    }
+
+    @Test
     void aMissingTokenAndAnUnknownRevisionAreSaidPlainly() {
         assertThatThrownBy(() -> source(Optional.empty()).resolve("m", ""))
                 .isInstanceOfSatisfying(
@@ -84,7 +107,11 @@ class TestHubSource {
     }
 
     private HubSource source(Optional<String> token) {
-        return new HubSource(http, hub.endpoint(), token, FakeHub.REPOSITORY, "main");
+        return source(token, "");
+    }
+
+    private HubSource source(Optional<String> token, String only) {
+        return new HubSource(http, hub.endpoint(), token, FakeHub.REPOSITORY, "main", only);
     }
 
     private String read(HubSource source, Snapshot snapshot, String name, long offset, long length) throws Exception {

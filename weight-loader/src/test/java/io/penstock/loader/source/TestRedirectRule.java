@@ -9,7 +9,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// A hub must not be able to make this service read addresses inside the cluster, nor learn our token for another host.
+/// A hub must not be able to make this service read addresses inside the cluster, nor learn our token for
+/// another host.
 class TestRedirectRule {
     /// A public address in digits, so that no test asks a name server.
     private static final URI PUBLIC_HOME = URI.create("https://8.8.8.8");

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/// A loader that is killed at any moment goes on where it was: no byte wrong, and no more fetched twice than what was
+/// A loader that is killed at any moment goes on where it was: no byte wrong, and no more fetched twice
+/// than what was
 /// in
 /// flight.
 @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)

@@ -6,7 +6,8 @@ import java.util.Random;
 import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 
-/// A whole object's checksum is put together from its pieces': a mistake here publishes or refuses the wrong files.
+/// A whole object's checksum is put together from its pieces': a mistake here publishes or refuses the
+/// wrong files.
 class TestCrc32c {
     @Test
     void combinesAnySplitToTheChecksumOfTheWhole() {
