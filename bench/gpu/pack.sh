@@ -7,9 +7,13 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$1
 shift
 mkdir -p "$out/lib"
+# What our own code and Quarkus ask for.
+modules=java.base,java.compiler,java.instrument,java.logging,java.management,java.naming,java.net.http,java.security.jgss
+modules=$modules,java.security.sasl,java.sql,java.xml,jdk.crypto.ec,jdk.incubator.vector,jdk.jfr,jdk.management,jdk.net
+modules=$modules,jdk.httpserver,jdk.jcmd,jdk.unsupported,jdk.zipfs
 if [ ! -f "$out/jre.txz" ]; then
     work=$(mktemp -d)
-    "$JAVA_HOME/bin/jlink" --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported,jdk.incubator.vector,jdk.jfr,java.sql \
+    "$JAVA_HOME/bin/jlink" --add-modules "$modules" \
         --strip-debug --no-man-pages --no-header-files --compress zip-0 --output "$work/jre"
     tar -C "$work" -cJf "$out/jre.txz" jre
     rm -r "$work"

@@ -2,21 +2,41 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick
+#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures.
+# serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
+# the ranks and their GPUs.
 set -u
 PACK=${PACK:-$(cd "$(dirname "$0")" && pwd)}
 WORK=${WORK:-/tmp/penstock}
 mkdir -p "$WORK"
 [ -d "$WORK/jre" ] || tar -C "$WORK" -xJf "$PACK/jre.txz"
-libraries=$(for name in libcublasLt.so.13 libnvrtc.so.13 libcudart.so.13; do
+libraries=$(for name in libcublasLt.so.13 libnvrtc.so.13 libcudart.so.13 libnccl.so.2; do
     find / -name "$name" -not -path '/proc/*' -printf '%h\n' 2>/dev/null | head -1
 done | sort -u | paste -sd:)
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+home=$WORK/home
+if [ -n "${SERVICES:-}" ] && [ ! -d "$home" ]; then tar -C "$WORK" -xJf "$SERVICES"; fi
+if [ -d "$PACK/lib/shard" ]; then
+    classes=$PACK/lib/shard:$PACK/lib/model:$(echo "$PACK"/lib/*.jar | tr ' ' ':')
+else
+    classes="$home/model-shard-service/target/test-classes:$home/model-shard-service/target/quarkus-app/app/*:$home/model-shard-service/target/quarkus-app/lib/main/*"
+fi
 java() {
     timeout "${LIMIT:-150}" "${PREFIX[@]}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx8g \
-        -cp "$PACK/lib/shard:$PACK/lib/model:$(echo "$PACK"/lib/*.jar | tr ' ' ':')" io.penstock.shard.backend.cuda.GpuCheck "$@"
+        -cp "$classes" io.penstock.shard.backend.cuda.GpuCheck "$@"
+}
+# All services: what is served, from where, and what is to be seen.
+services() {
+    timeout "${LIMIT:-150}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow -Xmx2g ${SETTINGS:-} \
+        -cp "$home/cli/target/test-classes:$home/cli/target/cli.jar:$home/cli/target/lib/*" io.penstock.cli.system.GpuServices \
+        "${HOME_OF_SERVICES:-$home}" "$WORK/services/$1" "$1" "$2" "${TP:-1}" "${DEVICES:-0}" "${@:3}"
+    grep -hE 'WARN|ERROR|FATAL|loaded layers|KV blocks|backend|step loop' "$WORK/services/$1"/logs/shard*.log | cut -c1-300 | tail -"${LOG_LINES:-25}"
+}
+checkpoint() {
+    [ -f "$WORK/qwen-$1/config.json" ] || python3 "$PACK/checkpoint.py" "$1" "$WORK/qwen-$1" "$TOKENIZER"
+    cat "$WORK/qwen-$1"/*.safetensors | dd of=/dev/null bs=16M 2>&1 | tail -1
 }
 PREFIX=()
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
@@ -48,6 +68,11 @@ for stage in "$@"; do
             echo "-- $variant"
             JAVA_TOOL_OPTIONS=-Dpenstock.cuda.decode-tiling=$name,$warps,$unit,$slots,$sums java bench 1 2>&1 | grep -v WARN
         done
+        ;;
+    serve) services smollm2-135m-instruct "$GGUF" ${SEEN:-references start kill} ;;
+    serve7b)
+        checkpoint 7b
+        services qwen-7b "file://$WORK/qwen-7b" ${SEEN:-rate start kill}
         ;;
     yardstick)
         nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a -o "$WORK/yardstick" "$YARDSTICK" && "$WORK/yardstick"

@@ -3,6 +3,7 @@ package io.penstock.cli;
 import io.penstock.cli.cluster.ClusterLayout;
 import io.penstock.cli.cluster.LoadWatch;
 import io.penstock.cli.cluster.LocalCluster;
+import io.penstock.cli.cluster.RankSettings;
 import io.penstock.cli.cluster.ServiceProcess;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -39,6 +41,15 @@ final class Demo implements Callable<Integer> {
 
     @Option(names = "--pp", description = "Pipeline stages (default: ${DEFAULT-VALUE}).")
     private int pipelineParallel = 2;
+
+    @Option(names = "--backend", description = "What computes: cpu, cuda or auto (default: ${DEFAULT-VALUE}).")
+    private String backend = "auto";
+
+    @Option(
+            names = "--devices",
+            split = ",",
+            description = "CUDA devices that the ranks take in turn (default: ${DEFAULT-VALUE}).")
+    private List<Integer> devices = List.of(0);
 
     @Option(
             names = "--model",
@@ -76,6 +87,7 @@ final class Demo implements Callable<Integer> {
                 source.remote(),
                 tensorParallel,
                 pipelineParallel,
+                new RankSettings(backend, devices, Map.of()),
                 port == null ? OptionalInt.empty() : OptionalInt.of(port));
         // Ctrl-C: this thread started the services and must be the one to end them.
         Thread hook = new Thread(this::interrupted, "stop");

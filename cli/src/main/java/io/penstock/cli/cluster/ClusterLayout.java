@@ -14,6 +14,7 @@ import java.util.OptionalInt;
 /// @param remote an `hf://` source that the weight-loader fetches itself; null for a local checkpoint
 /// @param tensorParallel ranks a stage, at least 1
 /// @param pipelineParallel stages, at least 1
+/// @param ranks what each of them computes on
 /// @param gatewayPort the gateway's, where a person fixed it
 public record ClusterLayout(
         Path home,
@@ -23,6 +24,7 @@ public record ClusterLayout(
         String remote,
         int tensorParallel,
         int pipelineParallel,
+        RankSettings ranks,
         OptionalInt gatewayPort) {
     public static final int MAX_RANKS = 64;
 
@@ -37,7 +39,7 @@ public record ClusterLayout(
         }
     }
 
-    int ranks() {
+    int rankCount() {
         return tensorParallel * pipelineParallel;
     }
 }

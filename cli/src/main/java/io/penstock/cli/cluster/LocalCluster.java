@@ -122,9 +122,10 @@ public final class LocalCluster implements AutoCloseable {
         properties.put("penstock.shard.peer-host", "127.0.0.1");
         properties.put(
                 "penstock.shard.threads",
-                String.valueOf(Math.max(1, Runtime.getRuntime().availableProcessors() / layout.ranks())));
+                String.valueOf(Math.max(1, Runtime.getRuntime().availableProcessors() / layout.rankCount())));
+        properties.putAll(layout.ranks().of(stage * layout.tensorParallel() + rank, layout.rankCount()));
         add(
-                layout.ranks() == 1 ? "shard" : "shard tp%d pp%d".formatted(rank, stage),
+                layout.rankCount() == 1 ? "shard" : "shard tp%d pp%d".formatted(rank, stage),
                 "model-shard-service",
                 stage == 0 && rank == 0 ? ports.near(8082) : ports.any(),
                 List.of(

@@ -2,6 +2,7 @@ package io.penstock.cli.system;
 
 import io.penstock.cli.cluster.ClusterLayout;
 import io.penstock.cli.cluster.LocalCluster;
+import io.penstock.cli.cluster.RankSettings;
 import io.penstock.cli.cluster.ServiceProcess;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -24,7 +25,15 @@ final class Clusters {
                 Files.createDirectories(Path.of("target/clusters").toAbsolutePath()),
                 "tp%d-pp%d-".formatted(tensorParallel, pipelineParallel));
         LocalCluster cluster = new LocalCluster(new ClusterLayout(
-                HOME, work, MODEL, model(), null, tensorParallel, pipelineParallel, OptionalInt.empty()));
+                HOME,
+                work,
+                MODEL,
+                model(),
+                null,
+                tensorParallel,
+                pipelineParallel,
+                RankSettings.automatic(),
+                OptionalInt.empty()));
         try {
             cluster.start();
             await("the cluster serves; logs in " + cluster.logs(), () -> {

@@ -57,9 +57,14 @@ record Reference(String name, JsonNode messages, List<Integer> ids, List<Double>
         return StreamSupport.stream(array.spliterator(), false);
     }
 
+    /// How many tokens a client sees: not the end token.
+    int expectedTokens() {
+        return ids.getLast() == END ? ids.size() - 1 : ids.size();
+    }
+
     /// Every token equal up to where the reference itself is undecided, log-probabilities close.
     void check(Completion completion) {
-        int expected = ids.getLast() == END ? ids.size() - 1 : ids.size();
+        int expected = expectedTokens();
         for (int i = 0; i < expected; i++) {
             if (margins.get(i) < CLOSE_CALL) {
                 return;
