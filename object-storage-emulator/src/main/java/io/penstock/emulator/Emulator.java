@@ -20,8 +20,10 @@ import java.security.NoSuchAlgorithmException;
 import java.time.Clock;
 import java.util.Base64;
 import java.util.Map;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -44,6 +46,7 @@ public final class Emulator implements AutoCloseable {
     private final SignatureVerifier signatures = new SignatureVerifier(Clock.systemUTC());
     private final Faults faults = new Faults();
     private final Traffic traffic = new Traffic();
+    private final Map<String, String> grants = new ConcurrentHashMap<>();
     private final ObjectReads reads;
     private final Uploads uploads;
 
@@ -60,8 +63,11 @@ public final class Emulator implements AutoCloseable {
                         .setHttp2ClearTextEnabled(false)
                         .setHost("127.0.0.1")
                         .setPort(port))
-                .connectionHandler(connection -> connection.exceptionHandler(
-                        failure -> LOG.log(Level.DEBUG, "a connection has failed, as when a client leaves", failure)))
+                .connectionHandler(connection -> {
+                    reads.connected(connection);
+                    connection.exceptionHandler(failure ->
+                            LOG.log(Level.DEBUG, "a connection has failed, as when a client leaves", failure));
+                })
                 .requestHandler(this::handle);
         try {
             server.listen().toCompletionStage().toCompletableFuture().join();
@@ -107,6 +113,21 @@ public final class Emulator implements AutoCloseable {
         return uploads.putFile(bucket, object, file).etag();
     }
 
+    /// Lets everyone in who has the address: a pre-authenticated request for a whole bucket.
+    ///
+    /// @return what takes the place of [#endpoint] in the bucket's addresses
+    public URI preauthenticate(String bucket) {
+        store.bucket(bucket);
+        String token = UUID.randomUUID().toString();
+        grants.put(token, bucket);
+        return URI.create(endpoint() + "/p/" + token);
+    }
+
+    /// @param link holds for reads that begin from now on
+    public void link(Link link) {
+        reads.link(link);
+    }
+
     public Faults faults() {
         return faults;
     }
@@ -144,14 +165,20 @@ public final class Emulator implements AutoCloseable {
     }
 
     private Future<Void> route(HttpServerRequest request) {
-        ObjectPath path = ObjectPath.parse(request.uri());
+        Optional<ObjectPath.Preauthenticated> preauthenticated = ObjectPath.Preauthenticated.parse(request.uri());
+        ObjectPath path = ObjectPath.parse(
+                preauthenticated.map(ObjectPath.Preauthenticated::target).orElse(request.uri()));
         String operation =
                 request.method().name() + " " + path.kind() + (path.object().isEmpty() ? "" : "*");
         // Streamed bodies are not part of the signature; a body in JSON is.
         boolean streamed = operation.equals("PUT o*") || operation.equals("PUT u*");
         boolean bodied =
                 request.method().equals(HttpMethod.POST) || request.method().equals(HttpMethod.PUT);
-        signatures.verify(request, bodied && !streamed);
+        if (preauthenticated.isPresent()) {
+            checkGrant(preauthenticated.get().token(), path);
+        } else {
+            signatures.verify(request, bodied && !streamed);
+        }
         if (!path.namespace().isEmpty() && !path.namespace().equals(NAMESPACE)) {
             throw new ServiceException(404, "NamespaceNotFound", "The namespace is '" + NAMESPACE + "'");
         }
@@ -173,6 +200,12 @@ public final class Emulator implements AutoCloseable {
             case "DELETE u*" -> uploads.abort(request, path);
             default -> throw new ServiceException(405, "MethodNotAllowed", "No operation is " + operation);
         };
+    }
+
+    private void checkGrant(String token, ObjectPath path) {
+        if (path.bucket().isEmpty() || !path.bucket().equals(grants.get(token))) {
+            throw new ServiceException(404, "NotAuthorizedOrNotFound", "The pre-authenticated request is not known");
+        }
     }
 
     private static Future<Void> namespace(HttpServerRequest request) {

@@ -37,4 +37,8 @@ public sealed interface Fault {
 
     /// Somebody replaces the object (same size, every byte inverted) before this read is answered.
     record Replacement() implements Fault {}
+
+    /// The signature is refused although it is right, as one is whose key was rotated or whose token has
+    /// expired.
+    record ExpiredCredentials() implements Fault {}
 }

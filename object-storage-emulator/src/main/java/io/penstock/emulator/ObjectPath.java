@@ -2,6 +2,7 @@ package io.penstock.emulator;
 
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.util.Optional;
 
 /// What the path of a request names, percent-decoded: `/n/{namespace}/b/{bucket}/{kind}/{object}`.
 ///
@@ -26,6 +27,18 @@ record ObjectPath(String namespace, String bucket, String kind, String object) {
             throw unknown(uri);
         }
         return new ObjectPath(segment(segments, 2), segment(segments, 4), kind, segment(segments, 6));
+    }
+
+    /// A pre-authenticated request: `/p/{token}` before an ordinary path.
+    ///
+    /// @param target the ordinary path and query
+    record Preauthenticated(String token, String target) {
+        static Optional<Preauthenticated> parse(String uri) {
+            int end = uri.startsWith("/p/") ? uri.indexOf('/', 3) : -1;
+            return end < 0
+                    ? Optional.empty()
+                    : Optional.of(new Preauthenticated(uri.substring(3, end), uri.substring(end)));
+        }
     }
 
     private static String segment(String[] segments, int index) {

@@ -4,4 +4,5 @@ package io.penstock.emulator;
 ///
 /// @param offset first byte that was asked for
 /// @param length count of bytes that were asked for
-public record ObjectRead(String bucket, String object, long offset, long length) {}
+/// @param connection number of the connection that it came by, counted from 0
+public record ObjectRead(String bucket, String object, long offset, long length, int connection) {}

@@ -6,6 +6,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpConnection;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.core.net.impl.ConnectionBase;
@@ -19,8 +20,11 @@ import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /// GET and HEAD of objects: conditions, ranges, zero-copy bodies, and the faults that strike them.
 final class ObjectReads {
@@ -30,12 +34,25 @@ final class ObjectReads {
     private final ObjectStore store;
     private final Faults faults;
     private final Traffic traffic;
+    private final Map<HttpConnection, Integer> connections = new ConcurrentHashMap<>();
+    private final AtomicInteger connected = new AtomicInteger();
+    private volatile Link link = Link.DIRECT;
 
     ObjectReads(Vertx vertx, ObjectStore store, Faults faults, Traffic traffic) {
         this.vertx = vertx;
         this.store = store;
         this.faults = faults;
         this.traffic = traffic;
+    }
+
+    void link(Link given) {
+        link = given;
+    }
+
+    /// Counts a new connection.
+    void connected(HttpConnection connection) {
+        connections.put(connection, connected.getAndIncrement());
+        connection.closeHandler(_ -> connections.remove(connection));
     }
 
     Future<Void> head(HttpServerRequest request, ObjectPath path) {
@@ -50,7 +67,19 @@ final class ObjectReads {
     Future<Void> get(HttpServerRequest request, ObjectPath path) {
         long size = store.object(path.bucket(), path.object()).size();
         ByteRange asked = ByteRange.parse(request.getHeader("range"), size).orElse(new ByteRange(0, size));
-        ObjectRead read = new ObjectRead(path.bucket(), path.object(), asked.offset(), asked.length());
+        ObjectRead read = new ObjectRead(
+                path.bucket(),
+                path.object(),
+                asked.offset(),
+                asked.length(),
+                connections.getOrDefault(request.connection(), -1));
+        long latency = link.latency().toMillis();
+        return latency == 0
+                ? answer(request, path, read)
+                : vertx.timer(latency).compose(_ -> answer(request, path, read));
+    }
+
+    private Future<Void> answer(HttpServerRequest request, ObjectPath path, ObjectRead read) {
         Optional<Fault> fault = faults.next(read);
         if (fault.isEmpty()) {
             return send(request, path, read);
@@ -94,6 +123,8 @@ final class ObjectReads {
                 yield partial(request.response(), object, read.offset(), read.length())
                         .end(Buffer.buffer(body));
             }
+            case Fault.ExpiredCredentials() ->
+                Future.failedFuture(ServiceException.notAuthenticated("an injected expiry of credentials"));
             case Fault.Replacement() -> {
                 replace(path);
                 yield send(request, path, read);
@@ -114,7 +145,10 @@ final class ObjectReads {
         } else {
             describe(response, object);
         }
-        return response.sendFile(object.content().toString(), read.offset(), read.length());
+        long bytesPerSecond = link.bytesPerSecond().applyAsLong(read.connection());
+        return bytesPerSecond == 0
+                ? response.sendFile(object.content().toString(), read.offset(), read.length())
+                : PacedBody.send(vertx, response, object.content(), read.offset(), read.length(), bytesPerSecond);
     }
 
     /// Right headers, then only the first bytes of the body.

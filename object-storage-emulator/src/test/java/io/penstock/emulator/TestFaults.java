@@ -5,7 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -66,6 +70,41 @@ class TestFaults {
         long begin = System.nanoTime();
         assertThat(read().statusCode()).isEqualTo(206);
         assertThat(Duration.ofNanos(System.nanoTime() - begin)).isGreaterThanOrEqualTo(Duration.ofMillis(150));
+    }
+
+    @Test
+    void aLinkDelaysAndPacesEveryReadByItsConnection() {
+        emulator.link(new Link(Duration.ofMillis(30), connection -> connection == 0 ? 1_000_000 : 0));
+        long begin = System.nanoTime();
+        assertIntact();
+        assertThat(Duration.ofNanos(System.nanoTime() - begin))
+                .isBetween(Duration.ofMillis(30 + 150), Duration.ofSeconds(10));
+        assertThat(emulator.traffic().reads().getFirst().connection()).isZero();
+        emulator.link(Link.DIRECT);
+        assertIntact();
+    }
+
+    @Test
+    void refusesCredentialsForAWhile() {
+        emulator.faults().inject(new Fault.ExpiredCredentials(), 1);
+        assertThat(read().statusCode()).isEqualTo(401);
+        assertIntact();
+    }
+
+    @Test
+    void aPreauthenticatedRequestNeedsNoSignatureAndReachesItsBucketOnly() throws Exception {
+        emulator.createBucket("other");
+        URI granted = emulator.preauthenticate("models");
+        assertThat(get(granted + OBJECT).body()).isEqualTo(content);
+        assertThat(get(granted + OBJECT.replace("models", "other")).statusCode())
+                .isEqualTo(404);
+        assertThat(get(emulator.endpoint() + "/p/guess" + OBJECT).statusCode()).isEqualTo(404);
+    }
+
+    private static HttpResponse<byte[]> get(String address) throws Exception {
+        try (HttpClient plain = HttpClient.newHttpClient()) {
+            return plain.send(HttpRequest.newBuilder(URI.create(address)).build(), BodyHandlers.ofByteArray());
+        }
     }
 
     @Test

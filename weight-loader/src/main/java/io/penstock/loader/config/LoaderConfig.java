@@ -66,17 +66,37 @@ public interface LoaderConfig {
     /// How bytes are fetched.
     interface Transfer {
         /// Most bytes of one ranged GET.
-        @WithDefault("8M")
+        @WithDefault("64M")
         MemorySize partSize();
+
+        /// Bytes of a GET while nothing is known of the rate; later it follows from [#partTime].
+        @WithDefault("4M")
+        MemorySize firstPart();
+
+        /// What a GET should take at the rate of its connection: long enough that its request costs little.
+        @WithDefault("1s")
+        Duration partTime();
 
         /// Unit of the record of what is there, a power of two from 64K to 64M; a range is fetched in whole
         /// pieces.
         @WithDefault("1M")
         MemorySize pieceSize();
 
-        /// Ranged GETs at once, over all files. Each holds some tens of KiB of memory.
-        @WithDefault("16")
+        /// Most ranged GETs at once, over all files. How many run is found out from the rate.
+        @WithDefault("128")
         int connections();
+
+        /// Native memory that all connections may take for what is on its way; bounds their number.
+        @WithDefault("256M")
+        MemorySize memory();
+
+        /// Most bytes a second over all connections; 0 for no limit.
+        @WithDefault("0")
+        MemorySize bandwidth();
+
+        /// Threads that receive and write; 0 for one a core, up to 16.
+        @WithDefault("0")
+        int threads();
 
         /// A GET that brings no byte for so long is given up and repeated.
         @WithDefault("10s")

@@ -16,6 +16,8 @@ import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.transfer.TransferSettings;
 import io.penstock.loader.transfer.Transfers;
+import io.penstock.loader.wire.Throttle;
+import io.penstock.loader.wire.WireClient;
 import io.quarkus.runtime.StartupEvent;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.event.Observes;
@@ -33,6 +35,7 @@ import java.util.function.Supplier;
 @ApplicationScoped
 public class LoaderParts {
     private static final Logger LOG = System.getLogger(LoaderParts.class.getName());
+    private static final int MAX_THREADS = 16;
 
     /// Makes the parts before the service says that it has started: a cache in use or a source that cannot
     /// be read ends
@@ -71,12 +74,37 @@ public class LoaderParts {
 
     @Produces
     @Singleton
+    WireClient wire(LoaderConfig config) {
+        int threads = config.transfer().threads();
+        return new WireClient(
+                threads > 0
+                        ? threads
+                        : Math.min(MAX_THREADS, Runtime.getRuntime().availableProcessors()),
+                new Throttle(config.transfer().bandwidth().asLongValue()));
+    }
+
+    void close(@Disposes WireClient wire) {
+        wire.close();
+    }
+
+    @Produces
+    @Singleton
     Transfers transfers(
-            CacheDirectory cache, RemoteHttp http, LoaderConfig config, LoaderMetrics metrics, Tracer tracer) {
+            CacheDirectory cache,
+            RemoteHttp http,
+            WireClient wire,
+            LoaderConfig config,
+            LoaderMetrics metrics,
+            Tracer tracer) {
         LoaderConfig.Transfer transfer = config.transfer();
         TransferSettings settings = new TransferSettings(
-                transfer.partSize().asLongValue(), transfer.connections(), transfer.stallTimeout());
-        return new Transfers(cache, http, settings, metrics, tracer);
+                transfer.firstPart().asLongValue(),
+                transfer.partSize().asLongValue(),
+                transfer.partTime(),
+                transfer.connections(),
+                transfer.memory().asLongValue(),
+                transfer.stallTimeout());
+        return new Transfers(cache, http, wire, settings, metrics, tracer);
     }
 
     void close(@Disposes Transfers transfers) {

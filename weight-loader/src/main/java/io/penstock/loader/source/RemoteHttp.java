@@ -90,7 +90,11 @@ public final class RemoteHttp implements AutoCloseable {
         String text = what + ": " + status + " " + shown.replaceAll("\\p{Cntrl}", " ");
         return switch (status) {
             case 408, 425, 429, 500, 502, 503, 504 ->
-                new TransientFailure("throttled", retryAfter(headers), text, null);
+                new TransientFailure(
+                        status == 429 || status == 503 ? TransientFailure.THROTTLED : "refused",
+                        retryAfter(headers),
+                        text,
+                        null);
             case 401, 403 ->
                 new PenstockException(ErrorCategory.UNAVAILABLE, "the source refuses our credentials: %s", text);
             case 404 -> new PenstockException(ErrorCategory.NOT_FOUND, "%s", text);
@@ -101,6 +105,16 @@ public final class RemoteHttp implements AutoCloseable {
                         text);
             default -> new PenstockException(ErrorCategory.UNAVAILABLE, "%s", text);
         };
+    }
+
+    /// The file is no longer the one that was pinned.
+    public static PenstockException changed(String what, String given, String pinned) {
+        return new PenstockException(
+                ErrorCategory.CORRUPT,
+                "%s: the file has changed at its source, its ETag is '%s' and not '%s'",
+                what,
+                given,
+                pinned);
     }
 
     private static Duration retryAfter(HttpHeaders headers) {

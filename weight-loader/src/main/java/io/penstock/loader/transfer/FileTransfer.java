@@ -26,6 +26,8 @@ import java.util.concurrent.locks.ReentrantLock;
 /// with the source's checksum and published; if it differs all of it is fetched once more, and then given
 /// up.
 final class FileTransfer {
+    private static final int MAX_REPLACEMENTS = 2;
+
     private final RemoteFile file;
     private final Source.RangeRequests requests;
     private final String sourceKind;
@@ -36,7 +38,7 @@ final class FileTransfer {
     private final ReentrantLock lock = new ReentrantLock();
 
     private final List<Asking> askings = new ArrayList<>();
-    /// Pieces that are queued or being fetched.
+    /// Pieces that are being fetched.
     private final BitSet claimed = new BitSet();
 
     private BitSet present;
@@ -98,7 +100,7 @@ final class FileTransfer {
             if (opened.isComplete()) {
                 finish(asking);
             } else {
-                claim(asking);
+                transfers.submit(this, asking);
                 settle();
             }
             return asking;
@@ -126,71 +128,86 @@ final class FileTransfer {
         }
     }
 
-    private void claim(Asking asking) {
-        int piecesAPart = transfers.piecesAPart(blob.pieceSize());
-        BitSet needed = (BitSet) asking.remaining().clone();
-        needed.andNot(claimed);
-        for (int from = needed.nextSetBit(0); from >= 0; ) {
-            int to = Math.min(needed.nextClearBit(from), from + piecesAPart);
+    /// Pieces `from` to `to` (exclusive) that one GET is to bring.
+    record Part(int from, int to) {}
+
+    /// Takes the next part of what a wish lacks and nobody fetches; none where that is nothing, or the wish
+    /// is
+    /// withdrawn.
+    Optional<Part> cut(Asking asking) {
+        lock.lock();
+        try {
+            if (!askings.contains(asking)) {
+                return Optional.empty();
+            }
+            BitSet needed = (BitSet) asking.remaining().clone();
+            needed.andNot(claimed);
+            int from = needed.nextSetBit(0);
+            if (from < 0) {
+                return Optional.empty();
+            }
+            long remaining = (long) needed.cardinality() * blob.pieceSize();
+            int to = Math.min(needed.nextClearBit(from), from + transfers.piecesAPart(blob.pieceSize(), remaining));
             claimed.set(from, to);
-            int begin = from;
-            int end = to;
-            span = span.or(() -> Optional.of(transfers.begin(asking.snapshot(), file)));
-            transfers.submit(this, asking.isUrgent(), () -> fetch(begin, end, asking));
-            from = needed.nextSetBit(to);
+            if (span.isEmpty()) {
+                span = Optional.of(transfers.begin(asking.snapshot(), file));
+            }
+            return Optional.of(new Part(from, to));
+        } finally {
+            lock.unlock();
         }
     }
 
-    /// Fetches pieces `from` to `to` (exclusive). On a worker's thread.
-    private void fetch(int from, int to, Asking claimant) {
-        if (isUnwanted(from, to)) {
-            return;
-        }
+    /// Fetches a part. Blocks.
+    void fetch(Part part, Asking claimant) {
         String what = claimant.snapshot().model() + "/" + file.name();
+        int[] replacements = {0};
         try {
-            while (transfers.retry().call(what, Integer.class, () -> attempt(from, to, claimant)) < to) {
+            while (transfers.retry().call(what, Integer.class, () -> attempt(part, claimant, replacements))
+                    < part.to()) {
                 // An attempt that brought something was worth it: the count of failures begins anew.
             }
         } catch (PenstockException e) {
-            fail(from, to, e);
+            fail(part.from(), part.to(), e);
         } catch (RuntimeException e) {
-            fail(from, to, new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", what, e));
+            fail(part.from(), part.to(), new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", what, e));
         }
     }
 
-    /// @return the first piece that is still missing, `to` when none is
-    private int attempt(int from, int to, Asking claimant) {
-        int first = firstMissing(from, to);
-        if (first == to) {
-            return to;
+    /// @param replacements how often a connection of this part was given up for being slow
+    /// @return the first piece that is still missing, the part's end when none is
+    private int attempt(Part part, Asking claimant, int[] replacements) {
+        int first = firstMissing(part.from(), part.to());
+        if (first == part.to()) {
+            return first;
         }
         long begin = System.nanoTime();
         try {
-            transfers.partFetch().fetch(blob, requests, first, to, (piece, sum) -> landed(piece, sum, claimant));
+            transfers
+                    .partFetch()
+                    .fetch(
+                            blob,
+                            requests,
+                            first,
+                            part.to(),
+                            replacements[0] < MAX_REPLACEMENTS,
+                            (piece, sum) -> landed(piece, sum, claimant));
             transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
-            return to;
+            return part.to();
         } catch (TransientFailure e) {
-            int reached = firstMissing(from, to);
-            if (reached == first) {
+            boolean slow = e.kind().equals(TransientFailure.SLOW);
+            if (slow) {
+                replacements[0]++;
+            }
+            if (e.kind().equals(TransientFailure.THROTTLED)) {
+                transfers.refused();
+            }
+            int reached = firstMissing(part.from(), part.to());
+            if (reached == first && !slow) {
                 throw e;
             }
             transfers.metrics().retry(e.kind());
             return reached;
-        }
-    }
-
-    private boolean isUnwanted(int from, int to) {
-        lock.lock();
-        try {
-            for (Asking asking : askings) {
-                if (asking.wants(from, to)) {
-                    return false;
-                }
-            }
-            claimed.clear(from, to);
-            return true;
-        } finally {
-            lock.unlock();
         }
     }
 
@@ -238,7 +255,7 @@ final class FileTransfer {
         if (present.cardinality() == blob.pieces()) {
             if (!verifying) {
                 verifying = true;
-                transfers.submit(this, true, this::verify);
+                transfers.execute(this, this::verify);
             }
             return;
         }
@@ -291,7 +308,7 @@ final class FileTransfer {
         for (Asking asking : List.copyOf(askings)) {
             if (again && !asking.wasTold()) {
                 asking.startOver();
-                claim(asking);
+                transfers.submit(this, asking);
             } else {
                 end(asking, failure);
             }

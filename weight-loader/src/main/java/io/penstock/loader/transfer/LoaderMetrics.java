@@ -1,8 +1,11 @@
 package io.penstock.loader.transfer;
 
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.Timer;
 import java.time.Duration;
+import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
 
 /// What the transfers count.
 public final class LoaderMetrics {
@@ -10,6 +13,19 @@ public final class LoaderMetrics {
 
     public LoaderMetrics(MeterRegistry registry) {
         this.registry = registry;
+    }
+
+    /// Gauges of the transfers that run in this process.
+    void watch(IntSupplier limit, IntSupplier running, LongSupplier buffers) {
+        Gauge.builder("penstock.loader.parallel.limit", limit::getAsInt)
+                .description("GETs that may run at once now")
+                .register(registry);
+        Gauge.builder("penstock.loader.parallel.running", running::getAsInt)
+                .description("GETs that run")
+                .register(registry);
+        Gauge.builder("penstock.loader.buffer.bytes", buffers::getAsLong)
+                .description("native memory of the connections' buffers")
+                .register(registry);
     }
 
     /// @param source its kind: `oci`, `hf`

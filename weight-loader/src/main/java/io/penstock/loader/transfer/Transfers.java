@@ -8,67 +8,192 @@ import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
+import io.penstock.loader.wire.WireClient;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.PriorityBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
+import java.util.Optional;
+import java.util.PriorityQueue;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 
 /// All transfers of this node: at most one per file, over one pool of connections.
 public final class Transfers implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(Transfers.class.getName());
+    private static final long TICK_MILLIS = 200;
+    private static final long CLOSE_SECONDS = 10;
+
     private final CacheDirectory cache;
     private final RemoteHttp http;
     private final TransferSettings settings;
     private final LoaderMetrics metrics;
     private final Tracer tracer;
+    private final Pace pace = new Pace();
+    private final Parallelism parallelism;
     private final PartFetch partFetch;
-    private final ThreadPoolExecutor workers;
-    private final AtomicLong submitted = new AtomicLong();
+    private final ExecutorService threads = Executors.newThreadPerTaskExecutor(
+            Thread.ofVirtual().name("transfer-", 0).factory());
+    private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
+            Thread.ofPlatform().name("transfer-pace").daemon().factory());
+    private final ScheduledFuture<?> ticking;
 
-    /// Guards [#active].
+    /// Guards the fields below. Taken after a file's own lock, never before it.
     private final ReentrantLock lock = new ReentrantLock();
 
     private final Map<String, Active> active = new HashMap<>();
+    private final PriorityQueue<Work> queue = new PriorityQueue<>();
+    private long submitted;
+    private int running;
+    private boolean starved;
+    private boolean closed;
 
     /// @param users open files, wishes and queued work that need it
     private record Active(FileTransfer transfer, int users) {}
 
     public Transfers(
-            CacheDirectory cache, RemoteHttp http, TransferSettings settings, LoaderMetrics metrics, Tracer tracer) {
+            CacheDirectory cache,
+            RemoteHttp http,
+            WireClient wire,
+            TransferSettings settings,
+            LoaderMetrics metrics,
+            Tracer tracer) {
         this.cache = cache;
         this.http = http;
         this.settings = settings;
         this.metrics = metrics;
         this.tracer = tracer;
-        this.partFetch = new PartFetch(http, settings.stallTimeout());
-        this.workers = new ThreadPoolExecutor(
-                settings.connections(),
-                settings.connections(),
-                1,
-                TimeUnit.MINUTES,
-                new PriorityBlockingQueue<>(),
-                Thread.ofVirtual().name("transfer-", 0).factory());
+        this.parallelism = new Parallelism(settings.parallel());
+        this.partFetch = new PartFetch(wire, settings.stallTimeout(), pace);
+        metrics.watch(parallelism::limit, this::running, wire::bufferBytes);
+        ticking = clock.scheduleAtFixedRate(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
     }
 
-    /// Work in the queue: urgent first, then in the order of submission.
-    private record Work(boolean urgent, long order, Runnable body) implements Runnable, Comparable<Work> {
-        @Override
-        public void run() {
-            body.run();
-        }
-
+    /// A wish whose missing pieces are still to be cut into parts: urgent ones first, then in the order of
+    /// submission.
+    private record Work(boolean urgent, long order, FileTransfer transfer, Asking asking) implements Comparable<Work> {
         @Override
         public int compareTo(Work other) {
             int byUrgency = Boolean.compare(other.urgent, urgent);
             return byUrgency != 0 ? byUrgency : Long.compare(order, other.order);
+        }
+    }
+
+    private void tick() {
+        try {
+            boolean saturated;
+            lock.lock();
+            try {
+                saturated = running >= parallelism.limit() && !queue.isEmpty() && !starved;
+                starved = false;
+            } finally {
+                lock.unlock();
+            }
+            parallelism.tick(pace.tick(), saturated);
+            dispatch();
+        } catch (RuntimeException e) {
+            // The clock would stop without a word.
+            LOG.log(Level.ERROR, "the pace of transfers is not adapted", e);
+        }
+    }
+
+    /// Queues what a wish lacks. Under the file's lock.
+    void submit(FileTransfer transfer, Asking asking) {
+        retain(transfer);
+        lock.lock();
+        try {
+            queue.add(new Work(asking.isUrgent(), submitted++, transfer, asking));
+        } finally {
+            lock.unlock();
+        }
+        dispatch();
+    }
+
+    /// Starts as many GETs as may run. Each cuts its own part when it begins, so that parts have the size
+    /// that is right
+    /// by then; what is left goes back to its place in the queue first.
+    private void dispatch() {
+        lock.lock();
+        try {
+            while (!closed && running < parallelism.limit() && !queue.isEmpty()) {
+                Work work = queue.remove();
+                running++;
+                threads.execute(() -> run(work));
+            }
+            starved |= queue.isEmpty();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void run(Work work) {
+        FileTransfer transfer = work.transfer();
+        try {
+            Optional<FileTransfer.Part> part = transfer.cut(work.asking());
+            if (part.isPresent()) {
+                retain(transfer);
+                requeue(work);
+                try {
+                    transfer.fetch(part.get(), work.asking());
+                } finally {
+                    release(transfer);
+                }
+            } else {
+                release(transfer);
+            }
+        } finally {
+            finished();
+        }
+    }
+
+    private void finished() {
+        lock.lock();
+        try {
+            running--;
+        } finally {
+            lock.unlock();
+        }
+        dispatch();
+    }
+
+    private void requeue(Work work) {
+        lock.lock();
+        try {
+            queue.add(work);
+        } finally {
+            lock.unlock();
+        }
+        dispatch();
+    }
+
+    /// Runs something that is no GET, soon.
+    void execute(FileTransfer transfer, Runnable body) {
+        retain(transfer);
+        threads.execute(() -> {
+            try {
+                body.run();
+            } finally {
+                release(transfer);
+            }
+        });
+    }
+
+    private int running() {
+        lock.lock();
+        try {
+            return running;
+        } finally {
+            lock.unlock();
         }
     }
 
@@ -207,17 +332,6 @@ public final class Transfers implements AutoCloseable {
         }
     }
 
-    void submit(FileTransfer transfer, boolean urgent, Runnable body) {
-        retain(transfer);
-        workers.execute(new Work(urgent, submitted.getAndIncrement(), () -> {
-            try {
-                body.run();
-            } finally {
-                release(transfer);
-            }
-        }));
-    }
-
     Span begin(Snapshot snapshot, RemoteFile file) {
         return tracer.spanBuilder("weights.fetch")
                 .setAttribute("penstock.model", snapshot.model())
@@ -227,8 +341,14 @@ public final class Transfers implements AutoCloseable {
                 .startSpan();
     }
 
-    int piecesAPart(int pieceSize) {
-        return (int) Math.max(1, settings.partSize() / pieceSize);
+    /// @param remaining bytes of the file that nobody fetches yet
+    int piecesAPart(int pieceSize, long remaining) {
+        return (int) Math.max(1, pace.partBytes(settings, remaining, parallelism.limit()) / pieceSize);
+    }
+
+    /// The service said that it is too much.
+    void refused() {
+        parallelism.refused();
     }
 
     PartFetch partFetch() {
@@ -246,6 +366,22 @@ public final class Transfers implements AutoCloseable {
     /// Stops at once; journals say what has arrived.
     @Override
     public void close() {
-        workers.shutdownNow();
+        lock.lock();
+        try {
+            closed = true;
+        } finally {
+            lock.unlock();
+        }
+        ticking.cancel(false);
+        clock.shutdownNow();
+        threads.shutdownNow();
+        try {
+            // Bytes on their way to a file must not meet one that is closed.
+            if (!threads.awaitTermination(CLOSE_SECONDS, TimeUnit.SECONDS)) {
+                LOG.log(Level.WARNING, "transfers do not end within {0} s", CLOSE_SECONDS);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

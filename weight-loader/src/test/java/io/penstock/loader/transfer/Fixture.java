@@ -11,6 +11,8 @@ import io.penstock.loader.source.OciSource;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.Snapshot;
+import io.penstock.loader.wire.Throttle;
+import io.penstock.loader.wire.WireClient;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
 import java.net.URI;
@@ -28,6 +30,7 @@ final class Fixture implements AutoCloseable {
     static final int PIECE = 1 << 16;
     static final int PART = 4 * PIECE;
     static final int CONNECTIONS = 4;
+    static final long MEMORY = 4 << 20;
     static final FileName NAME = new FileName("weights.bin");
 
     /// One for all tests: making a key takes long.
@@ -41,7 +44,7 @@ final class Fixture implements AutoCloseable {
     private Parts parts;
 
     /// A loader's parts on one cache.
-    record Parts(CacheDirectory cache, RemoteHttp http, OciSource source, Transfers transfers)
+    record Parts(CacheDirectory cache, RemoteHttp http, WireClient wire, OciSource source, Transfers transfers)
             implements AutoCloseable {
         static Parts of(Path cacheFolder, URI endpoint, Path config, SimpleMeterRegistry registry) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
@@ -49,18 +52,22 @@ final class Fixture implements AutoCloseable {
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
             OciSource source = new OciSource(http, () -> account, Emulator.NAMESPACE, "models", "m");
+            WireClient wire = new WireClient(2, new Throttle(0));
             Transfers transfers = new Transfers(
                     cache,
                     http,
-                    new TransferSettings(PART, CONNECTIONS, Duration.ofMillis(400)),
+                    wire,
+                    new TransferSettings(
+                            PART, PART, Duration.ofSeconds(1), CONNECTIONS, MEMORY, Duration.ofMillis(400)),
                     metrics,
                     OpenTelemetry.noop().getTracer("test"));
-            return new Parts(cache, http, source, transfers);
+            return new Parts(cache, http, wire, source, transfers);
         }
 
         @Override
         public void close() {
             transfers.close();
+            wire.close();
             http.close();
             cache.close();
         }
