@@ -19,7 +19,18 @@ HALVES = np.array(
     [0.0, -0.0, 6e-8, 6.0976e-5, 6.1035e-5, 65504.0, -65504.0, 1.0, -1.0, 0.1], dtype=np.float16
 )
 # Where in a block each format keeps its halves.
-SCALES = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2]}
+SCALES = {
+    "Q8_0": [0],
+    "Q4_0": [0],
+    "Q4_1": [0, 2],
+    "Q5_0": [0],
+    "Q5_1": [0, 2],
+    "Q2_K": [80, 82],
+    "Q3_K": [108],
+    "Q4_K": [0, 2],
+    "Q5_K": [0, 2],
+    "Q6_K": [208],
+}
 
 
 def blocks(name: str, random: np.random.Generator) -> np.ndarray:
@@ -37,6 +48,9 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in ["Q8_0", "Q4_0", "Q4_1"]:
         write(name, blocks(name, random))
+    later = np.random.default_rng(5)
+    for name in ["Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]:
+        write(name, blocks(name, later))
     # Every finite half; NaNs are left out because their payload is nobody's promise.
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     write("F16", halves[~np.isnan(halves)][::7].copy().reshape(1, -1).view(np.uint8))

@@ -1,6 +1,7 @@
 package io.penstock.model.checkpoint;
 
 import io.penstock.model.config.ModelConfig;
+import io.penstock.model.quant.StoredMatrix;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.Map;
@@ -27,7 +28,10 @@ public final class GgufCheckpoint implements Checkpoint {
         GgufHead parsed = GgufHead.parse(head, fileLength, file);
         ModelConfig config = GgufConfig.read(parsed, file);
         return new GgufCheckpoint(
-                parsed.metadata(), config, TensorInventory.match(config, parsed.tensors(), NameScheme.GGUF, file));
+                parsed.metadata(),
+                config,
+                TensorInventory.match(config, parsed.tensors(), NameScheme.GGUF, QuantisationScheme.NONE, file)
+                        .tensors());
     }
 
     public GgufMetadata metadata() {
@@ -42,5 +46,10 @@ public final class GgufCheckpoint implements Checkpoint {
     @Override
     public Map<String, TensorLocation> tensors() {
         return tensors;
+    }
+
+    @Override
+    public Map<String, StoredMatrix> matrices() {
+        return Map.of();
     }
 }

@@ -13,11 +13,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/// What stands before the weights of a GGUF file, versions 2 and 3, little-endian: metadata and where each tensor lies
-/// (the format: github.com/ggml-org/ggml, docs/gguf.md). Knows nothing of what they mean.
+/// What stands before the weights of a GGUF file, versions 2 and 3, little-endian: metadata and where
+/// each tensor lies (the format: github.com/ggml-org/ggml, docs/gguf.md). Knows nothing of what they
+/// mean.
 ///
-/// Nothing in the head is believed. A count or length is compared with what is left of the file before memory is taken
-/// for it, and tensors must lie one after the other, aligned, up to the end of the file.
+/// Nothing in the head is believed. A count or length is compared with what is left of the file before
+/// memory is taken for it, and tensors must lie one after the other, aligned, up to the end of the file.
 ///
 /// @param tensors in file order, named as the file spells them
 record GgufHead(GgufMetadata metadata, List<TensorLocation> tensors) {
@@ -188,12 +189,19 @@ record GgufHead(GgufMetadata metadata, List<TensorLocation> tensors) {
             case 1 -> DType.F16;
             case 2 -> DType.Q4_0;
             case 3 -> DType.Q4_1;
+            case 6 -> DType.Q5_0;
+            case 7 -> DType.Q5_1;
             case 8 -> DType.Q8_0;
+            case 10 -> DType.Q2_K;
+            case 11 -> DType.Q3_K;
+            case 12 -> DType.Q4_K;
+            case 13 -> DType.Q5_K;
+            case 14 -> DType.Q6_K;
             case 30 -> DType.BF16;
             // A number from outside: there is no enum of what is not read.
             default ->
                 throw reader.bad(
-                        "element type at offset %d is %s; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are read",
+                        "element type at offset %d is %s; F32, F16, BF16, Q8_0, Q4_0 to Q5_1 and Q2_K to Q6_K are read",
                         at, Integer.toUnsignedString(number));
         };
     }

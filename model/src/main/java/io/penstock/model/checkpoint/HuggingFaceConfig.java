@@ -19,8 +19,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 
-/// The configuration that a Hugging Face `config.json` describes, with transformers' defaults. Settings that would
-/// change
+/// The configuration that a Hugging Face `config.json` describes, with transformers' defaults. Settings
+/// that would change
 /// the arithmetic in a way that is not built are refused, and so is a file that says two things at once.
 final class HuggingFaceConfig {
     /// Real ones have some 1,000 bytes. Bounds the tree made of it.
@@ -40,6 +40,11 @@ final class HuggingFaceConfig {
 
     /// @param text the whole file
     static ModelConfig read(MemorySegment text) {
+        return parse(text).read();
+    }
+
+    /// @param text the whole file
+    static HuggingFaceConfig parse(MemorySegment text) {
         JsonNode json;
         try {
             String decoded = StandardCharsets.UTF_8
@@ -56,8 +61,12 @@ final class HuggingFaceConfig {
         if (!json.isObject()) {
             throw new CheckpointException(FILE, "JSON", "holds %s, an object is expected", json.getNodeType());
         }
+        return new HuggingFaceConfig(json);
+    }
+
+    ModelConfig read() {
         try {
-            return new HuggingFaceConfig(json).read();
+            return config();
         } catch (CheckpointException e) {
             throw e;
         } catch (PenstockException e) {
@@ -85,7 +94,12 @@ final class HuggingFaceConfig {
         return named;
     }
 
-    private ModelConfig read() {
+    /// How matrices are stored, where not as plain numbers.
+    QuantisationScheme quantisation() {
+        return QuantisationScheme.of(json.path("quantization_config"));
+    }
+
+    private ModelConfig config() {
         refuseVariants();
         int hidden = integer("hidden_size");
         int heads = integer("num_attention_heads");
@@ -125,9 +139,6 @@ final class HuggingFaceConfig {
                 throw bad(key, "is true, which is not built");
             }
         }
-        if (has("quantization_config")) {
-            throw bad("quantization_config", "is there; F32, F16 and BF16 weights are read");
-        }
         if (number(json, "partial_rotary_factor").orElse(1.0) != 1) {
             throw bad("partial_rotary_factor", "is %s, which is not built", shown(json.path("partial_rotary_factor")));
         }
@@ -138,7 +149,8 @@ final class HuggingFaceConfig {
         }
     }
 
-    /// The settings of rotary embeddings: under `rope_parameters` since transformers 5, `rope_scaling` before.
+    /// The settings of rotary embeddings: under `rope_parameters` since transformers 5, `rope_scaling`
+    /// before.
     private JsonNode rope() {
         JsonNode older = json.path("rope_scaling");
         JsonNode newer = json.path("rope_parameters");

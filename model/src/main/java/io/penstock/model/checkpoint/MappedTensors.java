@@ -2,6 +2,10 @@ package io.penstock.model.checkpoint;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.quant.Companion;
+import io.penstock.model.quant.MatrixDecoder;
+import io.penstock.model.quant.StoredMatrix;
+import io.penstock.model.quant.StoredTensor;
 import io.penstock.model.tensor.TensorPart;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -10,11 +14,12 @@ import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 
-/// The weights of a checkpoint whose files are on this machine, mapped into memory, each file whole. A file may be
-/// sparse: only bytes that were made present may be read.
+/// The weights of a checkpoint whose files are on this machine, mapped into memory, each file whole. A
+/// file may be sparse: only bytes that were made present may be read.
 public final class MappedTensors implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final Map<Path, MemorySegment> segments = new HashMap<>();
@@ -62,6 +67,35 @@ public final class MappedTensors implements AutoCloseable {
     public MemorySegment whole(String name) {
         TensorLocation location = location(name);
         return segments.get(location.file()).asSlice(location.offset(), location.length());
+    }
+
+    /// Reads a matrix, whatever it is stored as. Of its tensors all bytes are read as they are asked
+    /// for, and of its companions all at once.
+    ///
+    /// @param name canonical
+    /// @return valid until this is closed
+    /// @throws CheckpointException if what the tensors hold cannot be read
+    public MatrixDecoder decoder(String name) {
+        TensorLocation location = location(name);
+        StoredMatrix matrix = checkpoint.matrices().get(name);
+        if (matrix == null) {
+            return MatrixDecoder.plain(
+                    stored(name), Math.toIntExact(location.shape().extent(1)));
+        }
+        Map<Companion, StoredTensor> companions = new EnumMap<>(Companion.class);
+        for (Companion companion : matrix.companions().keySet()) {
+            companions.put(companion, stored(companion.of(name)));
+        }
+        try {
+            return MatrixDecoder.of(matrix, stored(name), companions);
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException(location.file(), location.name(), e, "%s", e.getMessage());
+        }
+    }
+
+    private StoredTensor stored(String name) {
+        TensorLocation location = location(name);
+        return new StoredTensor(location.dtype(), location.shape(), whole(name));
     }
 
     /// Copies a rank's part of a tensor, row after row without gaps.

@@ -12,7 +12,8 @@ import java.util.function.Consumer;
 /// @param offset of the first run in the file
 /// @param rows number of runs
 /// @param rowBytes length of each run
-/// @param stride from the start of one run to the start of the next; equals `rowBytes` where the part is contiguous
+/// @param stride from the start of one run to the start of the next; equals `rowBytes` where the part
+///     is contiguous
 public record PartBytes(long offset, long rows, long rowBytes, long stride) {
 
     /// @throws PenstockException (bad input) if the part would cut a quantisation block
@@ -39,6 +40,11 @@ public record PartBytes(long offset, long rows, long rowBytes, long stride) {
                 stride);
     }
 
+    /// A tensor that no slice cuts.
+    static PartBytes whole(TensorLocation location) {
+        return new PartBytes(location.offset(), 1, location.length(), location.length());
+    }
+
     /// Bytes of the part.
     public long length() {
         return rows * rowBytes;
@@ -48,7 +54,8 @@ public record PartBytes(long offset, long rows, long rowBytes, long stride) {
         return rowBytes == stride || rows == 1;
     }
 
-    /// Runs in the order of the file, as one where they touch or leave no more than `gap` bytes between two.
+    /// Runs in the order of the file, as one where they touch or leave no more than `gap` bytes between
+    /// two.
     void extents(long gap, Consumer<Extent> each) {
         if (stride - rowBytes <= gap) {
             each.accept(new Extent(offset, (rows - 1) * stride + rowBytes));

@@ -1,6 +1,7 @@
 package io.penstock.model.checkpoint;
 
 import io.penstock.model.config.ModelConfig;
+import io.penstock.model.quant.StoredMatrix;
 import io.penstock.model.tensor.Shape;
 import io.penstock.model.tensor.TensorNames;
 import java.lang.foreign.MemorySegment;
@@ -13,7 +14,8 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 
-/// A checkpoint as Hugging Face publishes it: `config.json`, one or more safetensors files, the tokenizer beside them.
+/// A checkpoint as Hugging Face publishes it: `config.json`, one or more safetensors files, the
+/// tokenizer beside them.
 public final class SafetensorsCheckpoint implements Checkpoint {
     static final String CONFIG = "config.json";
     static final String SINGLE = "model.safetensors";
@@ -26,15 +28,17 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     private static final Pattern FILE_NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\\.safetensors");
 
     private final ModelConfig config;
-    private final Map<String, TensorLocation> tensors;
+    private final TensorInventory inventory;
 
-    private SafetensorsCheckpoint(ModelConfig config, Map<String, TensorLocation> tensors) {
+    private SafetensorsCheckpoint(ModelConfig config, TensorInventory inventory) {
         this.config = config;
-        this.tensors = tensors;
+        this.inventory = inventory;
     }
 
     static SafetensorsCheckpoint open(CheckpointFiles files) {
-        ModelConfig config = HuggingFaceConfig.read(whole(files, CONFIG, HuggingFaceConfig.LONGEST));
+        HuggingFaceConfig settings = HuggingFaceConfig.parse(whole(files, CONFIG, HuggingFaceConfig.LONGEST));
+        ModelConfig config = settings.read();
+        QuantisationScheme scheme = settings.quantisation();
         List<TensorLocation> found = new ArrayList<>();
         Path listed;
         // As transformers prefers them.
@@ -59,13 +63,15 @@ public final class SafetensorsCheckpoint implements Checkpoint {
             found.addAll(Checkpoints.growing(files, single, SafetensorsHead::parse));
         }
         if (config.tiedEmbeddings()) {
-            // Some writers save the tied matrix twice; transformers reads the embedding in its place, and so do we.
+            // Some writers save the tied matrix twice; transformers reads the embedding in its place,
+            // and so do we.
             Shape vocabulary = Shape.of(config.vocabularySize(), config.hiddenSize());
             String output = NameScheme.HUGGING_FACE.spell(TensorNames.OUTPUT);
             found.removeIf(
                     tensor -> tensor.name().equals(output) && tensor.shape().equals(vocabulary));
         }
-        return new SafetensorsCheckpoint(config, TensorInventory.match(config, found, NameScheme.HUGGING_FACE, listed));
+        return new SafetensorsCheckpoint(
+                config, TensorInventory.match(config, found, NameScheme.HUGGING_FACE, scheme, listed));
     }
 
     private static String single(CheckpointFiles files) {
@@ -139,6 +145,11 @@ public final class SafetensorsCheckpoint implements Checkpoint {
 
     @Override
     public Map<String, TensorLocation> tensors() {
-        return tensors;
+        return inventory.tensors();
+    }
+
+    @Override
+    public Map<String, StoredMatrix> matrices() {
+        return inventory.matrices();
     }
 }

@@ -8,9 +8,9 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/// What stands before the weights of a safetensors file: eight bytes of length, then JSON that places each tensor
-/// (the format: github.com/huggingface/safetensors, README). Tensors must follow each other without a hole, from the
-/// end
+/// What stands before the weights of a safetensors file: eight bytes of length, then JSON that places
+/// each tensor (the format: github.com/huggingface/safetensors, README). Tensors must follow each other
+/// without a hole, from the end
 /// of the header to the end of the file.
 final class SafetensorsHead {
     /// As the reference implementation has it.
@@ -100,7 +100,13 @@ final class SafetensorsHead {
                 case "F32" -> DType.F32;
                 case "F16" -> DType.F16;
                 case "BF16" -> DType.BF16;
-                default -> throw json.bad(name, "dtype is \"%s\"; F32, F16 and BF16 are read", text);
+                case "F8_E4M3" -> DType.F8_E4M3;
+                case "F8_E5M2" -> DType.F8_E5M2;
+                case "I8" -> DType.I8;
+                case "U8" -> DType.U8;
+                case "I32" -> DType.I32;
+                case "I64" -> DType.I64;
+                default -> throw json.bad(name, "dtype is \"%s\", which no format that is read has", text);
             };
         }
 

@@ -4,7 +4,8 @@ import io.penstock.model.tensor.DType;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/// Writes floats as stored elements, simply: for the weights of test models, where a good fit does not matter.
+/// Writes floats as stored elements, simply: for the weights of test models, where a good fit does not
+/// matter.
 final class BlockEncoder {
     private BlockEncoder() {}
 
@@ -21,6 +22,8 @@ final class BlockEncoder {
                 case Q8_0 -> q8_0(out, values, i);
                 case Q4_0 -> q4_0(out, values, i);
                 case Q4_1 -> q4_1(out, values, i);
+                case Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, F8_E4M3, F8_E5M2, I8, U8, I32, I64 ->
+                    throw new IllegalArgumentException("no test model is written in " + dtype);
             }
         }
         return out.array();

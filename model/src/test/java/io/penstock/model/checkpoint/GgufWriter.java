@@ -129,6 +129,14 @@ public final class GgufWriter {
             case Q8_0 -> 8;
             case Q4_0 -> 2;
             case Q4_1 -> 3;
+            case Q5_0 -> 6;
+            case Q5_1 -> 7;
+            case Q2_K -> 10;
+            case Q3_K -> 11;
+            case Q4_K -> 12;
+            case Q5_K -> 13;
+            case Q6_K -> 14;
+            case F8_E4M3, F8_E5M2, I8, U8, I32, I64 -> throw new IllegalArgumentException("no GGUF has " + dtype);
         };
     }
 

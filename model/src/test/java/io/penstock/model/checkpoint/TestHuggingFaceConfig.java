@@ -112,7 +112,6 @@ class TestHuggingFaceConfig {
                 "1e-06|\"x\"|rms_norm_eps: is \"x\"",
                 "1e-06|0|RMS norm epsilon 0.0",
                 "1000000.0|-1|rotary base -1.0",
-                "152064|152064, \"quantization_config\": {}|quantization_config",
                 "152064|152064, \"partial_rotary_factor\": 0.5|partial_rotary_factor: is 0.5",
                 "152064|152064, \"rope_scaling\": {\"factor\": 2}|has a factor and no type",
                 "152064|152064, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}|is \"dynamic\"",

@@ -15,7 +15,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 /// Against what the gguf package decodes the same blocks to; tools/references/quant.py wrote both.
 class TestDecoder {
     @ParameterizedTest
-    @EnumSource
+    @EnumSource(
+            names = {"U8", "I32", "I64"},
+            mode = EnumSource.Mode.EXCLUDE)
     void decodesAsTheReferenceDoes(DType dtype) throws IOException {
         byte[] blocks = resource(dtype + ".blocks");
         float[] expected = floats(resource(dtype + ".f32"));
@@ -36,7 +38,7 @@ class TestDecoder {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"Q8_0", "Q4_0", "Q4_1"})
+    @EnumSource(names = {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"})
     void refusesHalfABlock(DType dtype) {
         MemorySegment source = MemorySegment.ofArray(new byte[1_000]);
         assertThatThrownBy(() -> Decoder.of(dtype).decode(source, 0, new float[64], 0, 40))

@@ -1,6 +1,6 @@
 package io.penstock.shard.backend.cpu;
 
-import io.penstock.model.tensor.DType;
+import io.penstock.model.quant.MatrixDecoder;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -36,16 +36,39 @@ final class MatrixPacking {
         return NO_BAD_ROW;
     }
 
+    /// Packs the rows of one panel of a matrix of F32, from whatever they are stored as.
+    ///
+    /// @param firstRow row of the stored matrix that is row 0 of this one
+    /// @param firstColumn likewise
+    /// @return as [#pack(PackedMatrix, int, MemorySegment, long, long)]
+    static int packDecoded(PackedMatrix matrix, int panel, MatrixDecoder source, int firstRow, int firstColumn) {
+        int first = panel * ROWS;
+        int count = Math.min(ROWS, matrix.rows() - first);
+        float[] values = new float[matrix.columns()];
+        MemorySegment decoded = MemorySegment.ofArray(values);
+        for (int row = 0; row < count; row++) {
+            source.decode(firstRow + first + row, firstColumn, values.length, values, 0);
+            if (!packRow(matrix, panel * matrix.panelBytes(), row, decoded, 0)) {
+                return first + row;
+            }
+        }
+        return NO_BAD_ROW;
+    }
+
     private static boolean packRow(PackedMatrix matrix, long panel, int row, MemorySegment source, long from) {
-        DType dtype = matrix.dtype();
+        Elements format = matrix.elements();
         MemorySegment words = matrix.words();
         boolean finite = true;
         for (int block = 0; block < matrix.blocks(); block++) {
             long scales = panel + (long) block * matrix.blockBytes();
-            long elements = scales + Integer.BYTES * (PackedMatrix.scaleWords(dtype) + (long) row);
+            long elements = scales + Integer.BYTES * (PackedMatrix.scaleWords(format) + (long) row);
             int columns = Math.min(COLUMNS, matrix.columns() - block * COLUMNS);
-            long at = from + (long) block * COLUMNS / dtype.blockElements() * dtype.blockBytes();
-            finite &= switch (dtype) {
+            long at = from
+                    + (long) block
+                            * COLUMNS
+                            / format.stored().blockElements()
+                            * format.stored().blockBytes();
+            finite &= switch (format) {
                 case F32 -> packF32(words, elements, source, at, columns);
                 case F16 -> packHalves(words, elements, source, at, columns, 0x7C00);
                 case BF16 -> packHalves(words, elements, source, at, columns, 0x7F80);

@@ -1,6 +1,5 @@
 package io.penstock.shard.backend.cpu;
 
-import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
@@ -27,29 +26,29 @@ public final class PackedMatrix {
     /// Of every word.
     static final ValueLayout.OfInt WORD = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
-    private final DType dtype;
+    private final Elements elements;
     private final int rows;
     private final int columns;
     private final int blocks;
     private final MemorySegment words;
 
     /// All zeros; [MatrixPacking] fills it.
-    PackedMatrix(DType dtype, int rows, int columns, SegmentAllocator memory) {
-        this.dtype = dtype;
+    PackedMatrix(Elements elements, int rows, int columns, SegmentAllocator memory) {
+        this.elements = elements;
         this.rows = rows;
         this.columns = columns;
         this.blocks = Math.ceilDiv(columns, BLOCK_COLUMNS);
-        this.words = memory.allocate(Math.max(1, bytes(dtype, rows, columns)), 64);
+        this.words = memory.allocate(Math.max(1, bytes(elements, rows, columns)), 64);
     }
 
     /// What the packed words take.
-    static long bytes(DType dtype, int rows, int columns) {
+    static long bytes(Elements elements, int rows, int columns) {
         long blocks = Math.ceilDiv(columns, BLOCK_COLUMNS);
-        return Math.multiplyExact(blocks * blockBytes(dtype), (long) Math.ceilDiv(rows, PANEL_ROWS));
+        return Math.multiplyExact(blocks * blockBytes(elements), (long) Math.ceilDiv(rows, PANEL_ROWS));
     }
 
-    static int scaleWords(DType dtype) {
-        return switch (dtype) {
+    static int scaleWords(Elements elements) {
+        return switch (elements) {
             case F32, F16, BF16 -> 0;
             case Q8_0, Q4_0 -> PANEL_ROWS / 2;
             case Q4_1 -> PANEL_ROWS;
@@ -57,8 +56,8 @@ public final class PackedMatrix {
     }
 
     /// Columns that share a word.
-    static int columnsPerWord(DType dtype) {
-        return switch (dtype) {
+    static int columnsPerWord(Elements elements) {
+        return switch (elements) {
             case F32 -> 1;
             case F16, BF16 -> 2;
             case Q8_0 -> 4;
@@ -66,12 +65,12 @@ public final class PackedMatrix {
         };
     }
 
-    public static int blockBytes(DType dtype) {
-        return Integer.BYTES * (scaleWords(dtype) + BLOCK_COLUMNS / columnsPerWord(dtype) * PANEL_ROWS);
+    public static int blockBytes(Elements elements) {
+        return Integer.BYTES * (scaleWords(elements) + BLOCK_COLUMNS / columnsPerWord(elements) * PANEL_ROWS);
     }
 
-    public DType dtype() {
-        return dtype;
+    public Elements elements() {
+        return elements;
     }
 
     public int rows() {
@@ -96,7 +95,7 @@ public final class PackedMatrix {
     }
 
     public int blockBytes() {
-        return blockBytes(dtype);
+        return blockBytes(elements);
     }
 
     public long panelBytes() {
@@ -120,11 +119,11 @@ public final class PackedMatrix {
     float element(long panel, int row, int column) {
         long block = panel + (long) (column / BLOCK_COLUMNS) * blockBytes();
         int inBlock = column % BLOCK_COLUMNS;
-        int perWord = columnsPerWord(dtype);
-        long index = scaleWords(dtype) + (long) (inBlock / perWord) * PANEL_ROWS + row;
+        int perWord = columnsPerWord(elements);
+        long index = scaleWords(elements) + (long) (inBlock / perWord) * PANEL_ROWS + row;
         int word = words.get(WORD, block + Integer.BYTES * index);
         int shift = inBlock % perWord * (Integer.SIZE / perWord);
-        return switch (dtype) {
+        return switch (elements) {
             case F32 -> Float.intBitsToFloat(word);
             case F16 -> Float.float16ToFloat((short) (word >> shift));
             case BF16 -> Float.intBitsToFloat(word >> shift << 16);

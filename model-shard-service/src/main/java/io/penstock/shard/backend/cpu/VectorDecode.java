@@ -5,7 +5,6 @@ import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BIAS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BITS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.ROW_BYTES;
 
-import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -27,9 +26,9 @@ final class VectorDecode {
     private static final long V = F.vectorByteSize();
 
     private static final int COLUMNS = PackedMatrix.BLOCK_COLUMNS;
-    private static final int Q8_BYTES = PackedMatrix.blockBytes(DType.Q8_0);
-    private static final int Q4_0_BYTES = PackedMatrix.blockBytes(DType.Q4_0);
-    private static final int Q4_1_BYTES = PackedMatrix.blockBytes(DType.Q4_1);
+    private static final int Q8_BYTES = PackedMatrix.blockBytes(Elements.Q8_0);
+    private static final int Q4_0_BYTES = PackedMatrix.blockBytes(Elements.Q4_0);
+    private static final int Q4_1_BYTES = PackedMatrix.blockBytes(Elements.Q4_1);
 
     private VectorDecode() {}
 
@@ -39,7 +38,7 @@ final class VectorDecode {
         int blocks = matrix.blocks();
         for (int row = 0; row < PackedMatrix.PANEL_ROWS; row += 4 * L) {
             int o = y0 + row;
-            switch (matrix.dtype()) {
+            switch (matrix.elements()) {
                 case F32 -> f32(w, at, row, blocks, x, x0, y, o);
                 case F16 -> f16(w, at, row, blocks, x, x0, y, o);
                 case BF16 -> bf16(w, at, row, blocks, x, x0, y, o);

@@ -1,6 +1,5 @@
 package io.penstock.shard.backend.cpu;
 
-import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -45,14 +44,14 @@ public final class VectorKernels implements Kernels {
             int yOffset,
             int yStride,
             MemorySegment scratch) {
-        if (tokens < LEAST_FOR_SCRATCH && matrix.dtype() == DType.Q8_0) {
+        if (tokens < LEAST_FOR_SCRATCH && matrix.elements() == Elements.Q8_0) {
             fetch(matrix, panel, scratch);
         }
         if (tokens == 1) {
             VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
             return;
         }
-        if (tokens < LEAST_FOR_SCRATCH && matrix.dtype() != DType.F32) {
+        if (tokens < LEAST_FOR_SCRATCH && matrix.elements() != Elements.F32) {
             VectorQuads.multiply(matrix, panel, x, xOffset, xStride, tokens, y, yOffset, yStride);
             return;
         }
@@ -66,7 +65,7 @@ public final class VectorKernels implements Kernels {
             int here = Math.min(UNPACKED_BLOCKS, blocks - block);
             MemorySegment weights = scratch;
             long weightsAt = 0;
-            if (matrix.dtype() == DType.F32) {
+            if (matrix.elements() == Elements.F32) {
                 weights = matrix.words();
                 weightsAt = at;
             } else {

@@ -5,7 +5,6 @@ import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BIAS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.HALF_BITS;
 import static io.penstock.shard.backend.cpu.VectorUnpacking.ROW_BYTES;
 
-import io.penstock.model.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -28,9 +27,9 @@ final class VectorQuads {
     private static final long V = F.vectorByteSize();
 
     private static final int COLUMNS = PackedMatrix.BLOCK_COLUMNS;
-    private static final int Q8_BYTES = PackedMatrix.blockBytes(DType.Q8_0);
-    private static final int Q4_0_BYTES = PackedMatrix.blockBytes(DType.Q4_0);
-    private static final int Q4_1_BYTES = PackedMatrix.blockBytes(DType.Q4_1);
+    private static final int Q8_BYTES = PackedMatrix.blockBytes(Elements.Q8_0);
+    private static final int Q4_0_BYTES = PackedMatrix.blockBytes(Elements.Q4_0);
+    private static final int Q4_1_BYTES = PackedMatrix.blockBytes(Elements.Q4_1);
 
     private VectorQuads() {}
 
@@ -62,7 +61,7 @@ final class VectorQuads {
                 int y1 = yOffset + second * yStride + row;
                 int y2 = yOffset + third * yStride + row;
                 int y3 = yOffset + fourth * yStride + row;
-                switch (matrix.dtype()) {
+                switch (matrix.elements()) {
                     case F32 -> throw new IllegalArgumentException("F32");
                     case F16 -> f16(w, at, row, blocks, x, x0, x1, x2, x3, y, y0, y1, y2, y3);
                     case BF16 -> bf16(w, at, row, blocks, x, x0, x1, x2, x3, y, y0, y1, y2, y3);

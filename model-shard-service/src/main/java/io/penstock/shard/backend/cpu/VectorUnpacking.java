@@ -37,7 +37,7 @@ final class VectorUnpacking {
             long from = at + (long) block * blockBytes;
             long to = (long) block * PackedMatrix.BLOCK_COLUMNS * ROW_BYTES;
             for (int row = 0; row < ROWS; row += L) {
-                switch (matrix.dtype()) {
+                switch (matrix.elements()) {
                     case F32 -> floats(words, from, row, target, to);
                     case F16 -> halves(words, from, row, target, to);
                     case BF16 -> bfloats(words, from, row, target, to);

@@ -2,11 +2,13 @@ package io.penstock.shard.backend.cpu;
 
 import io.penstock.model.checkpoint.Checkpoint;
 import io.penstock.model.checkpoint.CheckpointException;
+import io.penstock.model.checkpoint.FileExtents;
 import io.penstock.model.checkpoint.MappedTensors;
 import io.penstock.model.checkpoint.PartBytes;
 import io.penstock.model.checkpoint.TensorLocation;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.quant.Decoder;
+import io.penstock.model.quant.MatrixDecoder;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.model.tensor.TensorNames;
@@ -18,6 +20,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.LongConsumer;
 
 /// Reads a rank's part of a checkpoint and packs it, all threads at work on one matrix after the other.
@@ -70,21 +73,33 @@ final class WeightLoading {
     private static long packedBytes(Checkpoint checkpoint, RankSlice slice, List<TensorPart> parts) {
         long total = 0;
         for (TensorPart part : parts) {
-            TensorLocation location = checkpoint.tensors().get(part.tensor().name());
-            if (location.shape().rank() > 1) {
+            if (part.tensor().shape().rank() > 1) {
+                Elements elements = elements(checkpoint, part);
                 total += packedBytes(
-                        location, part.rows().count(), part.columns().count());
+                        elements, part.rows().count(), part.columns().count());
                 if (isTiedOutput(checkpoint, slice, part) && !part.rows().equals(slice.vocabulary())) {
                     total += packedBytes(
-                            location, slice.vocabulary().count(), part.columns().count());
+                            elements, slice.vocabulary().count(), part.columns().count());
                 }
             }
         }
         return total;
     }
 
-    private static long packedBytes(TensorLocation location, int rows, int columns) {
-        return Math.ceilDiv(PackedMatrix.bytes(location.dtype(), rows, columns), 64L) * 64;
+    private static long packedBytes(Elements elements, int rows, int columns) {
+        return Math.ceilDiv(PackedMatrix.bytes(elements, rows, columns), 64L) * 64;
+    }
+
+    /// F32 where the kernels do not read the weights as they are stored.
+    private static Elements elements(Checkpoint checkpoint, TensorPart part) {
+        return keptAsStored(checkpoint, part).orElse(Elements.F32);
+    }
+
+    private static Optional<Elements> keptAsStored(Checkpoint checkpoint, TensorPart part) {
+        String name = part.tensor().name();
+        return checkpoint.matrices().containsKey(name)
+                ? Optional.empty()
+                : Elements.of(checkpoint.tensors().get(name).dtype());
     }
 
     private static boolean isTiedOutput(Checkpoint checkpoint, RankSlice slice, TensorPart part) {
@@ -95,10 +110,8 @@ final class WeightLoading {
 
     private void read(TensorPart part) {
         String name = part.tensor().name();
-        TensorLocation location = checkpoint.tensors().get(name);
-        PartBytes place = PartBytes.of(location, part);
-        if (location.shape().rank() == 1) {
-            vectors.put(name, vector(part, location, place));
+        if (part.tensor().shape().rank() == 1) {
+            vectors.put(name, vector(part));
         } else {
             PackedMatrix matrix = matrix(part);
             matrices.put(name, matrix);
@@ -108,14 +121,15 @@ final class WeightLoading {
                         : matrix(new TensorPart(part.tensor(), slice.vocabulary(), part.columns()));
             }
         }
-        bytes += place.length();
+        bytes += FileExtents.bytes(checkpoint, part);
         loaded.accept(bytes);
     }
 
-    private float[] vector(TensorPart part, TensorLocation location, PartBytes place) {
+    private float[] vector(TensorPart part) {
+        TensorLocation location = checkpoint.tensors().get(part.tensor().name());
         int count = part.rows().count();
         float[] values = new float[count];
-        long offset = place.offset() - location.offset();
+        long offset = PartBytes.of(location, part).offset() - location.offset();
         Decoder.of(location.dtype()).decode(tensors.whole(part.tensor().name()), offset, values, 0, count);
         for (int i = 0; i < count; i++) {
             if (!Float.isFinite(values[i])) {
@@ -127,17 +141,15 @@ final class WeightLoading {
 
     private PackedMatrix matrix(TensorPart part) {
         TensorLocation location = checkpoint.tensors().get(part.tensor().name());
-        PartBytes place = PartBytes.of(location, part);
-        int rows = part.rows().count();
-        PackedMatrix matrix =
-                new PackedMatrix(location.dtype(), rows, part.columns().count(), memory);
-        MemorySegment source = tensors.whole(part.tensor().name());
-        long offset = place.offset() - location.offset();
+        Optional<Elements> kept = keptAsStored(checkpoint, part);
+        PackedMatrix matrix = new PackedMatrix(
+                kept.orElse(Elements.F32), part.rows().count(), part.columns().count(), memory);
+        PanelPacking packing = kept.isPresent() ? stored(part, location) : decoded(part);
         int[] badRow = new int[workers.count()];
         workers.run((worker, count) -> {
             badRow[worker] = -1;
             for (int panel = worker; panel < matrix.panels() && badRow[worker] < 0; panel += count) {
-                badRow[worker] = MatrixPacking.pack(matrix, panel, source, offset, place.stride());
+                badRow[worker] = packing.pack(matrix, panel);
             }
         });
         for (int row : badRow) {
@@ -146,6 +158,26 @@ final class WeightLoading {
             }
         }
         return matrix;
+    }
+
+    private PanelPacking stored(TensorPart part, TensorLocation location) {
+        PartBytes place = PartBytes.of(location, part);
+        MemorySegment source = tensors.whole(part.tensor().name());
+        long offset = place.offset() - location.offset();
+        return (matrix, panel) -> MatrixPacking.pack(matrix, panel, source, offset, place.stride());
+    }
+
+    private PanelPacking decoded(TensorPart part) {
+        MatrixDecoder decoder = tensors.decoder(part.tensor().name());
+        int row = part.rows().from();
+        int column = part.columns().from();
+        return (matrix, panel) -> MatrixPacking.packDecoded(matrix, panel, decoder, row, column);
+    }
+
+    /// Fills one panel; see [MatrixPacking] for what it returns.
+    @FunctionalInterface
+    private interface PanelPacking {
+        int pack(PackedMatrix matrix, int panel);
     }
 
     private static CheckpointException notFinite(TensorLocation location, int row) {

@@ -183,6 +183,9 @@ final class WeightUpload implements AutoCloseable {
             case Q8_0 -> 3;
             case Q4_0 -> 4;
             case Q4_1 -> 5;
+            case Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, F8_E4M3, F8_E5M2, I8, U8, I32, I64 ->
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT, "weights stored as %s are not served on this device", type);
         };
     }
 

@@ -26,12 +26,13 @@ class TestVectorKernels {
         SplittableRandom random = new SplittableRandom(bits);
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment scratch = arena.allocate(Kernels.panelScratchBytes(), 64);
-            for (DType dtype : DType.values()) {
+            for (Elements elements : Elements.values()) {
+                DType dtype = elements.stored();
                 for (int tokens : new int[] {1, 2, 4, 7, 11, 12, 27}) {
                     int rows = 1 + random.nextInt(150);
                     int columns = dtype.blockElements() * (1 + random.nextInt(100 / dtype.blockElements()));
                     MemorySegment stored = MemorySegment.ofArray(blocks(dtype, rows * columns, random));
-                    PackedMatrix matrix = pack(dtype, rows, columns, stored, arena);
+                    PackedMatrix matrix = pack(elements, rows, columns, stored, arena);
                     int xStride = Math.ceilDiv(columns, 32) * 32 + 32;
                     float[] x = new float[tokens * xStride];
                     for (int i = 0; i < tokens; i++) {
@@ -57,10 +58,11 @@ class TestVectorKernels {
         return y;
     }
 
-    private static PackedMatrix pack(DType dtype, int rows, int columns, MemorySegment stored, Arena arena) {
-        PackedMatrix matrix = new PackedMatrix(dtype, rows, columns, arena);
+    private static PackedMatrix pack(Elements elements, int rows, int columns, MemorySegment stored, Arena arena) {
+        PackedMatrix matrix = new PackedMatrix(elements, rows, columns, arena);
         for (int panel = 0; panel < matrix.panels(); panel++) {
-            assertThat(MatrixPacking.pack(matrix, panel, stored, 0, dtype.bytesFor(columns)))
+            assertThat(MatrixPacking.pack(
+                            matrix, panel, stored, 0, elements.stored().bytesFor(columns)))
                     .isEqualTo(-1);
         }
         return matrix;
@@ -69,12 +71,12 @@ class TestVectorKernels {
     private static void assertDecoded(PackedMatrix matrix, MemorySegment stored) {
         int count = matrix.rows() * matrix.columns();
         float[] expected = new float[count];
-        Decoder.of(matrix.dtype()).decode(stored, 0, expected, 0, count);
+        Decoder.of(matrix.elements().stored()).decode(stored, 0, expected, 0, count);
         float[] unpacked = new float[count];
         for (int row = 0; row < matrix.rows(); row++) {
             matrix.row(row, unpacked, row * matrix.columns());
         }
-        assertThat(unpacked).as("%s", matrix.dtype()).isEqualTo(expected);
+        assertThat(unpacked).as("%s", matrix.elements()).isEqualTo(expected);
     }
 
     /// Random elements as a file would hold them; scales of both signs, some of them subnormal.
@@ -89,6 +91,8 @@ class TestVectorKernels {
                 case Q8_0 -> putBlock(stored.putShort(half(random)), 32, random);
                 case Q4_0 -> putBlock(stored.putShort(half(random)), 16, random);
                 case Q4_1 -> putBlock(stored.putShort(half(random)).putShort(half(random)), 16, random);
+                case Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, F8_E4M3, F8_E5M2, I8, U8, I32, I64 ->
+                    throw new IllegalArgumentException("not packed: " + dtype);
             }
         }
         return stored.array();
