@@ -10,7 +10,7 @@ import org.junit.jupiter.api.Test;
 
 /// What the gateway must not know, and who must not know whom in it.
 class TestBoundaries {
-    private final JavaClasses classes = new ClassFileImporter()
+    private static final JavaClasses CLASSES = new ClassFileImporter()
             .withImportOption(new ImportOption.DoNotIncludeTests())
             .importPackages("io.penstock.gateway");
 
@@ -26,7 +26,7 @@ class TestBoundaries {
                         "io.penstock.api.shard..",
                         "jcuda..",
                         "jdk.incubator..")
-                .check(classes);
+                .check(CLASSES);
     }
 
     @Test
@@ -34,7 +34,7 @@ class TestBoundaries {
         slices().matching("io.penstock.gateway.(openai|grpc)..")
                 .should()
                 .notDependOnEachOther()
-                .check(classes);
+                .check(CLASSES);
     }
 
     @Test
@@ -50,7 +50,7 @@ class TestBoundaries {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("..gateway.openai..", "..gateway.grpc..", "io.vertx..")
-                .check(classes);
+                .check(CLASSES);
     }
 
     @Test
@@ -61,11 +61,11 @@ class TestBoundaries {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("..gateway.dispatch..", "io.penstock.api.inference..")
-                .check(classes);
+                .check(CLASSES);
     }
 
     @Test
     void packagesHaveNoCycles() {
-        slices().matching("io.penstock.gateway.(*)..").should().beFreeOfCycles().check(classes);
+        slices().matching("io.penstock.gateway.(*)..").should().beFreeOfCycles().check(CLASSES);
     }
 }

@@ -17,7 +17,11 @@ public class ApiKeys {
 
     @Inject
     public ApiKeys(GatewayConfig config) {
-        hashes = config.apiKeys().orElse(List.of()).stream().map(ApiKeys::hash).toList();
+        this(config.apiKeys().orElse(List.of()));
+    }
+
+    ApiKeys(List<String> keys) {
+        hashes = keys.stream().map(ApiKeys::hash).toList();
     }
 
     /// @param authorization the header's value; null: there was none

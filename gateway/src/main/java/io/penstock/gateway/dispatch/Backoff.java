@@ -7,7 +7,7 @@ import java.util.concurrent.ThreadLocalRandom;
 /// many gateways that lost one scheduler do not come back as one.
 final class Backoff {
     private static final long FIRST = Duration.ofMillis(40).toNanos();
-    private static final long LONGEST = Duration.ofSeconds(1).toNanos();
+    private static final long LONGEST = Duration.ofMillis(500).toNanos();
 
     private long ceiling = FIRST;
 

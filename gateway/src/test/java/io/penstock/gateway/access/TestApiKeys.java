@@ -1,15 +1,17 @@
 package io.penstock.gateway.access;
 
 import static io.restassured.RestAssured.given;
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.equalTo;
 
 import io.penstock.gateway.fake.TinyGateway;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 @QuarkusTest
-@TestProfile(TinyGateway.WithKeys.class)
+@TestProfile(TinyGateway.class)
 class TestApiKeys {
     @Test
     void everyRouteAsksForAKey() {
@@ -37,14 +39,22 @@ class TestApiKeys {
 
     @Test
     void eachKeyIsLetIn() {
-        given().header("authorization", "Bearer first-key")
+        given().header("authorization", "Bearer " + TinyGateway.KEY)
                 .get("/v1/models")
                 .then()
                 .statusCode(200);
-        given().header("authorization", "bearer second-key")
+        given().header("authorization", "bearer " + TinyGateway.OTHER_KEY)
                 .get("/v1/models")
                 .then()
                 .statusCode(200);
+    }
+
+    @Test
+    void withoutKeysEverybodyIsLetIn() {
+        ApiKeys none = new ApiKeys(List.of());
+        assertThat(none.admit(null)).isTrue();
+        assertThat(none.admit("Bearer anything")).isTrue();
+        assertThat(new ApiKeys(List.of("k")).admit(null)).isFalse();
     }
 
     @Test

@@ -1,15 +1,16 @@
 package io.penstock.gateway.grpc;
 
-import static io.restassured.RestAssured.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.MetadataUtils;
 import io.penstock.api.chat.ChatEvent;
 import io.penstock.api.chat.ChatMessage;
 import io.penstock.api.chat.ChatRequest;
@@ -46,7 +47,7 @@ class TestChatEndpoint {
 
     @BeforeEach
     void connect() {
-        await().until(() -> given().get("/q/health/ready").statusCode() == 200);
+        TinyGateway.awaitReadiness(200);
         int port = ConfigProvider.getConfig().getValue("quarkus.grpc.server.test-port", Integer.class);
         channel = NettyChannelBuilder.forAddress("localhost", port)
                 .usePlaintext()
@@ -69,6 +70,7 @@ class TestChatEndpoint {
 
     private Iterator<ChatEvent> chat(ChatRequest.Builder request) {
         return ChatServiceGrpc.newBlockingStub(channel)
+                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key(TinyGateway.KEY)))
                 .withDeadlineAfter(20, TimeUnit.SECONDS)
                 .chat(request.build());
     }
@@ -115,6 +117,26 @@ class TestChatEndpoint {
                 .isInstanceOfSatisfying(
                         StatusRuntimeException.class,
                         e -> assertThat(e.getStatus().getCode()).isEqualTo(code));
+    }
+
+    private static Metadata key(String key) {
+        Metadata headers = new Metadata();
+        headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + key);
+        return headers;
+    }
+
+    @Test
+    void asksForAKey() {
+        for (Metadata headers : List.of(new Metadata(), key("other"))) {
+            Iterator<ChatEvent> events = ChatServiceGrpc.newBlockingStub(channel)
+                    .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
+                    .withDeadlineAfter(20, TimeUnit.SECONDS)
+                    .chat(request().build());
+            assertThatThrownBy(events::hasNext)
+                    .isInstanceOfSatisfying(
+                            StatusRuntimeException.class,
+                            e -> assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+        }
     }
 
     @Test

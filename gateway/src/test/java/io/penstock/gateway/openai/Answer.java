@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import static org.hamcrest.MatcherAssert.assertThat;
 
+import io.penstock.gateway.fake.TinyGateway;
 import io.restassured.path.json.JsonPath;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -9,7 +10,6 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
-import org.eclipse.microprofile.config.ConfigProvider;
 import org.hamcrest.Matcher;
 
 /// What the gateway answers to a body that no ordinary client would send. REST Assured takes seconds over some of them.
@@ -18,9 +18,9 @@ record Answer(int status, String text) {
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     static Answer to(String path, String body) {
-        int port = ConfigProvider.getConfig().getValue("quarkus.http.test-port", Integer.class);
-        HttpRequest request = HttpRequest.newBuilder(URI.create("http://localhost:" + port + path))
+        HttpRequest request = HttpRequest.newBuilder(URI.create("http://localhost:" + TinyGateway.port() + path))
                 .header("content-type", "application/json")
+                .header("authorization", "Bearer " + TinyGateway.KEY)
                 .POST(HttpRequest.BodyPublishers.ofString(body))
                 .build();
         try {

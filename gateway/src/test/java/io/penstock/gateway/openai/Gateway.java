@@ -1,8 +1,6 @@
 package io.penstock.gateway.openai;
 
-import static io.restassured.RestAssured.given;
-import static org.awaitility.Awaitility.await;
-
+import io.penstock.gateway.fake.TinyGateway;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -10,7 +8,6 @@ import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
 
 /// The gateway under test, and connections to it that say exactly what they are told to.
 final class Gateway {
@@ -21,9 +18,7 @@ final class Gateway {
     }
 
     static void awaitReadiness(int status) {
-        await().atMost(Duration.ofSeconds(15))
-                .pollInterval(Duration.ofMillis(20))
-                .until(() -> given().get("/q/health/ready").statusCode() == status);
+        TinyGateway.awaitReadiness(status);
     }
 
     static String chat(String fields) {
@@ -48,7 +43,9 @@ final class Gateway {
 
     static void post(Socket socket, String path, byte[] body) throws IOException {
         OutputStream out = socket.getOutputStream();
-        out.write(("POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: "
+        out.write(("POST " + path
+                        + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nauthorization: Bearer "
+                        + TinyGateway.KEY + "\r\ncontent-length: "
                         + body.length + "\r\n\r\n")
                 .getBytes(StandardCharsets.US_ASCII));
         out.write(body);

@@ -1,6 +1,6 @@
 package io.penstock.gateway.openai;
 
-import static io.restassured.RestAssured.given;
+import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.equalTo;
 import static org.hamcrest.Matchers.not;
@@ -206,7 +206,7 @@ class TestHostileInput {
         try (Socket socket = Gateway.connect(port, 0)) {
             var out = socket.getOutputStream();
             out.write(
-                    "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                    "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nauthorization: Bearer first-key\r\ntransfer-encoding: chunked\r\n\r\n"
                             .getBytes(StandardCharsets.US_ASCII));
             byte[] chunk = ("1000\r\n" + "x".repeat(0x1000) + "\r\n").getBytes(StandardCharsets.US_ASCII);
             for (int i = 0; i < 1_000; i++) {

@@ -38,7 +38,7 @@ class TestJavaClient {
         int port = ConfigProvider.getConfig().getValue("quarkus.http.test-port", Integer.class);
         client = OpenAIOkHttpClient.builder()
                 .baseUrl("http://localhost:" + port + "/v1")
-                .apiKey("none")
+                .apiKey(TinyGateway.KEY)
                 .responseValidation(true)
                 .build();
     }

@@ -1,6 +1,6 @@
 package io.penstock.gateway.openai;
 
-import static io.restassured.RestAssured.given;
+import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 import static org.hamcrest.Matchers.equalTo;
@@ -128,7 +128,7 @@ class TestReaders {
                 // A body that is announced and does not come occupies a place, too.
                 socket.getOutputStream()
                         .write(("POST " + CHAT + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-                                        + "content-length: 10\r\n\r\n")
+                                        + "authorization: Bearer " + TinyGateway.KEY + "\r\ncontent-length: 10\r\n\r\n")
                                 .getBytes(StandardCharsets.US_ASCII));
             }
             await().until(() -> capacity.requests() == TinyGateway.MAX_CONCURRENT);

@@ -1,6 +1,6 @@
 package io.penstock.gateway.openai;
 
-import static io.restassured.RestAssured.given;
+import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.contains;
 import static org.hamcrest.Matchers.equalTo;

@@ -1,6 +1,6 @@
 package io.penstock.gateway.telemetry;
 
-import static io.restassured.RestAssured.given;
+import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
@@ -37,7 +37,7 @@ class TestTelemetry {
 
     @BeforeEach
     void ready() {
-        await().until(() -> given().get("/q/health/ready").statusCode() == 200);
+        TinyGateway.awaitReadiness(200);
     }
 
     private static void chat(String model) {
