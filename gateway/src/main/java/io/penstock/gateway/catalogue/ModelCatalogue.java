@@ -5,11 +5,12 @@ import io.penstock.gateway.dispatch.Schedulers;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.template.ChatFormat;
+import io.smallrye.faulttolerance.api.Guard;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Inject;
-import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -21,8 +22,9 @@ import org.jboss.logging.Logger;
 @ApplicationScoped
 public class ModelCatalogue {
     private static final Logger LOG = Logger.getLogger(ModelCatalogue.class);
-    private static final Duration FIRST_RETRY = Duration.ofMillis(250);
-    private static final Duration LONGEST_RETRY = Duration.ofSeconds(10);
+    private static final int FIRST_RETRY_MILLIS = 250;
+    private static final int LONGEST_RETRY_MILLIS = 10_000;
+    private static final int JITTER_MILLIS = 50;
 
     private record Key(String model, String revision) {}
 
@@ -30,6 +32,19 @@ public class ModelCatalogue {
     private final TextSource texts;
     private final Map<String, ServedModel> models = new ConcurrentHashMap<>();
     private final Map<Key, Thread> readers = new ConcurrentHashMap<>();
+    private final Guard patience = Guard.create()
+            .withDescription("reading of a model's tokenizer")
+            .withRetry()
+            .retryOn(PenstockException.class)
+            .maxRetries(-1)
+            .maxDuration(0, ChronoUnit.MILLIS)
+            .delay(FIRST_RETRY_MILLIS, ChronoUnit.MILLIS)
+            .jitter(JITTER_MILLIS, ChronoUnit.MILLIS)
+            .withExponentialBackoff()
+            .maxDelay(LONGEST_RETRY_MILLIS, ChronoUnit.MILLIS)
+            .done()
+            .done()
+            .build();
 
     @Inject
     public ModelCatalogue(Schedulers schedulers, TextSource texts) {
@@ -81,46 +96,47 @@ public class ModelCatalogue {
     }
 
     private void read(Key key) {
-        Duration delay = FIRST_RETRY;
         try {
-            while (true) {
-                int contextLength = reportedContext(key);
-                if (contextLength == 0) {
-                    return;
-                }
-                try {
-                    ChatFormat text = texts.read(key.model(), key.revision());
-                    models.put(
-                            key.model(),
-                            ServedModel.of(
-                                    key.model(),
-                                    key.revision(),
-                                    contextLength,
-                                    Instant.now().getEpochSecond(),
-                                    text));
-                    LOG.infof(
-                            "model %s %s: tokenizer of %d tokens, %s, context %d",
-                            key.model(),
-                            key.revision(),
-                            text.tokenizer().vocabularySize(),
-                            text.template().isPresent() ? "chat template" : "no chat template",
-                            contextLength);
-                    return;
-                } catch (PenstockException e) {
-                    LOG.warnf(
-                            "tokenizer of %s %s cannot be read (%s), trying again in %d ms",
-                            key.model(), key.revision(), e.getMessage(), delay.toMillis());
-                }
-                Thread.sleep(delay);
-                delay = delay.multipliedBy(2).compareTo(LONGEST_RETRY) < 0 ? delay.multipliedBy(2) : LONGEST_RETRY;
-            }
+            patience.call(() -> tryToRead(key), Void.class);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-        } catch (RuntimeException e) {
+        } catch (Exception e) {
             LOG.errorf(e, "tokenizer of %s %s cannot be used", key.model(), key.revision());
         } finally {
             readers.remove(key);
         }
+    }
+
+    /// @return null
+    private Void tryToRead(Key key) {
+        int contextLength = reportedContext(key);
+        if (contextLength == 0) {
+            return null;
+        }
+        ChatFormat text;
+        try {
+            text = texts.read(key.model(), key.revision());
+        } catch (PenstockException e) {
+            LOG.warnf(
+                    "tokenizer of %s %s cannot be read, trying again: %s", key.model(), key.revision(), e.getMessage());
+            throw e;
+        }
+        models.put(
+                key.model(),
+                ServedModel.of(
+                        key.model(),
+                        key.revision(),
+                        contextLength,
+                        Instant.now().getEpochSecond(),
+                        text));
+        LOG.infof(
+                "model %s %s: tokenizer of %d tokens, %s, context %d",
+                key.model(),
+                key.revision(),
+                text.tokenizer().vocabularySize(),
+                text.template().isPresent() ? "chat template" : "no chat template",
+                contextLength);
+        return null;
     }
 
     /// @return 0 if no scheduler reports it any more

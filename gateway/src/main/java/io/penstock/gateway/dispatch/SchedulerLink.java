@@ -11,7 +11,13 @@ import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.SchedulerStatus;
 import io.penstock.api.inference.WatchRequest;
 import io.penstock.gateway.config.HostPort;
+import io.smallrye.faulttolerance.api.Guard;
+import jakarta.enterprise.util.TypeLiteral;
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -24,6 +30,10 @@ final class SchedulerLink implements AutoCloseable {
     /// Bytes that may be under way to us on one stream. Small, so that a slow reader's tokens wait at the scheduler.
     private static final int STREAM_WINDOW = 64 << 10;
 
+    private static final Duration FIRST_DELAY = Duration.ofMillis(40);
+    private static final Duration LONGEST_DELAY = Duration.ofMillis(250);
+    private static final Duration JITTER = Duration.ofMillis(20);
+
     /// A peer that is gone without a word is found after these two together.
     private static final long PING_SECONDS = 10;
 
@@ -33,7 +43,7 @@ final class SchedulerLink implements AutoCloseable {
     private final ManagedChannel channel;
     private final DispatchTimer timer;
     private final Runnable changed;
-    private final Backoff backoff = new Backoff();
+    private final Guard dialling;
     private final AtomicInteger sequences = new AtomicInteger();
     private volatile SchedulerStatus status = SchedulerStatus.getDefaultInstance();
     private volatile boolean closed;
@@ -43,6 +53,19 @@ final class SchedulerLink implements AutoCloseable {
         this.address = address;
         this.timer = timer;
         this.changed = changed;
+        dialling = Guard.create()
+                .withDescription("dialling of scheduler " + address)
+                .withRetry()
+                .maxRetries(-1)
+                .maxDuration(0, ChronoUnit.MILLIS)
+                .delay(FIRST_DELAY.toMillis(), ChronoUnit.MILLIS)
+                .jitter(JITTER.toMillis(), ChronoUnit.MILLIS)
+                .whenException(failure -> !closed)
+                .withExponentialBackoff()
+                .maxDelay(LONGEST_DELAY.toMillis(), ChronoUnit.MILLIS)
+                .done()
+                .done()
+                .build();
         // Callbacks only put events into queues, so they may run where the bytes arrive.
         channel = NettyChannelBuilder.forAddress(address.host(), address.port())
                 .usePlaintext()
@@ -89,23 +112,27 @@ final class SchedulerLink implements AutoCloseable {
         sequences.decrementAndGet();
     }
 
+    /// Dials until the scheduler answers, with delays that double up to a bound.
     void watch() {
+        CompletionStage<Void> _ = dialling.get(this::dial, new TypeLiteral<CompletionStage<Void>>() {});
+    }
+
+    /// @return completes when the scheduler has said what it serves
+    private CompletionStage<Void> dial() {
         // The channel's own delay grows to two minutes; ours decides when to try.
         channel.resetConnectBackoff();
-        InferenceGrpc.newStub(channel).watch(WatchRequest.getDefaultInstance(), new Watch());
+        Watch watch = new Watch();
+        InferenceGrpc.newStub(channel).watch(WatchRequest.getDefaultInstance(), watch);
+        return watch.answered;
     }
 
     private void lost(String why) {
-        if (closed) {
-            return;
-        }
-        if (status.getGroupsCount() > 0 || LOG.isDebugEnabled()) {
-            LOG.infof("scheduler %s is away (%s), dialling again", address, why);
-        }
+        LOG.infof("scheduler %s is away (%s), dialling again", address, why);
         status = SchedulerStatus.getDefaultInstance();
         changed.run();
         try {
-            timer.after(backoff.nextNanos(), this::watch);
+            // Not at once: it may answer and be lost again, and again.
+            timer.after(FIRST_DELAY.toNanos(), this::watch);
         } catch (RejectedExecutionException e) {
             LOG.debugf(e, "not dialling %s again: the gateway is stopping", address);
         }
@@ -118,6 +145,8 @@ final class SchedulerLink implements AutoCloseable {
     }
 
     private final class Watch implements ClientResponseObserver<WatchRequest, SchedulerStatus> {
+        private final CompletableFuture<Void> answered = new CompletableFuture<>();
+
         @Override
         public void beforeStart(ClientCallStreamObserver<WatchRequest> call) {
             // Statuses are small, rare and only the last counts: no flow control needed.
@@ -125,22 +154,29 @@ final class SchedulerLink implements AutoCloseable {
 
         @Override
         public void onNext(SchedulerStatus next) {
-            backoff.reset();
             if (status.getGroupsCount() == 0) {
                 LOG.infof("scheduler %s is here, %d groups", address, next.getGroupsCount());
             }
             status = next;
             changed.run();
+            answered.complete(null);
         }
 
         @Override
         public void onError(Throwable failure) {
-            lost(failure.getMessage());
+            over(failure);
         }
 
         @Override
         public void onCompleted() {
-            lost("it ended its Watch stream");
+            over(new IllegalStateException("it ended its Watch stream"));
+        }
+
+        private void over(Throwable why) {
+            boolean wasHere = !answered.completeExceptionally(why);
+            if (wasHere && !closed) {
+                lost(why.getMessage());
+            }
         }
     }
 }

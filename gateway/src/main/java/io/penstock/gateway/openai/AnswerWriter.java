@@ -4,7 +4,6 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.TokenText;
 import io.penstock.gateway.chat.Usage;
-import io.vertx.core.buffer.Buffer;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.List;
@@ -57,15 +56,15 @@ final class AnswerWriter {
     }
 
     /// @return what was written since the last call
-    Buffer take() throws IOException {
+    byte[] take() throws IOException {
         json.flush();
-        Buffer taken = Buffer.buffer(bytes.toByteArray());
+        byte[] taken = bytes.toByteArray();
         bytes.reset();
         return taken;
     }
 
     /// @param choices in order
-    Buffer whole(List<WholeChoice> choices, Usage usage) throws IOException {
+    byte[] whole(List<WholeChoice> choices, Usage usage) throws IOException {
         json.writeStartObject();
         request.head().write(json, format.wholeObject());
         json.writeArrayFieldStart("choices");

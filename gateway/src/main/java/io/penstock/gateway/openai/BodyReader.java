@@ -5,10 +5,17 @@ import io.penstock.model.PenstockException;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServerRequest;
-import java.util.function.Consumer;
+import io.vertx.core.http.HttpVersion;
+import io.vertx.ext.web.RoutingContext;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 
 /// Reads one request's body, on its event loop, up to a bound. What comes after that is read and thrown away for a
 /// while, because a client that is still sending does not listen.
+///
+/// Not a resource's `InputStream`: over HTTP/2 that one waits for the whole connection's monitor, and the bytes of one
+/// stream can wake the reader of another.
 final class BodyReader {
     private static final long PATIENCE_MILLIS = 60_000;
     private static final long LINGER_MILLIS = 5_000;
@@ -17,31 +24,47 @@ final class BodyReader {
     private final Vertx vertx;
     private final Capacity capacity;
     private final long limit;
-    private final Consumer<Buffer> whole;
-    private final Consumer<HttpError> refused;
+    private final CompletableFuture<Buffer> whole = new CompletableFuture<>();
     private final Buffer body = Buffer.buffer();
     private long held;
     private long timer;
     private boolean over;
+    private boolean refused;
+    private boolean drained;
 
-    /// @param whole gets the body; its bytes stay counted in `capacity` until they are released
-    /// @param refused gets the reason why there is none; none of its bytes stay counted
-    BodyReader(
-            HttpServerRequest request,
-            Vertx vertx,
-            Capacity capacity,
-            long limit,
-            Consumer<Buffer> whole,
-            Consumer<HttpError> refused) {
+    private BodyReader(HttpServerRequest request, Vertx vertx, Capacity capacity, long limit) {
         this.request = request;
         this.vertx = vertx;
         this.capacity = capacity;
         this.limit = limit;
-        this.whole = whole;
-        this.refused = refused;
     }
 
-    void start() {
+    /// Waits until the body is here.
+    ///
+    /// @return its bytes stay counted in `capacity` until they are released
+    /// @throws RefusedException if it is too long, too slow or too much for now; none of its bytes stay counted
+    /// @throws CancellationException if the client is gone, or sends no HTTP; none of its bytes stay counted
+    static byte[] read(RoutingContext http, Reader reader, Capacity capacity, long limit) throws InterruptedException {
+        BodyReader body = new BodyReader(http.request(), http.vertx(), capacity, limit);
+        reader.loop().runOnContext(start -> body.start());
+        reader.onceOver(() -> reader.loop().runOnContext(end -> {
+            body.abandon();
+            body.hangUpOnceTold();
+        }));
+        try {
+            return body.whole.get().getBytes();
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof RefusedException refused) {
+                throw refused;
+            }
+            throw new IllegalStateException("a body cannot be read", e.getCause());
+        }
+    }
+
+    private void start() {
+        if (over) {
+            return;
+        }
         if (announced() > limit) {
             refuse(HttpError.bodyTooLarge(limit));
         } else {
@@ -50,18 +73,22 @@ final class BodyReader {
                 request.response().writeContinue();
             }
         }
+        if (request.isEnded()) {
+            ended();
+            return;
+        }
         request.handler(this::arrived);
         request.endHandler(end -> ended());
         request.exceptionHandler(failure -> abandon());
         request.resume();
     }
 
-    /// The client is gone, or sends what is no HTTP: whoever waits for the body hears of it by the response's handlers.
     private void abandon() {
         if (!over) {
             over = true;
             vertx.cancelTimer(timer);
             capacity.release(held);
+            whole.completeExceptionally(new CancellationException("the client left before its body was here"));
         }
     }
 
@@ -97,10 +124,17 @@ final class BodyReader {
         if (!over) {
             over = true;
             vertx.cancelTimer(timer);
-            whole.accept(body);
+            whole.complete(body);
         } else {
-            // Refused, and now the client listens; what was sent goes out first.
-            request.connection().close();
+            drained = true;
+            hangUpOnceTold();
+        }
+    }
+
+    /// A client that was refused listens once it has sent all, and is to have its answer first.
+    private void hangUpOnceTold() {
+        if (refused && drained && request.response().ended()) {
+            hangUp();
         }
     }
 
@@ -109,10 +143,26 @@ final class BodyReader {
             return;
         }
         over = true;
+        refused = true;
         vertx.cancelTimer(timer);
         capacity.release(held);
-        request.response().putHeader("connection", "close");
-        refused.accept(error);
-        vertx.setTimer(LINGER_MILLIS, id -> request.connection().close());
+        if (!multiplexed()) {
+            request.response().putHeader("connection", "close");
+        }
+        whole.completeExceptionally(new RefusedException(error));
+        vertx.setTimer(LINGER_MILLIS, id -> hangUp());
+    }
+
+    private boolean multiplexed() {
+        return request.version() == HttpVersion.HTTP_2;
+    }
+
+    private void hangUp() {
+        if (multiplexed()) {
+            // Other streams of the connection have done nothing.
+            request.response().reset();
+        } else {
+            request.connection().close();
+        }
     }
 }

@@ -14,47 +14,42 @@ final class EventStream {
     private static final int QUEUE = 32 << 10;
 
     private final HttpServerResponse response;
+    private final Reader reader;
     private final long stallNanos;
 
-    /// Guards nothing but the condition; `closed` is set under it so that no wake-up is missed.
+    /// Guards nothing but the condition that there is room, or nobody to write for.
     private final ReentrantLock lock = new ReentrantLock();
 
     private final Condition changed = lock.newCondition();
-    private volatile boolean closed;
 
-    EventStream(HttpServerResponse response, Duration stallTimeout) {
+    EventStream(HttpServerResponse response, Reader reader, Duration stallTimeout) {
         this.response = response;
+        this.reader = reader;
         this.stallNanos = stallTimeout.toNanos();
-    }
-
-    /// Called once the connection is known, before the first [#write].
-    void open() {
         response.setChunked(true);
         response.setWriteQueueMaxSize(QUEUE);
         response.drainHandler(drained -> wake());
-    }
-
-    /// The reader is gone.
-    void closed() {
-        closed = true;
-        wake();
-    }
-
-    boolean isClosed() {
-        return closed;
+        reader.onceOver(this::wake);
     }
 
     /// @throws CancellationException if the reader is gone, or has let the stream stand still for too long
-    void write(Buffer bytes) throws InterruptedException {
+    void write(byte[] bytes) throws InterruptedException {
         awaitRoom();
-        response.write(bytes);
+        response.write(Buffer.buffer(bytes));
+    }
+
+    /// Ends the connection without an end of the answer.
+    void cut() {
+        if (!reader.isGone()) {
+            response.reset();
+        }
     }
 
     private void awaitRoom() throws InterruptedException {
         lock.lock();
         try {
             long left = stallNanos;
-            while (!closed && response.writeQueueFull()) {
+            while (!reader.isGone() && response.writeQueueFull()) {
                 if (left <= 0) {
                     throw new CancellationException(
                             "the reader stood still for %d ms".formatted(TimeUnit.NANOSECONDS.toMillis(stallNanos)));
@@ -64,7 +59,7 @@ final class EventStream {
         } finally {
             lock.unlock();
         }
-        if (closed) {
+        if (reader.isGone()) {
             throw new CancellationException("the reader is gone");
         }
     }

@@ -3,6 +3,9 @@ package io.penstock.gateway.openai;
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.model.PenstockException;
+import jakarta.ws.rs.core.HttpHeaders;
+import jakarta.ws.rs.core.MediaType;
+import jakarta.ws.rs.core.Response;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -93,6 +96,15 @@ record HttpError(int status, String type, String parameter, String code, String 
         json.writeStringField("code", code);
         json.writeEndObject();
         json.writeEndObject();
+    }
+
+    Response response() {
+        Response.ResponseBuilder response =
+                Response.status(status).type(MediaType.APPLICATION_JSON_TYPE).entity(bytes());
+        if (retryAfter > 0) {
+            response.header(HttpHeaders.RETRY_AFTER, retryAfter);
+        }
+        return response.build();
     }
 
     byte[] bytes() {

@@ -1,37 +1,33 @@
 package io.penstock.gateway.openai;
 
 import io.penstock.gateway.access.Capacity;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.AtomicBoolean;
 
-/// A request's place in the gateway's capacity, given up exactly once: by the thread that answers it or, if it comes to
-/// none, when its connection ends.
-final class Place {
-    private enum State {
-        WAITING,
-        TAKEN,
-        LEFT
-    }
-
+/// A request's place in the gateway's capacity, and that of its body's bytes; given up once.
+final class Place implements AutoCloseable {
     private final Capacity capacity;
-    private final AtomicReference<State> state = new AtomicReference<>(State.WAITING);
+    private final AtomicBoolean left = new AtomicBoolean();
+    private volatile long bytes;
 
-    Place(Capacity capacity) {
+    private Place(Capacity capacity) {
         this.capacity = capacity;
     }
 
-    /// An answering thread starts; it will [#leave].
-    void take() {
-        state.set(State.TAKEN);
+    /// @throws io.penstock.model.PenstockException if there is none
+    static Place in(Capacity capacity) {
+        capacity.enter();
+        return new Place(capacity);
     }
 
-    void leave() {
-        if (state.getAndSet(State.LEFT) != State.LEFT) {
-            capacity.leave();
-        }
+    /// @param count already held in the capacity
+    void holds(long count) {
+        bytes = count;
     }
 
-    void leaveUnlessTaken() {
-        if (state.compareAndSet(State.WAITING, State.LEFT)) {
+    @Override
+    public void close() {
+        if (left.compareAndSet(false, true)) {
+            capacity.release(bytes);
             capacity.leave();
         }
     }

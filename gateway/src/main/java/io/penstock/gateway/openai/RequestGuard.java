@@ -1,0 +1,67 @@
+package io.penstock.gateway.openai;
+
+import io.penstock.gateway.access.ApiKeys;
+import io.penstock.gateway.config.GatewayConfig;
+import io.vertx.core.http.HttpServerRequest;
+import io.vertx.ext.web.RoutingContext;
+import jakarta.enterprise.context.ApplicationScoped;
+import jakarta.inject.Inject;
+import jakarta.ws.rs.core.Response;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.regex.Pattern;
+import org.jboss.resteasy.reactive.server.ServerRequestFilter;
+
+/// What every request of the API must pass, on its event loop, before a resource is looked for.
+@ApplicationScoped
+public class RequestGuard {
+    private static final Pattern REQUEST_ID = Pattern.compile("[!-~]{1,128}");
+    private static final String REQUEST_ID_HEADER = "x-request-id";
+    private static final String API = "/v1/";
+
+    private final long maxHeader;
+    private final ApiKeys keys;
+
+    @Inject
+    public RequestGuard(GatewayConfig config, ApiKeys keys) {
+        this.maxHeader = config.maxHeader().asLongValue();
+        this.keys = keys;
+    }
+
+    /// @return a refusal, or empty
+    @ServerRequestFilter(preMatching = true)
+    public Optional<Response> check(RoutingContext http) {
+        HttpServerRequest request = http.request();
+        if (!http.normalizedPath().startsWith(API)) {
+            return Optional.empty();
+        }
+        String id = Optional.ofNullable(request.getHeader(REQUEST_ID_HEADER))
+                .filter(text -> REQUEST_ID.matcher(text).matches())
+                .orElseGet(() -> UUID.randomUUID().toString());
+        http.response().putHeader(REQUEST_ID_HEADER, id);
+        if (headerLength(request) > maxHeader) {
+            http.response().putHeader("connection", "close");
+            return Optional.of(HttpError.headersTooLarge(maxHeader).response());
+        }
+        if (!keys.admit(request.getHeader("authorization"))) {
+            http.response().putHeader("www-authenticate", "Bearer");
+            return Optional.of(HttpError.unauthorised().response());
+        }
+        Reader reader = Reader.watch(http);
+        if (!request.isEnded()) {
+            // Kept for whoever reads it. Who does not must not leave the connection standing.
+            request.pause();
+            reader.onceOver(request::resume);
+        }
+        return Optional.empty();
+    }
+
+    private static long headerLength(HttpServerRequest request) {
+        long length = request.uri().length();
+        for (Map.Entry<String, String> header : request.headers()) {
+            length += header.getKey().length() + header.getValue().length() + 4;
+        }
+        return length;
+    }
+}
