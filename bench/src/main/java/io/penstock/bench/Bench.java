@@ -2,6 +2,7 @@ package io.penstock.bench;
 
 import io.penstock.bench.cpu.CpuBench;
 import io.penstock.bench.load.LoadGenerator;
+import io.penstock.bench.weights.WeightsBench;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -11,7 +12,7 @@ import picocli.CommandLine.HelpCommand;
         name = "bench",
         description = "Measures.",
         mixinStandardHelpOptions = true,
-        subcommands = {LoadGenerator.class, CpuBench.class, HelpCommand.class})
+        subcommands = {LoadGenerator.class, CpuBench.class, WeightsBench.class, HelpCommand.class})
 public final class Bench {
     private Bench() {}
 

@@ -24,8 +24,10 @@ import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 
-/// All services as real processes with ranks on GPUs: what they answer, how fast, and what a lost rank costs.
-/// `bench/gpu/run.sh` runs it where there is a GPU. Each finding is a line, `FAIL` in those that must not be.
+/// All services as real processes with ranks on GPUs: what they answer, how fast, and what a lost rank
+/// costs.
+/// `bench/gpu/run.sh` runs it where there is a GPU. Each finding is a line, `FAIL` in those that must not
+/// be.
 ///
 ///     GpuServices HOME WORK MODEL SOURCE TP DEVICES STAGE...
 ///
@@ -247,7 +249,8 @@ public final class GpuServices {
         }
     }
 
-    /// From the start of the ranks' processes to the first token; the other services are up, files in the page cache.
+    /// From the start of the ranks' processes to the first token; the other services are up, files in the
+    /// page cache.
     private void restart() throws Exception {
         List<ServiceProcess> ranks = ranks();
         for (int run = 0; run < 2; run++) {
@@ -307,7 +310,8 @@ public final class GpuServices {
             report(true, "%s: all %d tokens the same", what, all);
             return;
         }
-        // What was computed before the cut is computed again by other kernels, in one piece: last bits differ.
+        // What was computed before the cut is computed again by other kernels, in one piece: last bits
+        // differ.
         double one = expected.completion().tokens().get(at).logprob();
         double other = actual.completion().tokens().get(at).logprob();
         report(

@@ -17,6 +17,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.BitSet;
 import java.util.HexFormat;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.IntConsumer;
 import java.util.zip.CRC32C;
 
 /// The bytes of one file in the cache: a sparse file of the full size, and the journal that says which
@@ -67,6 +68,25 @@ public final class Blob implements AutoCloseable {
         }
     }
 
+    private Blob(RemoteFile file, Path path, int pieceSize, FileChannel channel, PieceJournal journal) {
+        this.file = file;
+        this.path = path;
+        this.pieceSize = pieceSize;
+        this.bootId = 0;
+        this.channel = channel;
+        this.journal = journal;
+    }
+
+    /// Opens what is complete without a write.
+    static Blob readOnly(RemoteFile file, Path path, int pieceSize) {
+        try {
+            PieceJournal journal = PieceJournal.readOnly(journalPath(path), file.size(), pieceSize);
+            return new Blob(file, path, pieceSize, FileChannel.open(path, StandardOpenOption.READ), journal);
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+
     static Path journalPath(Path blob) {
         return blob.resolveSibling(blob.getFileName() + ".journal");
     }
@@ -90,8 +110,37 @@ public final class Blob implements AutoCloseable {
 
     /// Believes only pieces whose bytes still give the CRC that the journal holds.
     private void recheck() throws IOException {
+        BitSet wrong = wrongPieces(_ -> {});
+        for (int piece = wrong.nextSetBit(0); piece >= 0; piece = wrong.nextSetBit(piece + 1)) {
+            journal.markAbsent(piece);
+        }
+    }
+
+    /// Reads all that is there.
+    ///
+    /// @param onRead hears of each piece's length
+    /// @return the pieces whose bytes do not give the CRC that the journal holds
+    public BitSet damage(IntConsumer onRead) {
+        try {
+            return wrongPieces(onRead);
+        } catch (IOException e) {
+            throw CacheDirectory.failure(path, e);
+        }
+    }
+
+    /// Forgets pieces that turned out to be wrong.
+    public void forget(BitSet pieces) {
+        locked(() -> {
+            for (int piece = pieces.nextSetBit(0); piece >= 0; piece = pieces.nextSetBit(piece + 1)) {
+                journal.markAbsent(piece);
+            }
+        });
+    }
+
+    private BitSet wrongPieces(IntConsumer onRead) throws IOException {
+        BitSet wrong = new BitSet();
         ByteBuffer buffer = ByteBuffer.allocateDirect(pieceSize);
-        BitSet believed = (BitSet) journal.present().clone();
+        BitSet believed = present();
         for (int piece = believed.nextSetBit(0); piece >= 0; piece = believed.nextSetBit(piece + 1)) {
             buffer.clear().limit(pieceLength(piece));
             long offset = (long) piece * pieceSize;
@@ -101,9 +150,11 @@ public final class Blob implements AutoCloseable {
             CRC32C crc = new CRC32C();
             crc.update(buffer.flip());
             if (buffer.limit() < pieceLength(piece) || (int) crc.getValue() != journal.sum(piece)) {
-                journal.markAbsent(piece);
+                wrong.set(piece);
             }
+            onRead.accept(pieceLength(piece));
         }
+        return wrong;
     }
 
     public RemoteFile file() {

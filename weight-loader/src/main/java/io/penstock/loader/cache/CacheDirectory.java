@@ -7,6 +7,8 @@ import io.penstock.loader.verify.PieceChecksums;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -19,27 +21,40 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.util.BitSet;
+import java.util.Comparator;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.UUID;
+import java.util.stream.Stream;
 
 /// The folder that holds all bytes of this node. Layout:
 /// ```
 /// lock                                    held by the one loader that writes here
 /// blobs/<xx>/<id>, <id>.journal           bytes by content, sparse until complete
 /// models/<model>/<revision>/snapshot.json names, sizes and pins of a revision
+/// models/<model>/<revision>/used, pinned  when it was used last; that it must not be evicted
 /// models/<model>/<revision>/arriving/... hard links to blobs under their names: only announced ranges are
 /// valid
 /// models/<model>/<revision>/complete/...  the same for files that are whole, verified and durable
+/// trash/...                               what was evicted and is being removed
 /// ```
 /// A name appears below `complete` by one atomic step, after the bytes and the journal are on the disk.
+///
+/// A cache that is only read, as a clone of another node's volume or one that many nodes share, takes no
+/// lock and gives
+/// what is complete in it.
 public final class CacheDirectory implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(CacheDirectory.class.getName());
+    private static final Duration LOCK_POLL = Duration.ofMillis(100);
     private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
 
     private final Path root;
-    private final FileChannel lockChannel;
-    private final FileLock lock;
+    private final boolean readOnly;
+    private final Optional<Held> held;
     private final int pieceSize;
     private final long bootId;
 
@@ -50,36 +65,69 @@ public final class CacheDirectory implements AutoCloseable {
         this(root, pieceSize, bootId());
     }
 
+    /// @param readOnly whether nothing is ever written
+    /// @param patience how long another loader may take to let go of the cache
+    public CacheDirectory(Path root, int pieceSize, boolean readOnly, Duration patience) {
+        this(root, pieceSize, bootId(), readOnly, patience);
+    }
+
     CacheDirectory(Path root, int pieceSize, long bootId) {
+        this(root, pieceSize, bootId, false, Duration.ZERO);
+    }
+
+    private CacheDirectory(Path root, int pieceSize, long bootId, boolean readOnly, Duration patience) {
         this.root = root.toAbsolutePath().normalize();
         this.pieceSize = new PieceChecksums(pieceSize, new int[0]).pieceSize();
         this.bootId = bootId;
+        this.readOnly = readOnly;
+        if (readOnly) {
+            if (!Files.isDirectory(this.root.resolve("models"))) {
+                throw new PenstockException(
+                        ErrorCategory.UNAVAILABLE, "%s is to be read only and is no cache", this.root);
+            }
+            held = Optional.empty();
+            return;
+        }
         try {
             Files.createDirectories(this.root.resolve("blobs"));
             Files.createDirectories(this.root.resolve("models"));
-            lockChannel =
-                    FileChannel.open(this.root.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            Files.createDirectories(trash());
         } catch (IOException e) {
             throw failure(this.root, e);
         }
-        lock = lock();
+        held = Optional.of(hold(patience));
+        emptyTrash();
     }
 
-    private FileLock lock() {
+    /// The right to write here.
+    private record Held(FileChannel channel, FileLock lock) {}
+
+    private Held hold(Duration patience) {
+        long deadline = System.nanoTime() + patience.toNanos();
         try {
-            FileLock held = lockChannel.tryLock();
-            if (held != null) {
-                return held;
+            FileChannel channel =
+                    FileChannel.open(root.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            try {
+                FileLock lock = channel.tryLock();
+                while (lock == null && System.nanoTime() < deadline) {
+                    // The kernel has no lock with a time limit.
+                    Thread.sleep(LOCK_POLL);
+                    lock = channel.tryLock();
+                }
+                if (lock != null) {
+                    return new Held(channel, lock);
+                }
+            } catch (OverlappingFileLockException e) {
+                channel.close();
+                throw new PenstockException(
+                        ErrorCategory.UNAVAILABLE, e, "cache %s is in use by this very process", root);
             }
+            channel.close();
         } catch (IOException e) {
             throw failure(root, e);
-        } catch (OverlappingFileLockException e) {
-            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "cache %s is in use by this very process", root);
-        }
-        try {
-            lockChannel.close();
-        } catch (IOException e) {
-            throw failure(root, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "cache %s: stopped", root);
         }
         throw new PenstockException(ErrorCategory.UNAVAILABLE, "cache %s is in use by another weight-loader", root);
     }
@@ -93,13 +141,25 @@ public final class CacheDirectory implements AutoCloseable {
         }
     }
 
+    public boolean isReadOnly() {
+        return readOnly;
+    }
+
     public Path root() {
         return root;
     }
 
     /// @return the blob, opened; the caller closes it and opens it at most once at a time
+    ///
+    /// @throws PenstockException UNAVAILABLE when the cache is read only and does not hold all of it
     public Blob open(RemoteFile file) {
-        return new Blob(file, blobPath(file), pieceSize(file), bootId);
+        if (readOnly && bytesPresent(file) < file.size()) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE, "cache %s is read only and lacks %s", root, file.name());
+        }
+        return readOnly
+                ? Blob.readOnly(file, blobPath(file), pieceSize(file))
+                : new Blob(file, blobPath(file), pieceSize(file), bootId);
     }
 
     /// @return bytes of the file that are here
@@ -180,21 +240,59 @@ public final class CacheDirectory implements AutoCloseable {
         return root.resolve("models").resolve(model.replace("/", "--"));
     }
 
-    /// @throws PenstockException OVERLOADED when the volume cannot take so many bytes more
-    public void requireSpace(long bytes) {
-        long usable;
+    /// @return bytes that the volume can still take
+    long usableBytes() {
         try {
-            usable = Files.getFileStore(root).getUsableSpace();
+            return Files.getFileStore(root).getUsableSpace();
         } catch (IOException e) {
             throw failure(root, e);
         }
-        if (usable < bytes) {
-            throw new PenstockException(
-                    ErrorCategory.OVERLOADED,
-                    "cache %s has %d bytes left, this needs %d more: enlarge the volume or remove models",
-                    root,
-                    usable,
-                    bytes);
+    }
+
+    private Path trash() {
+        return root.resolve("trash");
+    }
+
+    /// Takes a revision's names away, and the bytes that are its own.
+    void discard(Snapshot snapshot, List<RemoteFile> own) {
+        toTrash(revisionFolder(snapshot.model(), snapshot.revision()));
+        for (RemoteFile file : own) {
+            // The journal first: without it the bytes are nothing.
+            toTrash(Blob.journalPath(blobPath(file)));
+            toTrash(blobPath(file));
+        }
+    }
+
+    private void toTrash(Path path) {
+        try {
+            if (Files.exists(path)) {
+                Files.move(path, trash().resolve(UUID.randomUUID().toString()), StandardCopyOption.ATOMIC_MOVE);
+            }
+        } catch (IOException e) {
+            throw failure(path, e);
+        }
+    }
+
+    /// Removes what was thrown away, now or before a restart.
+    void emptyTrash() {
+        try (Stream<Path> paths = Files.walk(trash())) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                if (!path.equals(trash())) {
+                    Files.deleteIfExists(path);
+                }
+            }
+        } catch (IOException e) {
+            throw failure(trash(), e);
+        }
+    }
+
+    /// Takes a file's name below `complete` away: its bytes are not what they should be.
+    public void unpublish(Snapshot snapshot, RemoteFile file) {
+        Path base = revisionFolder(snapshot.model(), snapshot.revision()).resolve("complete");
+        try {
+            Files.deleteIfExists(base.resolve(checked(file.name(), base)));
+        } catch (IOException e) {
+            throw failure(base, e);
         }
     }
 
@@ -202,6 +300,12 @@ public final class CacheDirectory implements AutoCloseable {
     ///
     /// @throws PenstockException when the folder cannot be used
     public void probe() {
+        if (readOnly) {
+            if (!Files.isReadable(root.resolve("models"))) {
+                throw new PenstockException(ErrorCategory.UNAVAILABLE, "cache %s cannot be read", root);
+            }
+            return;
+        }
         Path probe = root.resolve("." + UUID.randomUUID() + ".probe");
         try {
             Files.writeString(probe, "probe");
@@ -239,9 +343,12 @@ public final class CacheDirectory implements AutoCloseable {
 
     @Override
     public void close() {
-        try (lockChannel;
-                lock) {
-            // Released in this order, whatever the first one says.
+        if (held.isEmpty()) {
+            return;
+        }
+        try (FileChannel channel = held.get().channel();
+                FileLock lock = held.get().lock()) {
+            LOG.log(Level.DEBUG, "letting go of {0}, {1}", lock, channel);
         } catch (IOException e) {
             throw failure(root, e);
         }

@@ -57,6 +57,17 @@ final class PieceJournal implements AutoCloseable {
         }
     }
 
+    /// Opens it for reading.
+    static PieceJournal readOnly(Path path, long fileSize, int pieceSize) throws IOException {
+        FileChannel channel = FileChannel.open(path, StandardOpenOption.READ);
+        try {
+            return new PieceJournal(channel, fileSize, pieceSize, 0);
+        } catch (IOException | RuntimeException e) {
+            channel.close();
+            throw e;
+        }
+    }
+
     /// Reads without touching it.
     ///
     /// @return the pieces that it promises; none where there is no such journal

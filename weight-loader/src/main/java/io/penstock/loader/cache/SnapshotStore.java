@@ -32,6 +32,8 @@ import java.util.stream.Stream;
 /// away.
 public final class SnapshotStore {
     private static final String NAME = "snapshot.json";
+    private static final String USED = "used";
+    private static final String PINNED = "pinned";
 
     private final CacheDirectory cache;
 
@@ -39,8 +41,15 @@ public final class SnapshotStore {
         this.cache = cache;
     }
 
+    public boolean isReadOnly() {
+        return cache.isReadOnly();
+    }
+
     /// Saves it, or marks it as the newest one where it is there already.
     public void save(Snapshot snapshot) {
+        if (cache.isReadOnly()) {
+            return;
+        }
         Path folder = cache.revisionFolder(snapshot.model(), snapshot.revision());
         Path target = folder.resolve(NAME);
         try {
@@ -59,6 +68,58 @@ public final class SnapshotStore {
             CacheDirectory.sync(folder);
         } catch (IOException e) {
             throw CacheDirectory.failure(target, e);
+        }
+    }
+
+    /// Notes that it is used now, and that it is here where it was evicted meanwhile.
+    public void use(Snapshot snapshot) {
+        if (cache.isReadOnly()) {
+            return;
+        }
+        Path folder = cache.revisionFolder(snapshot.model(), snapshot.revision());
+        if (!Files.exists(folder.resolve(NAME))) {
+            save(snapshot);
+        }
+        mark(folder.resolve(USED));
+    }
+
+    private static void mark(Path file) {
+        try {
+            Files.write(file, new byte[0]);
+            Files.setLastModifiedTime(file, FileTime.from(Instant.now()));
+        } catch (IOException e) {
+            throw CacheDirectory.failure(file, e);
+        }
+    }
+
+    /// @return the epoch where it never was
+    public Instant lastUsed(Snapshot snapshot) {
+        Path file = cache.revisionFolder(snapshot.model(), snapshot.revision()).resolve(USED);
+        try {
+            return Files.getLastModifiedTime(file).toInstant();
+        } catch (NoSuchFileException e) {
+            return Instant.EPOCH;
+        } catch (IOException e) {
+            throw CacheDirectory.failure(file, e);
+        }
+    }
+
+    public boolean isPinned(Snapshot snapshot) {
+        return Files.exists(
+                cache.revisionFolder(snapshot.model(), snapshot.revision()).resolve(PINNED));
+    }
+
+    /// Keeps it from being evicted, or lets it go again; outlives the process.
+    public void pin(Snapshot snapshot, boolean pinned) {
+        Path file = cache.revisionFolder(snapshot.model(), snapshot.revision()).resolve(PINNED);
+        if (pinned) {
+            mark(file);
+            return;
+        }
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw CacheDirectory.failure(file, e);
         }
     }
 

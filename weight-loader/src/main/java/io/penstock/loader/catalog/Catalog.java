@@ -72,6 +72,12 @@ public final class Catalog {
                 return pinned.get();
             }
         }
+        if (store.isReadOnly() && revision.isEmpty() && source.isCached()) {
+            Optional<Snapshot> here = store.newest(model);
+            if (here.isPresent()) {
+                return here.get();
+            }
+        }
         try {
             return resolveOnce(source, model, revision);
         } catch (PenstockException e) {
@@ -122,6 +128,16 @@ public final class Catalog {
         } finally {
             resolving.remove(wanted);
         }
+    }
+
+    /// A revision that this node knows, to be looked after.
+    ///
+    /// @throws PenstockException NOT_FOUND when it does not
+    public Snapshot cached(String model, String revision) {
+        checkName(model);
+        return pinned(model, revision)
+                .orElseThrow(() -> new PenstockException(
+                        ErrorCategory.NOT_FOUND, "the cache knows no revision '%s' of model '%s'", revision, model));
     }
 
     /// @return the revisions whose bytes may be in the cache

@@ -12,9 +12,21 @@ import java.util.Optional;
 /// Configuration of the weight-loader.
 @ConfigMapping(prefix = "penstock.loader")
 public interface LoaderConfig {
-    /// Folder of the cache, on the volume that is to hold the models. One loader at a time uses it.
+    /// Folder of the cache, on the volume that is to hold the models. One loader at a time writes there.
     @WithDefault("${user.home}/.cache/penstock/weights")
     Path cache();
+
+    /// Most bytes in the cache; what was used longest ago makes room. 0 for as much as the volume holds.
+    @WithDefault("0")
+    MemorySize cacheBudget();
+
+    /// The cache is another's, or a clone of one: nothing is written, what is complete in it is given.
+    @WithDefault("false")
+    boolean cacheReadOnly();
+
+    /// How long another loader may take to let go of the cache, as the one that this one replaces does.
+    @WithDefault("30s")
+    Duration cachePatience();
 
     /// The models that can be asked for, by their name in quotes: `penstock.loader.models."name".source`.
     Map<String, Model> models();

@@ -3,6 +3,7 @@ package io.penstock.loader.config;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.opentelemetry.api.trace.Tracer;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
 import io.penstock.loader.catalog.SourceAddress;
@@ -48,7 +49,16 @@ public class LoaderParts {
     @Singleton
     CacheDirectory cache(LoaderConfig config) {
         return new CacheDirectory(
-                config.cache(), Math.toIntExact(config.transfer().pieceSize().asLongValue()));
+                config.cache(),
+                Math.toIntExact(config.transfer().pieceSize().asLongValue()),
+                config.cacheReadOnly(),
+                config.cachePatience());
+    }
+
+    @Produces
+    @Singleton
+    SnapshotStore store(CacheDirectory cache) {
+        return new SnapshotStore(cache);
     }
 
     void close(@Disposes CacheDirectory cache) {
@@ -91,6 +101,7 @@ public class LoaderParts {
     @Singleton
     Transfers transfers(
             CacheDirectory cache,
+            SnapshotStore store,
             RemoteHttp http,
             WireClient wire,
             LoaderConfig config,
@@ -104,7 +115,8 @@ public class LoaderParts {
                 transfer.connections(),
                 transfer.memory().asLongValue(),
                 transfer.stallTimeout());
-        return new Transfers(cache, http, wire, settings, metrics, tracer);
+        Eviction eviction = new Eviction(cache, store, config.cacheBudget().asLongValue());
+        return new Transfers(cache, eviction, http, wire, settings, metrics, tracer);
     }
 
     void close(@Disposes Transfers transfers) {
@@ -113,11 +125,11 @@ public class LoaderParts {
 
     @Produces
     @Singleton
-    Catalog catalog(LoaderConfig config, RemoteHttp http, CacheDirectory cache) {
+    Catalog catalog(LoaderConfig config, RemoteHttp http, SnapshotStore store) {
         Supplier<OciAccount> account = account(config.oci());
         Map<String, Source> sources = new HashMap<>();
         config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, account)));
-        return new Catalog(sources, new SnapshotStore(cache));
+        return new Catalog(sources, store);
     }
 
     private static Source source(

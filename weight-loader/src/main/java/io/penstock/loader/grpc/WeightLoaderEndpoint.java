@@ -8,13 +8,19 @@ import io.penstock.api.weights.CachedModel;
 import io.penstock.api.weights.DescribeRequest;
 import io.penstock.api.weights.EnsureEvent;
 import io.penstock.api.weights.EnsureRequest;
+import io.penstock.api.weights.EvictReply;
+import io.penstock.api.weights.EvictRequest;
 import io.penstock.api.weights.ListReply;
 import io.penstock.api.weights.ListRequest;
 import io.penstock.api.weights.ModelFile;
 import io.penstock.api.weights.ModelFiles;
+import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.ReadChunk;
 import io.penstock.api.weights.ReadRequest;
+import io.penstock.api.weights.VerifyEvent;
+import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.WeightLoaderGrpc;
+import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.Snapshot;
@@ -36,11 +42,13 @@ public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase 
     private static final Logger LOG = System.getLogger(WeightLoaderEndpoint.class.getName());
 
     private final Catalog catalog;
+    private final SnapshotStore store;
     private final Transfers transfers;
     private final ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor();
 
-    WeightLoaderEndpoint(Catalog catalog, Transfers transfers) {
+    WeightLoaderEndpoint(Catalog catalog, SnapshotStore store, Transfers transfers) {
         this.catalog = catalog;
+        this.store = store;
         this.transfers = transfers;
     }
 
@@ -88,21 +96,48 @@ public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase 
     public void list(ListRequest request, StreamObserver<ListReply> observer) {
         answer(observer, () -> {
             ListReply.Builder reply = ListReply.newBuilder();
-            for (Snapshot snapshot : catalog.known()) {
-                long present = 0;
-                long total = 0;
-                for (RemoteFile file : snapshot.files()) {
-                    total += file.size();
-                    present += transfers.bytesPresent(file);
-                }
-                reply.addModels(CachedModel.newBuilder()
-                        .setModel(snapshot.model())
-                        .setRevision(snapshot.revision())
-                        .setBytesPresent(present)
-                        .setBytesTotal(total));
-            }
+            catalog.known().forEach(snapshot -> reply.addModels(cached(snapshot)));
             return reply.build();
         });
+    }
+
+    private CachedModel cached(Snapshot snapshot) {
+        return CachedModel.newBuilder()
+                .setModel(snapshot.model())
+                .setRevision(snapshot.revision())
+                .setBytesPresent(snapshot.files().stream()
+                        .mapToLong(transfers::bytesPresent)
+                        .sum())
+                .setBytesTotal(
+                        snapshot.files().stream().mapToLong(RemoteFile::size).sum())
+                .setPinned(store.isPinned(snapshot))
+                .setLastUsed(store.lastUsed(snapshot).getEpochSecond())
+                .build();
+    }
+
+    @Override
+    public void pin(PinRequest request, StreamObserver<CachedModel> observer) {
+        answer(observer, () -> {
+            transfers.requireWritable();
+            Snapshot snapshot = catalog.cached(request.getModel(), request.getRevision());
+            store.pin(snapshot, request.getPinned());
+            return cached(snapshot);
+        });
+    }
+
+    @Override
+    public void evict(EvictRequest request, StreamObserver<EvictReply> observer) {
+        answer(
+                observer,
+                () -> EvictReply.newBuilder()
+                        .setBytesFreed(transfers.evict(catalog.cached(request.getModel(), request.getRevision())))
+                        .build());
+    }
+
+    @Override
+    public void verify(VerifyRequest request, StreamObserver<VerifyEvent> observer) {
+        VerifyCall call = new VerifyCall(request, (ServerCallStreamObserver<VerifyEvent>) observer, catalog, transfers);
+        executor.execute(Context.current().wrap(call::run));
     }
 
     @FunctionalInterface

@@ -14,9 +14,12 @@ import io.penstock.model.PenstockException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.IntConsumer;
 
 /// Everything that is going on about one file: who wants which ranges, which pieces are there, which are on
 /// their way.
@@ -92,7 +95,7 @@ final class FileTransfer {
                     && file.checksum().isPresent()
                     && file.pieces().isEmpty();
             Asking asking = new Asking(snapshot, ranges, opened.pieceSize(), withheld, urgent, listener);
-            cache.requireSpace(missing(asking));
+            transfers.makeRoom(missing(asking));
             transfers.retain(this);
             askings.add(asking);
             asking.arrive(present);
@@ -208,6 +211,44 @@ final class FileTransfer {
             }
             transfers.metrics().retry(e.kind());
             return reached;
+        } catch (PenstockException e) {
+            if (e.category() != ErrorCategory.OVERLOADED || !transfers.evictOldest()) {
+                throw e;
+            }
+            transfers.metrics().retry("full");
+            return firstMissing(part.from(), part.to());
+        }
+    }
+
+    /// Reads again what is here, and forgets what is wrong.
+    ///
+    /// @param snapshots that may name the file
+    /// @return what is no longer present
+    List<ByteRange> recheck(IntConsumer onRead, List<Snapshot> snapshots) {
+        Blob opened = blob();
+        BitSet wrong = opened.damage(onRead);
+        List<ByteRange> ranges = new ArrayList<>();
+        lock.lock();
+        try {
+            if (wrong.isEmpty()) {
+                return ranges;
+            }
+            transfers.metrics().checksumFailure("cache");
+            for (Snapshot snapshot : snapshots) {
+                for (RemoteFile named : snapshot.files()) {
+                    if (named.contentId().equals(file.contentId())) {
+                        cache.unpublish(snapshot, named);
+                    }
+                }
+            }
+            opened.forget(wrong);
+            present.andNot(wrong);
+            for (int piece = wrong.nextSetBit(0); piece >= 0; piece = wrong.nextSetBit(piece + 1)) {
+                ranges.add(new ByteRange((long) piece * opened.pieceSize(), opened.pieceLength(piece)));
+            }
+            return ranges;
+        } finally {
+            lock.unlock();
         }
     }
 
@@ -253,7 +294,9 @@ final class FileTransfer {
     /// Ends the wishes that are met, or has the whole verified first when its last piece has come.
     private void settle() {
         if (present.cardinality() == blob.pieces()) {
-            if (!verifying) {
+            if (blob.isComplete() && !verifying) {
+                List.copyOf(askings).forEach(this::finish);
+            } else if (!verifying) {
                 verifying = true;
                 transfers.execute(this, this::verify);
             }
@@ -268,24 +311,28 @@ final class FileTransfer {
 
     private void verify() {
         try {
-            boolean matches = blob.matches();
-            if (matches) {
-                blob.complete();
-            } else {
+            if (!blob.matches()) {
                 transfers.metrics().checksumFailure("file");
                 blob.forget();
+                lock.lock();
+                try {
+                    verifying = false;
+                    startOver();
+                } finally {
+                    lock.unlock();
+                }
+                return;
             }
+            // A model need not wait for the disk: its bytes are here and right. Their durable name comes
+            // after that.
+            Set<Snapshot> snapshots = finishAll();
+            blob.complete();
+            snapshots.addAll(finishAll());
+            snapshots.forEach(snapshot -> cache.linkComplete(snapshot, blob));
             lock.lock();
             try {
                 verifying = false;
-                if (matches) {
-                    for (Asking asking : List.copyOf(askings)) {
-                        asking.tellWithheld();
-                        finish(asking);
-                    }
-                } else {
-                    startOver();
-                }
+                settle();
             } finally {
                 lock.unlock();
             }
@@ -293,6 +340,22 @@ final class FileTransfer {
             fail(0, blob.pieces(), e);
         } catch (RuntimeException e) {
             fail(0, blob.pieces(), new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", file.name(), e));
+        }
+    }
+
+    /// @return the snapshots of the wishes that were met
+    private Set<Snapshot> finishAll() {
+        lock.lock();
+        try {
+            Set<Snapshot> snapshots = new HashSet<>();
+            for (Asking asking : List.copyOf(askings)) {
+                asking.tellWithheld();
+                snapshots.add(asking.snapshot());
+                finish(asking);
+            }
+            return snapshots;
+        } finally {
+            lock.unlock();
         }
     }
 

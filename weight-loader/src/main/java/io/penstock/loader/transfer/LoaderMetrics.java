@@ -50,6 +50,10 @@ public final class LoaderMetrics {
         registry.counter("penstock.loader.retries", "cause", cause).increment();
     }
 
+    void evicted() {
+        registry.counter("penstock.loader.cache.evictions").increment();
+    }
+
     /// @param scope `piece` or `file`
     void checksumFailure(String scope) {
         registry.counter("penstock.loader.checksum.failures", "scope", scope).increment();

@@ -3,6 +3,7 @@ package io.penstock.loader.transfer;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.Tracer;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Retry;
@@ -27,6 +28,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.IntConsumer;
 
 /// All transfers of this node: at most one per file, over one pool of connections.
 public final class Transfers implements AutoCloseable {
@@ -39,6 +41,7 @@ public final class Transfers implements AutoCloseable {
     private final TransferSettings settings;
     private final LoaderMetrics metrics;
     private final Tracer tracer;
+    private final Eviction eviction;
     private final Pace pace = new Pace();
     private final Parallelism parallelism;
     private final PartFetch partFetch;
@@ -63,12 +66,14 @@ public final class Transfers implements AutoCloseable {
 
     public Transfers(
             CacheDirectory cache,
+            Eviction eviction,
             RemoteHttp http,
             WireClient wire,
             TransferSettings settings,
             LoaderMetrics metrics,
             Tracer tracer) {
         this.cache = cache;
+        this.eviction = eviction;
         this.http = http;
         this.settings = settings;
         this.metrics = metrics;
@@ -287,6 +292,71 @@ public final class Transfers implements AutoCloseable {
         };
     }
 
+    /// Reads again what the cache holds of a file, and forgets what is wrong.
+    ///
+    /// @param onRead hears how many bytes were read, piece by piece
+    /// @return ranges that were wrong, and are no longer present
+    public List<ByteRange> verify(Snapshot snapshot, RemoteFile file, Source source, IntConsumer onRead) {
+        return switch (source.access(snapshot, file)) {
+            case Source.Access.OnNode _ -> List.of();
+            case Source.Access.OverHttp(var requests) -> {
+                try (OpenFile open = open(snapshot, file, requests, source.kind())) {
+                    yield open.transfer.recheck(onRead, eviction.store().all());
+                }
+            }
+        };
+    }
+
+    /// Takes a revision out of the cache.
+    ///
+    /// @return bytes that are free now
+    public long evict(Snapshot snapshot) {
+        requireWritable();
+        return eviction.evict(snapshot, this::ifIdle);
+    }
+
+    public void requireWritable() {
+        if (cache.isReadOnly()) {
+            throw new PenstockException(ErrorCategory.BAD_INPUT, "cache %s is read only here", cache.root());
+        }
+    }
+
+    /// @throws PenstockException OVERLOADED when that cannot be done
+    void makeRoom(long bytes) {
+        eviction.makeRoom(bytes, this::ifIdle);
+    }
+
+    /// The volume is full in spite of the room that was made.
+    ///
+    /// @return whether something could be evicted
+    boolean evictOldest() {
+        return eviction.evictOldest(this::ifIdle);
+    }
+
+    /// @return whether a file of it is open or on its way
+    public boolean isInUse(Snapshot snapshot) {
+        lock.lock();
+        try {
+            return snapshot.files().stream().anyMatch(file -> active.containsKey(file.contentId()));
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private boolean ifIdle(Snapshot snapshot, Runnable action) {
+        lock.lock();
+        try {
+            if (isInUse(snapshot)) {
+                return false;
+            }
+            action.run();
+            metrics.evicted();
+            return true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /// @return bytes of the file that the cache holds
     public long bytesPresent(RemoteFile file) {
         return cache.bytesPresent(file);
@@ -303,6 +373,8 @@ public final class Transfers implements AutoCloseable {
         } finally {
             lock.unlock();
         }
+        // Only now, when it can no longer be evicted.
+        eviction.store().use(snapshot);
         return new OpenFile(transfer, snapshot);
     }
 

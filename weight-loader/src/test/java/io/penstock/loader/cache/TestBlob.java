@@ -214,7 +214,12 @@ class TestBlob {
                             PenstockException.class,
                             failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.OVERLOADED))
                     .hasMessageContaining("no space left");
-            assertThatThrownBy(() -> cache.requireSpace(Long.MAX_VALUE / 2)).hasMessageContaining("enlarge the volume");
+            Eviction eviction = new Eviction(cache, new SnapshotStore(cache), 0);
+            assertThatThrownBy(() -> eviction.makeRoom(Long.MAX_VALUE / 2, (_, _) -> false))
+                    .isInstanceOfSatisfying(
+                            PenstockException.class,
+                            failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.OVERLOADED))
+                    .hasMessageContaining("left on its volume");
             Files.delete(path);
         }
     }

@@ -5,6 +5,8 @@ import io.opentelemetry.api.OpenTelemetry;
 import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.Eviction;
+import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.source.FileName;
 import io.penstock.loader.source.OciAccount;
 import io.penstock.loader.source.OciSource;
@@ -37,6 +39,7 @@ final class Fixture implements AutoCloseable {
     private static final Credentials CREDENTIALS = Credentials.generate();
 
     final Path folder;
+    private final long budget;
     final byte[] content;
     final Emulator emulator;
     final Path config;
@@ -46,15 +49,19 @@ final class Fixture implements AutoCloseable {
     /// A loader's parts on one cache.
     record Parts(CacheDirectory cache, RemoteHttp http, WireClient wire, OciSource source, Transfers transfers)
             implements AutoCloseable {
-        static Parts of(Path cacheFolder, URI endpoint, Path config, SimpleMeterRegistry registry) {
+        static Parts of(Path cacheFolder, URI endpoint, Path config, SimpleMeterRegistry registry, long budget) {
+            return of(new CacheDirectory(cacheFolder, PIECE), endpoint, config, registry, budget);
+        }
+
+        static Parts of(CacheDirectory cache, URI endpoint, Path config, SimpleMeterRegistry registry, long budget) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
-            CacheDirectory cache = new CacheDirectory(cacheFolder, PIECE);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
             OciSource source = new OciSource(http, () -> account, Emulator.NAMESPACE, "models", "m");
             WireClient wire = new WireClient(2, new Throttle(0));
             Transfers transfers = new Transfers(
                     cache,
+                    new Eviction(cache, new SnapshotStore(cache), budget),
                     http,
                     wire,
                     new TransferSettings(
@@ -75,7 +82,13 @@ final class Fixture implements AutoCloseable {
 
     /// @param size of the file in bytes
     Fixture(Path folder, int size) throws IOException {
+        this(folder, size, 0);
+    }
+
+    /// @param budget of the cache, 0 for none
+    Fixture(Path folder, int size, long budget) throws IOException {
         this.folder = folder;
+        this.budget = budget;
         content = new byte[size];
         new Random(42).nextBytes(content);
         emulator = Emulator.start(folder.resolve("buckets"), 0);
@@ -87,7 +100,7 @@ final class Fixture implements AutoCloseable {
     }
 
     void start() {
-        parts = Parts.of(folder.resolve("cache"), emulator.endpoint(), config, registry);
+        parts = Parts.of(folder.resolve("cache"), emulator.endpoint(), config, registry, budget);
     }
 
     void restart() {
@@ -122,6 +135,17 @@ final class Fixture implements AutoCloseable {
 
     Path published(Snapshot snapshot) {
         return folder.resolve("cache/models/m").resolve(snapshot.revision()).resolve("complete/" + NAME);
+    }
+
+    /// @return its bytes, once it has its durable name
+    byte[] awaitPublished(Snapshot snapshot) throws IOException, InterruptedException {
+        Path file = published(snapshot);
+        long deadline = System.nanoTime() + 10_000_000_000L;
+        while (!Files.exists(file) && System.nanoTime() < deadline) {
+            // The name comes by a rename, which nothing here can wait for.
+            Thread.sleep(1);
+        }
+        return Files.readAllBytes(file);
     }
 
     double count(String counter) {

@@ -12,7 +12,7 @@ final class KilledLoader {
 
     static void main(String[] arguments) throws Exception {
         try (Fixture.Parts parts = Fixture.Parts.of(
-                Path.of(arguments[0]), URI.create(arguments[1]), Path.of(arguments[2]), new SimpleMeterRegistry())) {
+                Path.of(arguments[0]), URI.create(arguments[1]), Path.of(arguments[2]), new SimpleMeterRegistry(), 0)) {
             Snapshot snapshot = parts.source().resolve("m", "");
             FileWish wish = parts.transfers().wish(snapshot, snapshot.file(Fixture.NAME), parts.source(), List.of());
             Fixture.Heard heard = new Fixture.Heard(wish);

@@ -58,7 +58,7 @@ class TestFaultsOfTheSource {
             heard.end.get();
             assertThat(fixture.emulator.faults().struck()).isEqualTo(times);
             assertThat(heard.present).containsExactly(new ByteRange(0, SIZE));
-            assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+            assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
         }
     }
 
@@ -95,7 +95,7 @@ class TestFaultsOfTheSource {
             fixture.emulator.putFile("models", "m/" + Fixture.NAME, fixture.folder.resolve("original"));
             Snapshot fresh = fixture.resolve();
             fixture.ask(fresh).end.get();
-            assertThat(Files.readAllBytes(fixture.published(fresh))).isEqualTo(fixture.content);
+            assertThat(fixture.awaitPublished(fresh)).isEqualTo(fixture.content);
         }
     }
 
@@ -114,7 +114,7 @@ class TestFaultsOfTheSource {
             assertThat(fixture.emulator.traffic().bytes())
                     .isBetween(SIZE + 3L * Fixture.PIECE, SIZE + (long) Fixture.PART);
             assertThat(TestTransfers.merged(heard.present)).containsExactly(new ByteRange(0, SIZE - 1L));
-            assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+            assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
         }
     }
 

@@ -43,7 +43,7 @@ class TestResumeAfterKill {
             fixture.start();
             fixture.emulator.faults().clear();
             fixture.ask(snapshot).end.get();
-            assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+            assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
             long twice = fixture.emulator.traffic().bytes() - SIZE;
             assertThat(twice).isLessThanOrEqualTo((long) KILLS * Fixture.CONNECTIONS * Fixture.PART);
         }

@@ -55,7 +55,7 @@ class TestTransfers {
         assertThat(heard.end.get()).isEqualTo(SIZE);
         assertThat(heard.present).containsExactly(new ByteRange(0, SIZE));
         assertThat(heard.arrived).isEqualTo(SIZE);
-        assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
         assertThat(fixture.emulator.traffic().bytes()).isEqualTo(SIZE);
         heard.wish.close();
 
@@ -89,7 +89,7 @@ class TestTransfers {
         Heard rest = fixture.ask(snapshot);
         assertThat(rest.end.get()).isEqualTo(36L * Fixture.PIECE);
         assertThat(fixture.emulator.traffic().bytes()).isEqualTo(SIZE);
-        assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
     }
 
     @Test
@@ -106,7 +106,7 @@ class TestTransfers {
         }
         assertThat(fetched).isEqualTo(SIZE);
         assertThat(fixture.emulator.traffic().bytes()).isEqualTo(SIZE);
-        assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
     }
 
     @Test
@@ -116,7 +116,7 @@ class TestTransfers {
         fixture.emulator.traffic().clear();
         assertThat(fixture.ask(snapshot).end.get()).isEqualTo(SIZE - 20L * Fixture.PIECE);
         assertThat(fixture.emulator.traffic().bytes()).isEqualTo(SIZE - 20L * Fixture.PIECE);
-        assertThat(Files.readAllBytes(fixture.published(snapshot))).isEqualTo(fixture.content);
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
     }
 
     @Test
@@ -180,7 +180,7 @@ class TestTransfers {
         for (int i = 0; i < inverted.length; i++) {
             inverted[i] = (byte) ~inverted[i];
         }
-        assertThat(Files.readAllBytes(fixture.published(fresh))).isEqualTo(inverted);
+        assertThat(fixture.awaitPublished(fresh)).isEqualTo(inverted);
     }
 
     @Test
