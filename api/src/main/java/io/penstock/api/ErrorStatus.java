@@ -12,6 +12,10 @@ public final class ErrorStatus {
     public static final Metadata.Key<String> CATEGORY =
             Metadata.Key.of("penstock-category", Metadata.ASCII_STRING_MARSHALLER);
 
+    /// When one who was told of an overload may come back, in milliseconds.
+    public static final Metadata.Key<String> RETRY_AFTER =
+            Metadata.Key.of("retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
+
     private ErrorStatus() {}
 
     public static StatusRuntimeException toStatus(ErrorCategory category, String message) {

@@ -27,6 +27,7 @@ public final class LocalCluster implements AutoCloseable {
     private static final Duration STOP_GRACE = Duration.ofSeconds(15);
 
     private final ClusterLayout layout;
+    private final Map<String, String> common;
     private final Path logs;
     private final List<ServiceProcess> services = new ArrayList<>();
     private final Map<ServiceProcess, Integer> restarts = new LinkedHashMap<>();
@@ -36,7 +37,13 @@ public final class LocalCluster implements AutoCloseable {
     private int schedulerGrpc;
 
     public LocalCluster(ClusterLayout layout) {
+        this(layout, Map.of());
+    }
+
+    /// @param common configuration of every service
+    public LocalCluster(ClusterLayout layout, Map<String, String> common) {
         this.layout = layout;
+        this.common = Map.copyOf(common);
         logs = layout.work().resolve("logs");
     }
 
@@ -138,13 +145,15 @@ public final class LocalCluster implements AutoCloseable {
 
     private ServiceProcess add(
             String name, String module, int httpPort, List<String> flags, Map<String, String> properties) {
+        Map<String, String> all = new LinkedHashMap<>(common);
+        all.putAll(properties);
         ServiceProcess service = new ServiceProcess(
                 name,
                 layout.home().resolve(module).resolve("target/quarkus-app/quarkus-run.jar"),
                 logs.resolve(name.replace(' ', '-') + ".log"),
                 httpPort,
                 flags,
-                properties);
+                all);
         services.add(service);
         return service;
     }

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
@@ -21,19 +22,26 @@ final class Clusters {
     private Clusters() {}
 
     static LocalCluster start(int tensorParallel, int pipelineParallel) throws IOException {
+        return start(tensorParallel, pipelineParallel, Map.of());
+    }
+
+    /// @param common configuration of every service
+    static LocalCluster start(int tensorParallel, int pipelineParallel, Map<String, String> common) throws IOException {
         Path work = Files.createTempDirectory(
                 Files.createDirectories(Path.of("target/clusters").toAbsolutePath()),
                 "tp%d-pp%d-".formatted(tensorParallel, pipelineParallel));
-        LocalCluster cluster = new LocalCluster(new ClusterLayout(
-                HOME,
-                work,
-                MODEL,
-                model(),
-                null,
-                tensorParallel,
-                pipelineParallel,
-                RankSettings.automatic(),
-                OptionalInt.empty()));
+        LocalCluster cluster = new LocalCluster(
+                new ClusterLayout(
+                        HOME,
+                        work,
+                        MODEL,
+                        model(),
+                        null,
+                        tensorParallel,
+                        pipelineParallel,
+                        RankSettings.automatic(),
+                        OptionalInt.empty()),
+                common);
         try {
             cluster.start();
             await("the cluster serves; logs in " + cluster.logs(), () -> {

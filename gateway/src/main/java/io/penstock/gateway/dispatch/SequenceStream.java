@@ -13,8 +13,10 @@ import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.Token;
 import io.penstock.api.inference.Tokens;
+import io.penstock.gateway.access.BusyException;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -190,8 +192,8 @@ public final class SequenceStream {
 
     @GuardedBy("lock")
     private void failed(SchedulerLink link, Throwable cause) {
-        PenstockException failure = ErrorStatus.fromStatus(cause);
         Metadata trailers = Status.trailersFromThrowable(cause);
+        PenstockException failure = withAdvice(ErrorStatus.fromStatus(cause), trailers);
         boolean refused = trailers != null && trailers.containsKey(ErrorStatus.CATEGORY);
         switch (failure.category()) {
             case UNAVAILABLE, OVERLOADED -> {
@@ -208,6 +210,19 @@ public final class SequenceStream {
                 }
             }
             case BAD_INPUT, NOT_FOUND, DEADLINE, CORRUPT, INTERNAL -> fail(failure);
+        }
+    }
+
+    private static PenstockException withAdvice(PenstockException failure, Metadata trailers) {
+        String millis = trailers == null ? null : trailers.get(ErrorStatus.RETRY_AFTER);
+        if (failure.category() != ErrorCategory.OVERLOADED || millis == null) {
+            return failure;
+        }
+        try {
+            return new BusyException(Duration.ofMillis(Math.max(1, Long.parseLong(millis))), failure);
+        } catch (NumberFormatException e) {
+            // Advice that cannot be read is none.
+            return failure;
         }
     }
 

@@ -1,6 +1,7 @@
 package io.penstock.gateway.grpc;
 
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.opentelemetry.context.Context;
@@ -8,6 +9,7 @@ import io.penstock.api.ErrorStatus;
 import io.penstock.api.chat.ChatEvent;
 import io.penstock.api.chat.ChatRequest;
 import io.penstock.api.chat.ChatServiceGrpc;
+import io.penstock.gateway.access.BusyException;
 import io.penstock.gateway.access.Capacity;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.chat.Completion;
@@ -100,7 +102,16 @@ public class ChatEndpoint extends ChatServiceGrpc.ChatServiceImplBase {
     private static RuntimeException shown(PenstockException failure) {
         return switch (failure.category()) {
             case BAD_INPUT, NOT_FOUND -> ErrorStatus.toStatus(failure);
-            case OVERLOADED -> ErrorStatus.toStatus(failure.category(), "no room for this request now");
+            case OVERLOADED -> {
+                StatusRuntimeException busy = ErrorStatus.toStatus(failure.category(), "no room for this request now");
+                if (failure instanceof BusyException advised && busy.getTrailers() != null) {
+                    busy.getTrailers()
+                            .put(
+                                    ErrorStatus.RETRY_AFTER,
+                                    Long.toString(advised.retryAfter().toMillis()));
+                }
+                yield busy;
+            }
             case UNAVAILABLE -> ErrorStatus.toStatus(failure.category(), "the model cannot be reached at the moment");
             case DEADLINE -> ErrorStatus.toStatus(failure.category(), "it took longer than it was given");
             case CORRUPT, INTERNAL -> {

@@ -1,6 +1,7 @@
 package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.penstock.gateway.access.BusyException;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.model.PenstockException;
 import jakarta.ws.rs.core.HttpHeaders;
@@ -9,6 +10,7 @@ import jakarta.ws.rs.core.Response;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.time.Duration;
 import java.util.Optional;
 
 /// A failure as the OpenAI API tells it. The one place where categories become HTTP statuses, and where texts that are
@@ -36,7 +38,7 @@ record HttpError(int status, String type, String parameter, String code, String 
                         null,
                         "rate_limit_exceeded",
                         "There is no room for this request now; try again later.",
-                        1);
+                        failure instanceof BusyException busy ? seconds(busy.retryAfter()) : 1);
             case UNAVAILABLE ->
                 new HttpError(
                         503,
@@ -49,6 +51,11 @@ record HttpError(int status, String type, String parameter, String code, String 
                 new HttpError(504, "timeout", null, "timeout", "The request took longer than it was given.", 0);
             case CORRUPT, INTERNAL -> internal();
         };
+    }
+
+    // Rounded up: who comes back earlier is refused again.
+    private static int seconds(Duration duration) {
+        return (int) Math.ceilDiv(duration.toMillis(), 1_000);
     }
 
     static HttpError internal() {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.equalTo;
 
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.GroupState;
@@ -17,6 +18,7 @@ import io.penstock.model.ErrorCategory;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import io.restassured.response.ValidatableResponse;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -126,6 +128,13 @@ class TestResumption {
         first.plays(Script.saying("")
                 .with(0, new Incident.Fail(ErrorStatus.toStatus(ErrorCategory.OVERLOADED, "queue of 7 is full"))));
         chat(",\"stream\":true").statusCode(429).header("retry-after", "1");
+        for (Map.Entry<String, String> advice :
+                Map.of("2001", "3", "9999999999", "300", "-5", "1", "soon", "1").entrySet()) {
+            StatusRuntimeException busy = ErrorStatus.toStatus(ErrorCategory.OVERLOADED, "queue of 7 is full");
+            busy.getTrailers().put(ErrorStatus.RETRY_AFTER, advice.getKey());
+            first.plays(Script.saying("").with(0, new Incident.Fail(busy)));
+            chat("").statusCode(429).header("retry-after", advice.getValue());
+        }
         first.plays(Script.saying("")
                 .with(0, new Incident.Fail(ErrorStatus.toStatus(ErrorCategory.UNAVAILABLE, "no group"))));
         chat("").statusCode(503);

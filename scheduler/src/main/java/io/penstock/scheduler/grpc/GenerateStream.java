@@ -1,6 +1,5 @@
 package io.penstock.scheduler.grpc;
 
-import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.penstock.api.ErrorStatus;
@@ -17,7 +16,6 @@ import org.jboss.logging.Logger;
 /// loop thread, readiness from the transport's; the lock guards the buffer and orders calls to the
 /// observer, which is never called while it is not ready, except to end.
 final class GenerateStream implements TokenSink {
-    static final Metadata.Key<String> RETRY_AFTER = Metadata.Key.of("retry-after-ms", Metadata.ASCII_STRING_MARSHALLER);
 
     private static final Logger LOG = Logger.getLogger(GenerateStream.class);
     private static final int MOST_TOKENS_AN_EVENT = 256;
@@ -69,7 +67,7 @@ final class GenerateStream implements TokenSink {
     public void failed(PenstockException failure, long retryAfterMillis) {
         StatusRuntimeException status = ErrorStatus.toStatus(failure.category(), shown(failure));
         if (retryAfterMillis > 0 && status.getTrailers() != null) {
-            status.getTrailers().put(RETRY_AFTER, Long.toString(retryAfterMillis));
+            status.getTrailers().put(ErrorStatus.RETRY_AFTER, Long.toString(retryAfterMillis));
         }
         synchronized (lock) {
             flush();

@@ -1,6 +1,7 @@
 package io.penstock.scheduler.telemetry;
 
 import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.common.AttributeKey;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanBuilder;
 import io.opentelemetry.api.trace.SpanKind;
@@ -14,6 +15,7 @@ import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.batch.StepRecord;
 import jakarta.inject.Singleton;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 
 /// The scheduler's spans: one a request, under the caller's, and one a step in which a sampled request has
@@ -31,6 +33,9 @@ public class RequestSpans {
             return carrier == null ? null : carrier.get(key);
         }
     };
+
+    private static final AttributeKey<List<String>> FINISH_REASONS =
+            AttributeKey.stringArrayKey("gen_ai.response.finish_reasons");
 
     private final Tracer tracer;
 
@@ -74,7 +79,7 @@ public class RequestSpans {
         if (span.isRecording()) {
             span.setAttribute("gen_ai.usage.input_tokens", sequence.request().promptLength());
             span.setAttribute("gen_ai.usage.output_tokens", sequence.generated());
-            span.setAttribute("gen_ai.response.finish_reasons", reason);
+            span.setAttribute(FINISH_REASONS, List.of(reason));
             span.setAttribute("penstock.preemptions", sequence.preemptions());
         }
         span.end();

@@ -3,6 +3,7 @@ package io.penstock.scheduler.grpc;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.grpc.Status;
+import io.penstock.api.ErrorStatus;
 import io.penstock.api.inference.Finished;
 import io.penstock.api.inference.GenerateEvent;
 import io.penstock.api.inference.Token;
@@ -67,7 +68,7 @@ final class TestGenerateStream {
         assertThat(observer.completed).isFalse();
         assertThat(Status.fromThrowable(observer.failure).getCode()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
         assertThat(Status.trailersFromThrowable(observer.failure)).isNotNull();
-        assertThat(Status.trailersFromThrowable(observer.failure).get(GenerateStream.RETRY_AFTER))
+        assertThat(Status.trailersFromThrowable(observer.failure).get(ErrorStatus.RETRY_AFTER))
                 .isEqualTo("250");
         assertThat(open.open()).isZero();
         // What comes after is dropped, and says so.
