@@ -1,9 +1,11 @@
 package io.penstock.gateway.catalogue;
 
 import io.penstock.api.inference.GroupStatus;
+import io.penstock.gateway.config.GatewayConfig;
 import io.penstock.gateway.dispatch.Schedulers;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.answer.AnswerFormat;
 import io.penstock.model.template.ChatFormat;
 import io.smallrye.faulttolerance.api.Guard;
 import jakarta.enterprise.context.ApplicationScoped;
@@ -28,6 +30,7 @@ public class ModelCatalogue {
 
     private record Key(String model, String revision) {}
 
+    private final GatewayConfig config;
     private final Schedulers schedulers;
     private final TextSource texts;
     private final Map<String, ServedModel> models = new ConcurrentHashMap<>();
@@ -47,7 +50,8 @@ public class ModelCatalogue {
             .build();
 
     @Inject
-    public ModelCatalogue(Schedulers schedulers, TextSource texts) {
+    public ModelCatalogue(GatewayConfig config, Schedulers schedulers, TextSource texts) {
+        this.config = config;
         this.schedulers = schedulers;
         this.texts = texts;
     }
@@ -115,7 +119,7 @@ public class ModelCatalogue {
         }
         ChatFormat text;
         try {
-            text = texts.read(key.model(), key.revision());
+            text = configured(texts.read(key.model(), key.revision()));
         } catch (PenstockException e) {
             LOG.warnf(
                     "tokenizer of %s %s cannot be read, trying again: %s", key.model(), key.revision(), e.getMessage());
@@ -137,6 +141,17 @@ public class ModelCatalogue {
                 text.template().isPresent() ? "chat template" : "no chat template",
                 contextLength);
         return null;
+    }
+
+    private ChatFormat configured(ChatFormat text) {
+        AnswerFormat told = text.answers();
+        return new ChatFormat(
+                text.tokenizer(),
+                text.template(),
+                text.tokens(),
+                new AnswerFormat(
+                        config.reasoningParser().reasoning(told.reasoning()),
+                        config.toolCallParser().calls(told.calls())));
     }
 
     /// @return 0 if no scheduler reports it any more

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /// The text of one choice as its tokens come in: whole characters, up to the first stop text, each token's
 /// log-probability together with its text.
@@ -28,9 +29,10 @@ final class ChoiceText {
     private boolean finished;
 
     /// @param minTokens no stop text counts before so many tokens
-    ChoiceText(Tokenizer tokenizer, List<String> stops, boolean logprobs, int minTokens) {
+    /// @param shownTokens special tokens that are text here
+    ChoiceText(Tokenizer tokenizer, List<String> stops, boolean logprobs, int minTokens, Set<String> shownTokens) {
         this.tokenizer = tokenizer;
-        this.decoder = tokenizer.decoder();
+        this.decoder = tokenizer.decoder(shownTokens);
         this.stop = new StopText(stops);
         this.logprobs = logprobs;
         this.minTokens = minTokens;

@@ -32,6 +32,7 @@ public final class Completion implements AutoCloseable {
 
     private final ArrayDeque<CompletionEvent> ready = new ArrayDeque<>();
     private final ChoiceText[] choices;
+    private final ChoiceParts[] parts;
     private final List<String> reasons = new ArrayList<>();
     private int completionTokens;
     private int cachedTokens;
@@ -41,12 +42,15 @@ public final class Completion implements AutoCloseable {
         this.request = request;
         this.trace = trace;
         choices = new ChoiceText[request.sequences()];
+        parts = new ChoiceParts[request.sequences()];
         for (int choice = 0; choice < choices.length; choice++) {
             choices[choice] = new ChoiceText(
                     request.model().tokenizer(),
                     request.stops(),
                     request.topLogprobs().isPresent(),
-                    request.minTokens());
+                    request.minTokens(),
+                    request.reading().shownTokens());
+            parts[choice] = new ChoiceParts(choice, request.reading().parser(), ready);
         }
     }
 
@@ -127,7 +131,7 @@ public final class Completion implements AutoCloseable {
                 String more = text.append(token);
                 shown = shown.isEmpty() ? more : shown.concat(more);
             }
-            show(choice, shown);
+            show(choice, shown, text.stopped());
             if (text.stopped()) {
                 sequences.get(choice).cancel();
                 end(choice, FinishReason.STOP);
@@ -141,7 +145,7 @@ public final class Completion implements AutoCloseable {
         if (text.stopped()) {
             return;
         }
-        show(choice, text.finish());
+        show(choice, text.finish(), true);
         cachedTokens += finished.getCachedPromptTokens();
         FinishReason reason = switch (finished.getReason()) {
             case FINISH_REASON_STOP -> FinishReason.STOP;
@@ -152,14 +156,12 @@ public final class Completion implements AutoCloseable {
         end(choice, text.stopped() ? FinishReason.STOP : reason);
     }
 
-    private void show(int choice, String text) {
-        List<TokenText> tokens = choices[choice].takeTokens();
-        if (!text.isEmpty() || !tokens.isEmpty()) {
-            ready.add(new CompletionEvent.Delta(choice, text, tokens));
-        }
+    private void show(int choice, String text, boolean last) {
+        parts[choice].add(text, choices[choice].takeTokens(), last);
     }
 
-    private void end(int choice, FinishReason reason) {
+    private void end(int choice, FinishReason how) {
+        FinishReason reason = how == FinishReason.STOP && parts[choice].called() ? FinishReason.TOOL_CALLS : how;
         completionTokens += choices[choice].tokens();
         reasons.add(reason.text());
         ready.add(new CompletionEvent.Ended(choice, reason));

@@ -17,6 +17,7 @@ import java.util.Set;
 /// @param stopTokenIds tokens that do
 /// @param maxTokens of each choice; absent: up to the context's end
 /// @param topLogprobs alternatives a token; absent: no log-probabilities
+/// @param reading of the choices' texts
 public record CompletionRequest(
         String id,
         String operation,
@@ -28,7 +29,8 @@ public record CompletionRequest(
         Set<Integer> stopTokenIds,
         OptionalInt maxTokens,
         int minTokens,
-        OptionalInt topLogprobs) {
+        OptionalInt topLogprobs,
+        Reading reading) {
 
     public static final String CHAT = "chat";
     public static final String TEXT = "text_completion";

@@ -5,7 +5,9 @@ public enum FinishReason {
     /// A stop token or a stop text.
     STOP("stop"),
     /// The token limit, or the context's end.
-    LENGTH("length");
+    LENGTH("length"),
+    /// The model wants functions called, and then to go on.
+    TOOL_CALLS("tool_calls");
 
     private final String text;
 

@@ -13,8 +13,13 @@ import java.util.OptionalInt;
 public final class Prompts {
     private Prompts() {}
 
+    /// A prompt for an answer in a conversation.
+    ///
+    /// @param insideThought whether it ends where the model's thoughts begin
+    public record Chat(int[] tokens, boolean insideThought) {}
+
     /// @param tools as the API has them; empty: none
-    public static int[] chat(ServedModel model, List<ChatMessage> messages, List<Object> tools) {
+    public static Chat chat(ServedModel model, List<ChatMessage> messages, List<Object> tools) {
         long length = 0;
         for (ChatMessage message : messages) {
             length += message.content().length();
@@ -29,7 +34,8 @@ public final class Prompts {
         if (!tools.isEmpty()) {
             variables.put("tools", tools);
         }
-        return model.tokenizer().encode(template.render(variables));
+        PromptText prompt = template.render(variables);
+        return new Chat(model.tokenizer().encode(prompt), model.text().answers().opensReasoning(prompt.text()));
     }
 
     /// A text to be continued, behind the token that texts start with, if the model wants one.

@@ -25,6 +25,14 @@ public interface GatewayConfig {
     /// Keys that callers present as `Authorization: Bearer <key>`. None: every caller is let in.
     Optional<List<String>> apiKeys();
 
+    /// How calls of functions are marked in answers: `auto`, `none`, `hermes`, `llama3_json`, `deepseek_v3`.
+    @WithDefault("auto")
+    ToolCallParser toolCallParser();
+
+    /// How thoughts are marked in answers: `auto`, `none`, `deepseek_r1`.
+    @WithDefault("auto")
+    ReasoningParser reasoningParser();
+
     /// Longest request body.
     @WithDefault("10M")
     MemorySize maxBody();

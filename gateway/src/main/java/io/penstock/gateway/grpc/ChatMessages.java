@@ -14,6 +14,7 @@ import io.penstock.gateway.chat.ChatMessage;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.Prompts;
+import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.chat.TokenText;
 import io.penstock.model.sampling.SamplingParameters;
@@ -51,14 +52,15 @@ final class ChatMessages {
                 "chat-" + UUID.randomUUID(),
                 CompletionRequest.CHAT,
                 model,
-                List.of(Prompts.chat(model, messages(request), List.of())),
+                List.of(Prompts.chat(model, messages(request), List.of()).tokens()),
                 choices,
                 sampling,
                 request.getStopList(),
                 request.getIgnoreEos() ? Set.of() : model.tokenizer().endOfSequence(),
                 maxTokens,
                 within("min_tokens", request.hasMinTokens() ? request.getMinTokens() : 0, 0, Integer.MAX_VALUE),
-                topLogprobs);
+                topLogprobs,
+                Reading.PLAIN);
     }
 
     private static SamplingParameters sampling(ChatRequest request) {
@@ -112,6 +114,8 @@ final class ChatMessages {
                     content.addLogprobs(logprob(token));
                 }
             }
+            case CompletionEvent.Thought _, CompletionEvent.CallBegun _, CompletionEvent.CallArguments _ ->
+                throw new IllegalStateException("all of the text was to be content");
             case CompletionEvent.Ended ended ->
                 message.setFinished(ChatFinished.newBuilder()
                         .setChoice(ended.choice())

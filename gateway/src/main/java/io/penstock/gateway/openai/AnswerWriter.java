@@ -2,7 +2,6 @@ package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.chat.CompletionEvent;
-import io.penstock.gateway.chat.TokenText;
 import io.penstock.gateway.chat.Usage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -27,10 +26,10 @@ final class AnswerWriter {
     /// Adds the event's chunks to what [#take] returns.
     void event(CompletionEvent event) throws IOException {
         switch (event) {
-            case CompletionEvent.Delta delta -> {
-                start(delta.choice());
+            case CompletionEvent.Part part -> {
+                start(part.choice());
                 beginChunk();
-                format.delta(json, delta.choice(), delta.text(), delta.tokens(), request);
+                format.part(json, part, request);
                 endChunk(null);
             }
             case CompletionEvent.Ended ended -> {
@@ -69,9 +68,7 @@ final class AnswerWriter {
         request.head().write(json, format.wholeObject());
         json.writeArrayFieldStart("choices");
         for (int choice = 0; choice < choices.size(); choice++) {
-            WholeChoice whole = choices.get(choice);
-            String text = request.echoOf(choice).orElse("") + whole.text();
-            format.whole(json, choice, text, whole.tokens(), whole.reason(), request);
+            format.whole(json, choice, choices.get(choice), request);
         }
         json.writeEndArray();
         usage(usage);
@@ -90,9 +87,9 @@ final class AnswerWriter {
             endChunk(null);
         }
         if (!request.echoes().isEmpty()) {
-            List<TokenText> none = List.of();
+            String echo = request.echoOf(choice).orElseThrow();
             beginChunk();
-            format.delta(json, choice, request.echoOf(choice).orElseThrow(), none, request);
+            format.part(json, new CompletionEvent.Delta(choice, echo, List.of()), request);
             endChunk(null);
         }
     }

@@ -6,20 +6,28 @@ import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.catalogue.ServedModel;
 import io.penstock.gateway.chat.Bounds;
 import io.penstock.gateway.chat.ChatMessage;
+import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.FinishReason;
 import io.penstock.gateway.chat.Prompts;
+import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.chat.TokenText;
+import io.penstock.model.answer.AnswerFormat;
 import io.penstock.model.sampling.SamplingParameters;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 
 /// `POST /v1/chat/completions`.
 final class ChatCompletionFormat implements Format {
+    /// DeepSeek's name for what a model thinks, which most clients know.
+    private static final String REASONING = "reasoning_content";
+
     private final ModelCatalogue models;
 
     ChatCompletionFormat(ModelCatalogue models) {
@@ -34,20 +42,21 @@ final class ChatCompletionFormat implements Format {
         OptionalInt topLogprobs = topLogprobs(fields);
         refuseUnsupported(fields);
         List<Object> tools = tools(fields);
-        int[] prompt = Prompts.chat(model, messages(fields), tools);
+        Prompts.Chat prompt = Prompts.chat(model, messages(fields, model.text().answers()), tools);
         AnswerHead head = AnswerHead.of("chatcmpl-", model);
         CompletionRequest completion = new CompletionRequest(
                 head.id(),
                 CompletionRequest.CHAT,
                 model,
-                List.of(prompt),
+                List.of(prompt.tokens()),
                 generation.choices(),
                 generation.sampling(),
                 generation.stops(),
                 generation.stopTokenIds(),
                 maxTokens,
                 generation.minTokens(),
-                topLogprobs);
+                topLogprobs,
+                new Reading(model.text().answers(), prompt.insideThought(), !tools.isEmpty()));
         return new OpenAiRequest(
                 completion,
                 head,
@@ -71,14 +80,16 @@ final class ChatCompletionFormat implements Format {
             String type = format.requiredText("type");
             if (!type.equals("text")) {
                 throw RequestException.bad(
-                        "response_format", "`response_format` of type `text` is supported, no other.");
+                        "response_format",
+                        "`response_format` may be `text`: output cannot be forced into a schema here.");
             }
         });
         fields.any("tool_choice").ifPresent(choice -> {
             boolean free = choice.isTextual()
                     && (choice.textValue().equals("auto") || choice.textValue().equals("none"));
             if (!free) {
-                throw RequestException.bad("tool_choice", "`tool_choice` may be `auto` or `none`, no other.");
+                throw RequestException.bad(
+                        "tool_choice", "`tool_choice` may be `auto` or `none`: a model cannot be forced to call here.");
             }
         });
     }
@@ -102,19 +113,19 @@ final class ChatCompletionFormat implements Format {
         return choice.isPresent() && choice.get().textValue().equals("none") ? List.of() : tools;
     }
 
-    private static List<ChatMessage> messages(Fields fields) {
+    private static List<ChatMessage> messages(Fields fields, AnswerFormat answers) {
         List<JsonNode> elements = fields.list("messages", Bounds.MAX_MESSAGES);
         if (elements.isEmpty()) {
             throw RequestException.bad("messages", "`messages` must hold at least one message.");
         }
         List<ChatMessage> messages = new ArrayList<>(elements.size());
         for (int i = 0; i < elements.size(); i++) {
-            messages.add(message(new Fields(elements.get(i), "messages[%d]".formatted(i))));
+            messages.add(message(new Fields(elements.get(i), "messages[%d]".formatted(i)), answers));
         }
         return messages;
     }
 
-    private static ChatMessage message(Fields fields) {
+    private static ChatMessage message(Fields fields, AnswerFormat answers) {
         String path = fields.path("role");
         ChatMessage.Role role = ChatMessage.Role.named(fields.requiredText("role"))
                 .orElseThrow(() -> RequestException.bad(
@@ -124,7 +135,12 @@ final class ChatCompletionFormat implements Format {
             if (!call.isObject()) {
                 throw fields.wrongType("tool_calls", "an array of objects");
             }
-            toolCalls.add(Fields.plain(call, fields.path("tool_calls")));
+            Object plain = Fields.plain(call, fields.path("tool_calls"));
+            // The API has arguments as a string; most templates write them as JSON, and so want what it says.
+            if (answers.calls() != AnswerFormat.Calls.DEEPSEEK) {
+                readArguments(plain, fields.path("tool_calls"));
+            }
+            toolCalls.add(plain);
         }
         Optional<String> content = content(fields);
         // An assistant that called a tool may have said nothing.
@@ -132,6 +148,22 @@ final class ChatCompletionFormat implements Format {
             throw RequestException.bad(fields.path("content"), "`%s` is missing.", fields.path("content"));
         }
         return new ChatMessage(role, content.orElse(""), fields.text("name"), toolCalls, fields.text("tool_call_id"));
+    }
+
+    private static void readArguments(Object call, String path) {
+        if (call instanceof Map<?, ?> outer && outer.get("function") instanceof Map<?, ?> function) {
+            @SuppressWarnings("unchecked") // Made by Fields#plain.
+            Map<String, Object> writable = (Map<String, Object>) function;
+            if (writable.get("arguments") instanceof String text && !text.isBlank()) {
+                JsonNode arguments;
+                try {
+                    arguments = Json.parse(text.getBytes(StandardCharsets.UTF_8));
+                } catch (RequestException e) {
+                    throw RequestException.bad(path, "`%s` holds arguments that are no JSON.", path);
+                }
+                writable.put("arguments", Fields.plain(arguments, path));
+            }
+        }
     }
 
     private static Optional<String> content(Fields fields) {
@@ -184,16 +216,57 @@ final class ChatCompletionFormat implements Format {
     }
 
     @Override
-    public void delta(JsonGenerator json, int choice, String text, List<TokenText> tokens, OpenAiRequest request)
-            throws IOException {
+    public void part(JsonGenerator json, CompletionEvent.Part part, OpenAiRequest request) throws IOException {
         json.writeStartObject();
-        json.writeNumberField("index", choice);
+        json.writeNumberField("index", part.choice());
         json.writeObjectFieldStart("delta");
-        json.writeStringField("content", text);
+        List<TokenText> tokens = List.of();
+        switch (part) {
+            case CompletionEvent.Delta delta -> {
+                json.writeStringField("content", delta.text());
+                tokens = delta.tokens();
+            }
+            case CompletionEvent.Thought thought -> json.writeStringField(REASONING, thought.text());
+            case CompletionEvent.CallBegun begun -> {
+                beginCallDelta(json, begun.call());
+                callHead(json, begun.id(), begun.function());
+                json.writeStringField("arguments", "");
+                endCallDelta(json);
+            }
+            case CompletionEvent.CallArguments more -> {
+                beginCallDelta(json, more.call());
+                json.writeObjectFieldStart("function");
+                json.writeStringField("arguments", more.json());
+                endCallDelta(json);
+            }
+        }
         json.writeEndObject();
-        logprobs(json, tokens, request);
+        if (part instanceof CompletionEvent.Delta) {
+            logprobs(json, tokens, request);
+        } else {
+            json.writeNullField("logprobs");
+        }
         json.writeNullField("finish_reason");
         json.writeEndObject();
+    }
+
+    private static void beginCallDelta(JsonGenerator json, int call) throws IOException {
+        json.writeArrayFieldStart("tool_calls");
+        json.writeStartObject();
+        json.writeNumberField("index", call);
+    }
+
+    private static void callHead(JsonGenerator json, String id, String function) throws IOException {
+        json.writeStringField("id", id);
+        json.writeStringField("type", "function");
+        json.writeObjectFieldStart("function");
+        json.writeStringField("name", function);
+    }
+
+    private static void endCallDelta(JsonGenerator json) throws IOException {
+        json.writeEndObject();
+        json.writeEndObject();
+        json.writeEndArray();
     }
 
     @Override
@@ -208,24 +281,39 @@ final class ChatCompletionFormat implements Format {
     }
 
     @Override
-    public void whole(
-            JsonGenerator json,
-            int choice,
-            String text,
-            List<TokenText> tokens,
-            FinishReason reason,
-            OpenAiRequest request)
-            throws IOException {
+    public void whole(JsonGenerator json, int choice, WholeChoice whole, OpenAiRequest request) throws IOException {
         json.writeStartObject();
         json.writeNumberField("index", choice);
         json.writeObjectFieldStart("message");
         json.writeStringField("role", "assistant");
-        json.writeStringField("content", text);
+        if (whole.text().isEmpty() && !whole.calls().isEmpty()) {
+            json.writeNullField("content");
+        } else {
+            json.writeStringField("content", whole.text());
+        }
         json.writeNullField("refusal");
+        if (!whole.thoughts().isEmpty()) {
+            json.writeStringField(REASONING, whole.thoughts());
+        }
+        if (!whole.calls().isEmpty()) {
+            calls(json, whole.calls());
+        }
         json.writeEndObject();
-        logprobs(json, tokens, request);
-        json.writeStringField("finish_reason", reason.text());
+        logprobs(json, whole.tokens(), request);
+        json.writeStringField("finish_reason", whole.reason().text());
         json.writeEndObject();
+    }
+
+    private static void calls(JsonGenerator json, List<WholeChoice.Call> calls) throws IOException {
+        json.writeArrayFieldStart("tool_calls");
+        for (WholeChoice.Call call : calls) {
+            json.writeStartObject();
+            callHead(json, call.id(), call.function());
+            json.writeStringField("arguments", call.arguments().toString());
+            json.writeEndObject();
+            json.writeEndObject();
+        }
+        json.writeEndArray();
     }
 
     private static void logprobs(JsonGenerator json, List<TokenText> tokens, OpenAiRequest request) throws IOException {

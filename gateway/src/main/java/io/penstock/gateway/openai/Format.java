@@ -1,10 +1,9 @@
 package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.FinishReason;
-import io.penstock.gateway.chat.TokenText;
 import java.io.IOException;
-import java.util.List;
 
 /// One of the two routes that end in a completion: how its requests are read and its choices written. Choices are
 /// written into an array `choices` that is open.
@@ -24,18 +23,10 @@ interface Format {
 
     void announce(JsonGenerator json, int choice) throws IOException;
 
-    void delta(JsonGenerator json, int choice, String text, List<TokenText> tokens, OpenAiRequest request)
-            throws IOException;
+    void part(JsonGenerator json, CompletionEvent.Part part, OpenAiRequest request) throws IOException;
 
     void ended(JsonGenerator json, int choice, FinishReason reason) throws IOException;
 
     /// A choice from its beginning to its end.
-    void whole(
-            JsonGenerator json,
-            int choice,
-            String text,
-            List<TokenText> tokens,
-            FinishReason reason,
-            OpenAiRequest request)
-            throws IOException;
+    void whole(JsonGenerator json, int choice, WholeChoice whole, OpenAiRequest request) throws IOException;
 }

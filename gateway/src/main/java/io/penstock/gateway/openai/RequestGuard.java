@@ -52,9 +52,16 @@ public class RequestGuard {
         if (!request.isEnded()) {
             // Kept for whoever reads it. Who does not must not leave the connection standing.
             request.pause();
-            reader.onceOver(request::resume);
+            reader.onceOver(() -> reader.loop().runOnContext(over -> discardRest(request)));
         }
         return Optional.empty();
+    }
+
+    // What has ended must not be touched: over HTTP/2 that is an error.
+    private static void discardRest(HttpServerRequest request) {
+        if (!request.isEnded()) {
+            request.resume();
+        }
     }
 
     private static long headerLength(HttpServerRequest request) {

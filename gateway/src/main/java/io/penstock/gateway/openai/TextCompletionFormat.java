@@ -5,9 +5,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.catalogue.ServedModel;
 import io.penstock.gateway.chat.Bounds;
+import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.FinishReason;
 import io.penstock.gateway.chat.Prompts;
+import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.chat.TokenText;
 import io.penstock.model.sampling.SamplingParameters;
@@ -71,7 +73,8 @@ final class TextCompletionFormat implements Format {
                 generation.stopTokenIds(),
                 OptionalInt.of(maxTokens.orElse(DEFAULT_MAX_TOKENS)),
                 generation.minTokens(),
-                logprobs);
+                logprobs,
+                Reading.PLAIN);
         return new OpenAiRequest(
                 completion,
                 head,
@@ -161,9 +164,11 @@ final class TextCompletionFormat implements Format {
     }
 
     @Override
-    public void delta(JsonGenerator json, int choice, String text, List<TokenText> tokens, OpenAiRequest request)
-            throws IOException {
-        choice(json, choice, text, tokens, null, request);
+    public void part(JsonGenerator json, CompletionEvent.Part part, OpenAiRequest request) throws IOException {
+        if (!(part instanceof CompletionEvent.Delta delta)) {
+            throw new IllegalStateException("a text has no " + part);
+        }
+        choice(json, delta.choice(), delta.text(), delta.tokens(), null, request);
     }
 
     @Override
@@ -177,15 +182,9 @@ final class TextCompletionFormat implements Format {
     }
 
     @Override
-    public void whole(
-            JsonGenerator json,
-            int choice,
-            String text,
-            List<TokenText> tokens,
-            FinishReason reason,
-            OpenAiRequest request)
-            throws IOException {
-        choice(json, choice, text, tokens, reason.text(), request);
+    public void whole(JsonGenerator json, int choice, WholeChoice whole, OpenAiRequest request) throws IOException {
+        String text = request.echoOf(choice).orElse("") + whole.text();
+        choice(json, choice, text, whole.tokens(), whole.reason().text(), request);
     }
 
     private static void choice(

@@ -2,8 +2,6 @@ package io.penstock.gateway.openai;
 
 import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.CompletionEvent;
-import io.penstock.gateway.chat.FinishReason;
-import io.penstock.gateway.chat.TokenText;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -21,13 +19,9 @@ final class WholeAnswer {
     /// @throws io.penstock.model.PenstockException if that fails
     /// @throws java.util.concurrent.CancellationException if its reader is gone
     static byte[] of(Completion running, AnswerWriter writer) throws IOException, InterruptedException {
-        int count = running.request().sequences();
-        List<StringBuilder> texts = new ArrayList<>(count);
-        List<List<TokenText>> tokens = new ArrayList<>(count);
-        FinishReason[] reasons = new FinishReason[count];
-        for (int choice = 0; choice < count; choice++) {
-            texts.add(new StringBuilder());
-            tokens.add(new ArrayList<>());
+        List<WholeChoice> choices = new ArrayList<>();
+        for (int choice = 0; choice < running.request().sequences(); choice++) {
+            choices.add(new WholeChoice());
         }
         while (true) {
             Optional<CompletionEvent> next = running.next(PATIENCE);
@@ -35,16 +29,9 @@ final class WholeAnswer {
                 continue;
             }
             switch (next.get()) {
-                case CompletionEvent.Delta delta -> {
-                    texts.get(delta.choice()).append(delta.text());
-                    tokens.get(delta.choice()).addAll(delta.tokens());
-                }
-                case CompletionEvent.Ended ended -> reasons[ended.choice()] = ended.reason();
+                case CompletionEvent.Part part -> choices.get(part.choice()).add(part);
+                case CompletionEvent.Ended ended -> choices.get(ended.choice()).end(ended.reason());
                 case CompletionEvent.Done done -> {
-                    List<WholeChoice> choices = new ArrayList<>(count);
-                    for (int choice = 0; choice < count; choice++) {
-                        choices.add(new WholeChoice(texts.get(choice).toString(), tokens.get(choice), reasons[choice]));
-                    }
                     return writer.whole(choices, done.usage());
                 }
             }

@@ -9,6 +9,7 @@ import io.penstock.model.PenstockException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class TestChoiceText {
@@ -28,14 +29,14 @@ class TestChoiceText {
 
     @Test
     void charactersComeWholeOrNotAtAll() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0, Set.of());
         assertThat(pieces(text, EMOJI)).containsExactly("a", "", "", "", "😀", "", "é");
         assertThat(text.finish()).isEmpty();
     }
 
     @Test
     void aCharacterCutOffAtTheEndIsReplaced() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0, Set.of());
         text.append(token(0xf0));
         text.append(token(0x9f));
         assertThat(text.finish()).isEqualTo("�");
@@ -43,7 +44,7 @@ class TestChoiceText {
 
     @Test
     void logprobsComeWithTheirText() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), true, 0);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), true, 0, Set.of());
         List<Integer> taken = new ArrayList<>();
         for (byte b : EMOJI.getBytes(StandardCharsets.UTF_8)) {
             text.append(token(Byte.toUnsignedInt(b)));
@@ -60,7 +61,7 @@ class TestChoiceText {
 
     @Test
     void logprobsOfAStopTextAreNotShown() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of("END"), true, 0);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of("END"), true, 0, Set.of());
         StringBuilder shown = new StringBuilder();
         List<TokenText> tokens = new ArrayList<>();
         for (byte b : "oENEND!".getBytes(StandardCharsets.UTF_8)) {
@@ -78,14 +79,14 @@ class TestChoiceText {
 
     @Test
     void aStopTextBeforeTheLeastTokensIsText() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of("b"), false, 4);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of("b"), false, 4, Set.of());
         assertThat(String.join("", pieces(text, "abcb"))).isEqualTo("abc");
         assertThat(text.stopped()).isTrue();
     }
 
     @Test
     void aTokenBeyondTheVocabularyIsRefused() {
-        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0);
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0, Set.of());
         assertThatThrownBy(() -> text.append(token(300)))
                 .isInstanceOf(PenstockException.class)
                 .hasMessageContaining("300");

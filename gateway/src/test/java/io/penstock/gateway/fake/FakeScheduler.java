@@ -119,7 +119,7 @@ public final class FakeScheduler {
 
     private SchedulerStatus status() {
         SchedulerStatus.Builder status = SchedulerStatus.newBuilder();
-        for (String model : List.of(MODEL, WIDE_MODEL, TinyText.NO_CHAT)) {
+        for (String model : List.of(MODEL, WIDE_MODEL, TinyText.NO_CHAT, TinyText.THINKER)) {
             status.addGroups(GroupStatus.newBuilder()
                     .setGroup(model)
                     .setModel(model)

@@ -69,6 +69,6 @@ public class TinyGateway implements QuarkusTestProfile {
 
     @Override
     public List<TestResourceEntry> testResources() {
-        return List.of(new TestResourceEntry(FakeSchedulers.class));
+        return List.of(new TestResourceEntry(FakeSchedulers.class), new TestResourceEntry(Certificate.class));
     }
 }

@@ -3,6 +3,7 @@ package io.penstock.gateway.fake;
 import io.penstock.gateway.catalogue.TextSource;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.answer.AnswerFormat;
 import io.penstock.model.template.ChatFormat;
 import io.penstock.model.template.ChatTemplate;
 import io.penstock.model.tokenizer.PromptText;
@@ -22,12 +23,16 @@ public class TinyText implements TextSource {
     /// A model that completes and cannot chat.
     public static final String NO_CHAT = "plain";
 
+    /// A model that thinks before it answers, and calls functions as Hermes does.
+    public static final String THINKER = "thinker";
+
     @Override
     public ChatFormat read(String model, String revision) {
         return new ChatFormat(
                 new TinyTokenizer(),
                 model.equals(NO_CHAT) ? Optional.empty() : Optional.of(template()),
-                Map.of("eos_token", "<|end|>"));
+                Map.of("eos_token", "<|end|>"),
+                model.equals(THINKER) ? new AnswerFormat(true, AnswerFormat.Calls.HERMES) : AnswerFormat.PLAIN);
     }
 
     private static ChatTemplate template() {
@@ -43,6 +48,9 @@ public class TinyText implements TextSource {
                 }
                 pieces.add(new PromptText.Piece("<|" + message.get("role") + "|>", true));
                 pieces.add(new PromptText.Piece((String) message.get("content"), false));
+                if (message.get("tool_calls") != null) {
+                    pieces.add(new PromptText.Piece(message.get("tool_calls").toString(), false));
+                }
                 pieces.add(new PromptText.Piece(variables.get("eos_token").toString(), true));
             }
             pieces.add(new PromptText.Piece("<|assistant|>", true));

@@ -9,6 +9,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.MetadataUtils;
 import io.penstock.api.chat.ChatEvent;
@@ -17,6 +18,7 @@ import io.penstock.api.chat.ChatRequest;
 import io.penstock.api.chat.ChatServiceGrpc;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.gateway.access.Capacity;
+import io.penstock.gateway.fake.Certificate;
 import io.penstock.gateway.fake.FakeCall;
 import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
@@ -29,6 +31,7 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import javax.net.ssl.SSLException;
 import org.eclipse.microprofile.config.ConfigProvider;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -46,11 +49,13 @@ class TestChatEndpoint {
     private ManagedChannel channel;
 
     @BeforeEach
-    void connect() {
+    void connect() throws SSLException {
         TinyGateway.awaitReadiness(200);
         int port = ConfigProvider.getConfig().getValue("quarkus.grpc.server.test-port", Integer.class);
         channel = NettyChannelBuilder.forAddress("localhost", port)
-                .usePlaintext()
+                .sslContext(GrpcSslContexts.forClient()
+                        .trustManager(Certificate.trust())
+                        .build())
                 .flowControlWindow(64 << 10)
                 .build();
     }

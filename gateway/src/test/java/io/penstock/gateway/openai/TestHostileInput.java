@@ -9,6 +9,7 @@ import static org.hamcrest.Matchers.startsWith;
 
 import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
+import io.penstock.gateway.fake.LoggedErrors;
 import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
 import io.penstock.gateway.fake.TinyText;
@@ -17,6 +18,7 @@ import io.quarkus.test.junit.TestProfile;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import org.eclipse.microprofile.config.ConfigProvider;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,11 +31,18 @@ class TestHostileInput {
     private static final String CHAT = "/v1/chat/completions";
 
     private final FakeScheduler scheduler = FakeSchedulers.first();
+    private final LoggedErrors errors = new LoggedErrors();
 
     @BeforeEach
     void ready() {
         Gateway.awaitReady();
         scheduler.plays(Script.saying("a"));
+    }
+
+    @AfterEach
+    void nothingIsLogged() {
+        errors.close();
+        assertThat(errors.all()).isEmpty();
     }
 
     private static Answer post(String body) {

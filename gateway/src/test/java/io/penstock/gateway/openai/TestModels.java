@@ -40,7 +40,7 @@ class TestModels {
                 .statusCode(200)
                 .contentType("application/json")
                 .body("object", equalTo("list"))
-                .body("data.id", contains("plain", "tiny", "wide"))
+                .body("data.id", contains("plain", "thinker", "tiny", "wide"))
                 .body("data[0].object", equalTo("model"))
                 .body("data[0].owned_by", equalTo("penstock"));
         given().get("/v1/models/tiny")
