@@ -21,5 +21,5 @@ cp "$repository"/org/assertj/assertj-core/*/assertj-core-*.jar "$repository"/net
 find "$work" -name '*.jar' -exec sha1sum {} + | sort | while read -r sum file; do
     if [ "$sum" = "${last:-}" ]; then ln -f "$first" "$file"; else last=$sum first=$file; fi
 done
-tar -C "$work" -cf - home | xz -T0 -3 >"$out/services.txz"
+tar -C "$work" -cf - home | xz -T0 -1 >"$out/services.txz"
 du -sh "$out/services.txz"

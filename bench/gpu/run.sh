@@ -2,11 +2,11 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b
+#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b ranks
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
-# the ranks and their GPUs.
+# the ranks and their GPUs. ranks: sums between TP processes on DEVICES, and steps of large models with random weights.
 set -u
 PACK=${PACK:-$(cd "$(dirname "$0")" && pwd)}
 WORK=${WORK:-/tmp/penstock}
@@ -68,6 +68,18 @@ for stage in "$@"; do
             echo "-- $variant"
             JAVA_TOOL_OPTIONS=-Dpenstock.cuda.decode-tiling=$name,$warps,$unit,$slots,$sums java bench 1 2>&1 | grep -v WARN
         done
+        ;;
+    ranks)
+        # One process a rank; SEEN: stages of GpuRanks.
+        ranks=${TP:-2}
+        IFS=, read -r -a devices <<<"${DEVICES:-0}"
+        for ((rank = ranks - 1; rank >= 0; rank--)); do
+            timeout "${LIMIT:-150}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx4g \
+                -cp "$classes" io.penstock.shard.backend.cuda.GpuRanks "$rank" "$ranks" "${devices[rank % ${#devices[@]}]}" \
+                "${PORT:-29600}" ${SEEN:-sums lost} >"$WORK/rank$rank.log" 2>&1 &
+        done
+        wait
+        for ((rank = 0; rank < ranks; rank++)); do echo "-- rank $rank"; grep -v WARN "$WORK/rank$rank.log" | tail -40; done
         ;;
     serve) services smollm2-135m-instruct "$GGUF" ${SEEN:-references start kill} ;;
     serve7b)

@@ -94,6 +94,7 @@ struct Step {
     FORCE int tableUpdates() const { return words[4]; }
     FORCE int admissions() const { return words[5]; }
     FORCE int parity() const { return words[6]; }
+    FORCE int serial() const { return words[7]; }  // of the step, the same on all ranks
     FORCE const int* tokenId() const { return words + 16; }
     FORCE const int* tokenPosition() const { return tokenId() + maxTokens; }
     FORCE const int* tokenSlot() const { return tokenPosition() + maxTokens; }

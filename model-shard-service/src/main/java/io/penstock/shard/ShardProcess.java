@@ -136,7 +136,7 @@ public class ShardProcess {
         return Backends.open(
                 config.backend(),
                 new CpuOptions(threads, config.kvMemory().asLongValue()),
-                new CudaOptions(config.device(), config.gpuMemoryShare(), true, true));
+                new CudaOptions(config.device(), config.gpuMemoryShare(), true, true, config.gpuMeeting()));
     }
 
     private Weights weights() throws InterruptedException {

@@ -33,12 +33,13 @@ import java.util.stream.Stream;
 ///
 /// SOURCE: a GGUF file (served through the Object Storage emulator), or a `file://` folder, used in place.
 /// DEVICES: `0,1`. STAGES: `references` (the test model's), `rate`, `start`, `kill`, `supervise`.
-/// System properties that begin with `penstock.shard.` are passed on to the ranks.
+/// `-Dtokens=N`: how long the streams are that a rank dies in. System properties that begin with `penstock.shard.` are passed on to the ranks.
 public final class GpuServices {
     /// bf16 weights: where the reference's best two are nearer than this, the other may rightly come first.
     private static final double CLOSE_CALL = 0.3;
 
     private static final double START_SECONDS = 300;
+    private static final int TOKENS = Integer.getInteger("tokens", 400);
 
     private final LocalCluster cluster;
     private final String model;
@@ -276,13 +277,13 @@ public final class GpuServices {
 
     /// `kill -9` of each rank in turn, in mid-stream: the stream goes on with the tokens it would have had.
     private void kill() throws Exception {
-        ObjectNode chat = chat("Tell me a long story about a river and a mill.", 400);
+        ObjectNode chat = chat("Tell me a long story about a river and a mill.", TOKENS);
         Answer whole = ask(chat);
         for (ServiceProcess victim : ranks()) {
             List<Long> others = pids(victim);
             CountDownLatch inMidStream = new CountDownLatch(1);
             try (ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
-                Future<Answer> cut = clients.submit(() -> ask(chat, 60, inMidStream));
+                Future<Answer> cut = clients.submit(() -> ask(chat, TOKENS / 4, inMidStream));
                 inMidStream.await();
                 victim.kill();
                 boolean inTime = !cut.isDone();
@@ -326,7 +327,7 @@ public final class GpuServices {
 
     /// A rank that ends by itself in mid-stream is started again by whoever watches it.
     private void supervise() throws Exception {
-        ObjectNode chat = chat("Tell me a long story about a river and a mill.", 400);
+        ObjectNode chat = chat("Tell me a long story about a river and a mill.", TOKENS);
         int ended = 0;
         try (ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
             Future<Answer> stream = clients.submit(() -> ask(chat));

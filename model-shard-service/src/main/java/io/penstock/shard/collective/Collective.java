@@ -1,5 +1,7 @@
 package io.penstock.shard.collective;
 
+import java.time.Duration;
+
 /// The wires of one epoch between the ranks of a shard group. Calls come from the step loop's thread and
 /// must be the same, in the same order, on all ranks concerned. Each has a deadline.
 ///
@@ -40,6 +42,33 @@ public interface Collective extends AutoCloseable {
     /// @param slots receives the slots, in row order
     /// @return how many
     int receiveSampled(long number, int[] slots, int[] tokens);
+
+    /// Brings each tensor-parallel rank's few bytes to all ranks of this stage; for what is said once an epoch.
+    ///
+    /// @param mine of the same length on all ranks
+    /// @return by rank
+    default byte[][] allGather(byte[] mine) {
+        // A float holds every byte, and a sum of one byte and zeros is that byte.
+        float[] values = new float[tpSize() * mine.length];
+        for (int i = 0; i < mine.length; i++) {
+            values[tpRank() * mine.length + i] = mine[i];
+        }
+        allReduce(values, 0, values.length);
+        byte[][] all = new byte[tpSize()][mine.length];
+        for (int i = 0; i < values.length; i++) {
+            all[i / mine.length][i % mine.length] = (byte) values[i];
+        }
+        return all;
+    }
+
+    /// How long a peer may be silent.
+    Duration timeout();
+
+    /// From here on the ranks of this stage meet by other means, on their devices: no more sums and no more
+    /// gathering here, but the wires are watched.
+    ///
+    /// @param lost run once, on any thread, when a rank of the stage is gone or this object is closed
+    void watchStage(Runnable lost);
 
     /// Nanoseconds spent waiting in this object, ever.
     long waitedNanos();

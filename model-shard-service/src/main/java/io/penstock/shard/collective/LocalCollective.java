@@ -1,5 +1,7 @@
 package io.penstock.shard.collective;
 
+import java.time.Duration;
+
 /// A group of one: nothing to wait for.
 public final class LocalCollective implements Collective {
     @Override
@@ -46,6 +48,16 @@ public final class LocalCollective implements Collective {
     @Override
     public int receiveSampled(long number, int[] slots, int[] tokens) {
         throw new IllegalStateException("the only rank samples for itself");
+    }
+
+    @Override
+    public Duration timeout() {
+        return Duration.ZERO;
+    }
+
+    @Override
+    public void watchStage(Runnable lost) {
+        throw new IllegalStateException("a group of one has nobody to watch");
     }
 
     @Override

@@ -1,6 +1,7 @@
 package io.penstock.shard.config;
 
 import io.penstock.shard.backend.Backends;
+import io.penstock.shard.backend.cuda.CudaOptions;
 import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
@@ -72,6 +73,11 @@ public interface ShardConfig {
     /// Part of the GPU memory left after loading that keys, values and steps may take, (0, 1].
     @WithDefault("0.9")
     double gpuMemoryShare();
+
+    /// How tensor-parallel ranks on GPUs come to their sums: `ipc` from device to device, which all ranks of a
+    /// stage must be able to (one host); `tcp` through the hosts; `auto` for the first where it can be had.
+    @WithDefault("auto")
+    CudaOptions.Meeting gpuMeeting();
 
     /// Sequences that may run at once.
     @WithDefault("64")

@@ -5,6 +5,7 @@ import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.collective.Collective;
+import java.time.Duration;
 import java.util.function.Function;
 
 /// A few steps over the loaded weights that nobody asked for, so that the kernels are compiled before the rank says
@@ -105,6 +106,14 @@ final class Rehearsal {
         public int receiveSampled(long number, int[] slots, int[] tokens) {
             return 0;
         }
+
+        @Override
+        public Duration timeout() {
+            return identity.timeout();
+        }
+
+        @Override
+        public void watchStage(Runnable lost) {}
 
         @Override
         public long waitedNanos() {

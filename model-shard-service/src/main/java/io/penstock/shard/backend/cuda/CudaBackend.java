@@ -11,18 +11,22 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepOutput;
 import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.collective.Collective;
+import io.penstock.shard.collective.PeerException;
 import io.penstock.shard.layers.RopeFrequencies;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.LongConsumer;
+import org.jboss.logging.Logger;
 
 /// A rank on an NVIDIA GPU. Weights and keys and values are bf16, residual sums and softmax f32.
 ///
-/// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in flight.
-/// Where ranks must
-/// meet, their sums go through host memory and [Collective], and `await` does a step's work.
+/// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in flight; so do ranks that
+/// meet on their devices ([DevicePeers]). Where they meet through host memory and [Collective], `await` does a
+/// step's work.
 public final class CudaBackend implements Backend {
+    private static final Logger LOG = Logger.getLogger(CudaBackend.class);
+
     private final CudaOptions options;
     private final CudaDevice device;
     private final CudaModules modules;
@@ -31,6 +35,8 @@ public final class CudaBackend implements Backend {
     private DeviceWeights weights;
     private float[] ropeDivisors;
     private CudaEpoch epoch;
+    // For peers to write to. It outlives epochs: a peer may have it mapped a little longer than this rank.
+    private CudaDevice.DeviceMemory mailbox;
 
     /// @return why there can be no such backend here, or nothing if there can
     public static Optional<String> unavailableReason() {
@@ -99,9 +105,39 @@ public final class CudaBackend implements Backend {
         }
         device.identify("rank %d of stage %d on device %d: "
                 .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
+        Optional<DevicePeers.Meeting> meeting = meet(limits, collective);
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors);
-        epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective);
+        epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective, meeting);
         return epoch.kvBlocks();
+    }
+
+    private Optional<DevicePeers.Meeting> meet(StepLimits limits, Collective collective) {
+        int ranks = collective.tpSize();
+        if (ranks == 1 || options.meeting() == CudaOptions.Meeting.TCP) {
+            return Optional.empty();
+        }
+        String obstacle = collective.ppSize() > 1
+                ? "the group has stages"
+                : ranks > MailboxLayout.MAX_RANKS ? "of more than %d ranks".formatted(MailboxLayout.MAX_RANKS) : "";
+        if (obstacle.isEmpty()) {
+            MailboxLayout layout = MailboxLayout.of(shape, limits, ranks);
+            if (mailbox == null || mailbox.size() < layout.bytes()) {
+                mailbox = device.allocate(layout.bytes());
+            }
+            try {
+                return Optional.of(DevicePeers.meet(device, collective, layout, mailbox));
+            } catch (PeerException | CudaException e) {
+                throw e;
+            } catch (PenstockException e) {
+                obstacle = e.getMessage();
+            }
+        }
+        if (options.meeting() == CudaOptions.Meeting.IPC) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT, "ranks cannot meet on their devices as asked for: %s", obstacle);
+        }
+        LOG.warnf("tensor-parallel sums go through the hosts, which is slow: %s", obstacle);
+        return Optional.empty();
     }
 
     @Override
@@ -154,6 +190,9 @@ public final class CudaBackend implements Backend {
         device.bind();
         if (epoch != null) {
             epoch.close();
+        }
+        if (mailbox != null) {
+            device.free(mailbox);
         }
         if (weightArena != null) {
             weightArena.close();

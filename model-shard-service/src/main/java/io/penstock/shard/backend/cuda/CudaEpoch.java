@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
@@ -29,12 +30,14 @@ final class CudaEpoch implements AutoCloseable {
     private final ShardShape shape;
     private final StepLimits limits;
     private final Collective collective;
-    private final boolean alone;
+    private final boolean onDevice;
     private final Arena arena = Arena.ofShared();
     private final DeviceArena deviceArena;
     private final StepMemory memory;
     private final CublasLt cublas;
     private final ForwardPass pass;
+    // Of these two at most one is there.
+    private final DevicePeers peers;
     private final RankExchange exchange;
     private final DecodeKernel decode;
     private final int kvBlocks;
@@ -67,12 +70,14 @@ final class CudaEpoch implements AutoCloseable {
             DeviceWeights weights,
             RopeFrequencies frequencies,
             StepLimits limits,
-            Collective collective) {
+            Collective collective,
+            Optional<DevicePeers.Meeting> meeting) {
         this.device = device;
         this.shape = shape;
         this.limits = limits;
         this.collective = collective;
-        alone = collective.tpSize() == 1 && collective.ppSize() == 1;
+        boolean alone = collective.tpSize() == 1 && collective.ppSize() == 1;
+        onDevice = alone || meeting.isPresent();
         decodeBuckets = StepBucket.of(limits, shape, device.multiprocessors(), false);
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
@@ -91,7 +96,12 @@ final class CudaEpoch implements AutoCloseable {
         memory = StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), deviceArena, results);
         cublas = new CublasLt(memory.workspace());
         pass = new ForwardPass(device, modules, cublas, shape, weights, memory, limits, arena);
-        exchange = alone ? null : new RankExchange(device, collective, shape, limits);
+        peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
+                .orElse(null);
+        if (peers != null) {
+            pass.sampleFrom(peers.logits());
+        }
+        exchange = onDevice ? null : new RankExchange(device, collective, shape, limits);
         sampledSlots = new int[IN_FLIGHT][limits.maxSequences()];
         admitted = new SlotSampling[limits.maxSequences()];
         blocksTold = new int[limits.maxSequences()];
@@ -108,7 +118,7 @@ final class CudaEpoch implements AutoCloseable {
         if (decode != null) {
             tune();
         }
-        if (alone && options.graphs()) {
+        if (onDevice && options.graphs()) {
             capture();
         }
     }
@@ -175,7 +185,7 @@ final class CudaEpoch implements AutoCloseable {
 
     private void forward(StepBucket bucket) {
         pass.embed(bucket);
-        pass.layers(bucket, null);
+        pass.layers(bucket, peers);
     }
 
     private void decode(Heads step) {
@@ -203,6 +213,9 @@ final class CudaEpoch implements AutoCloseable {
 
     private void head(Heads head) {
         pass.logits(head.bucket(), head.samples());
+        if (peers != null) {
+            peers.gather(head.bucket(), head.samples());
+        }
         pass.sample(head.bucket(), head.samples());
     }
 
@@ -237,7 +250,7 @@ final class CudaEpoch implements AutoCloseable {
                 sampledSlots[parity][samples[parity]++] = plan.slot[row];
             }
         }
-        if (alone) {
+        if (onDevice) {
             StepBucket bucket = begin(parity, null);
             if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows) {
                 runDecode(new Heads(bucket, samples[parity]));
@@ -250,7 +263,7 @@ final class CudaEpoch implements AutoCloseable {
 
     /// Whether the oldest step is done, or needs the caller's thread.
     boolean awaitable() {
-        return !alone || device.isDone(done[(int) (awaited % IN_FLIGHT)]);
+        return !onDevice || device.isDone(done[(int) (awaited % IN_FLIGHT)]);
     }
 
     /// Puts a step's description on its way.
@@ -362,19 +375,23 @@ final class CudaEpoch implements AutoCloseable {
         }
         int parity = (int) (awaited % IN_FLIGHT);
         long number = plans[parity].number;
-        if (!alone) {
+        if (!onDevice) {
             exchange(parity);
         }
         device.step(number);
         device.await(done[parity]);
+        if (peers != null) {
+            peers.check();
+        }
         awaited++;
         output.number = number;
         output.count = 0;
         output.waitNanos = exchange == null ? 0 : exchange.takeWaited();
-        if (alone || exchange.samples()) {
+        boolean samples = collective.tpRank() == 0 && collective.ppStage() == collective.ppSize() - 1;
+        if (samples) {
             read(parity);
         }
-        if (!alone && exchange.samples()) {
+        if (!onDevice && samples) {
             collective.publishSampled(number, output.slot, output.token, output.count);
         }
         return output;
@@ -431,7 +448,7 @@ final class CudaEpoch implements AutoCloseable {
     float[] logits(int rows) {
         int count = rows * shape.config().vocabularySize();
         HostMemory host = device.allocateHost(4 * count);
-        device.download(host, memory.logits(), 4L * count);
+        device.download(host, peers == null ? memory.logits() : peers.logits(), 4L * count);
         device.synchronize();
         float[] values = host.segment().toArray(ValueLayout.JAVA_FLOAT);
         device.free(host);
@@ -440,7 +457,10 @@ final class CudaEpoch implements AutoCloseable {
 
     @Override
     public void close() {
-        // Steps may be in flight when an epoch ends; they must not write what is given back.
+        // Steps may be in flight when an epoch ends; they must not write what is given back, nor wait for peers.
+        if (peers != null) {
+            peers.close();
+        }
         device.synchronize();
         forwards.values().forEach(device::destroy);
         heads.values().forEach(device::destroy);

@@ -7,7 +7,18 @@ package io.penstock.shard.backend.cuda;
 /// @param graphs whether steps are captured as graphs; off only to look for errors
 /// @param persistentDecode whether small decode steps are one kernel where the device has it; off only
 ///     to compare
-public record CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode) {
+/// @param meeting how tensor-parallel ranks meet
+public record CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode, Meeting meeting) {
+    /// By what way tensor-parallel ranks come to their sums.
+    public enum Meeting {
+        /// On the devices where all ranks of a stage can reach each other's memory, through the hosts elsewhere.
+        AUTO,
+        /// On the devices, by CUDA's interprocess memory, or not at all.
+        IPC,
+        /// Through the hosts' memory and TCP.
+        TCP
+    }
+
     public CudaOptions {
         if (ordinal < 0) {
             throw new IllegalArgumentException("device ordinal " + ordinal);
@@ -18,6 +29,6 @@ public record CudaOptions(int ordinal, double memoryShare, boolean graphs, boole
     }
 
     public static CudaOptions defaults() {
-        return new CudaOptions(0, 0.9, true, true);
+        return new CudaOptions(0, 0.9, true, true, Meeting.AUTO);
     }
 }

@@ -116,19 +116,19 @@ final class ForwardPass {
                 shape.hidden());
     }
 
-    /// All layers; what tensor-parallel ranks must sum goes through `reduce`.
+    /// All layers.
     ///
-    /// @param reduce sums [StepMemory#partial()] over ranks, or null for one rank
-    void layers(StepBucket bucket, Runnable reduce) {
+    /// @param sum what tensor-parallel ranks must sum, or null for one rank
+    void layers(StepBucket bucket, RankSum sum) {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm());
             multiply(layer.qkv(), memory.normed(), memory.qkv(), shape.qkvSize(), shape.hidden(), bucket, Into.F32);
             attention(bucket, layer, i);
-            contribute(layer.output(), memory.attended(), shape.attentionSize(), bucket, reduce);
+            contribute(layer.output(), memory.attended(), shape.attentionSize(), bucket, sum, 2 * i);
             norm(bucket, layer.mlpNorm());
             mlp(bucket, layer);
-            contribute(layer.down(), memory.activated(), shape.intermediate(), bucket, reduce);
+            contribute(layer.down(), memory.activated(), shape.intermediate(), bucket, sum, 2 * i + 1);
         }
     }
 
@@ -237,19 +237,28 @@ final class ForwardPass {
     }
 
     /// Adds a product to the residual sums, by way of the other ranks' parts where there are any.
-    private void contribute(long matrix, long inputs, int columns, StepBucket bucket, Runnable reduce) {
-        if (reduce == null) {
+    private void contribute(long matrix, long inputs, int columns, StepBucket bucket, RankSum sum, int index) {
+        if (sum == null) {
             multiply(matrix, inputs, memory.residual(), shape.hidden(), columns, bucket, Into.SUM);
             return;
         }
-        multiply(matrix, inputs, memory.partial(), shape.hidden(), columns, bucket, Into.F32);
-        reduce.run();
+        multiply(matrix, inputs, sum.part(index), shape.hidden(), columns, bucket, Into.F32);
+        sum.add(bucket, index);
+    }
+
+    /// Adds [StepMemory#partial()] to the residual sums, once it is the sum of all ranks' parts.
+    void addPartial(StepBucket bucket) {
         device.launch(
                 add,
                 Grid.of(2 * device.multiprocessors(), 256),
                 memory.residual(),
                 memory.partial(),
                 (long) bucket.tokens() * shape.hidden());
+    }
+
+    /// Has [#sample] take its logits from elsewhere than this rank's own.
+    void sampleFrom(long logits) {
+        samplingArgument.set(JAVA_LONG, 0, logits);
     }
 
     /// From residual sums to logits of this rank's part of the vocabulary.

@@ -89,15 +89,7 @@ final class RankExchange implements AutoCloseable {
             collective.receivePrevious(values, 0, activations);
             upload(memory.residual(), values, activations);
         }
-        pass.layers(
-                bucket,
-                collective.tpSize() == 1
-                        ? null
-                        : () -> {
-                            download(memory.partial(), activations);
-                            collective.allReduce(values, 0, activations);
-                            upload(memory.partial(), values, activations);
-                        });
+        pass.layers(bucket, collective.tpSize() == 1 ? null : new HostSum(pass, memory, activations));
         if (!shape.slice().samples()) {
             download(memory.residual(), activations);
             collective.sendNext(values, 0, activations);
@@ -112,6 +104,32 @@ final class RankExchange implements AutoCloseable {
         }
         if (samples()) {
             pass.sample(bucket, samples);
+        }
+    }
+
+    /// By way of this host's memory.
+    private final class HostSum implements RankSum {
+        private final ForwardPass pass;
+        private final StepMemory memory;
+        private final int count;
+
+        HostSum(ForwardPass pass, StepMemory memory, int count) {
+            this.pass = pass;
+            this.memory = memory;
+            this.count = count;
+        }
+
+        @Override
+        public long part(int index) {
+            return memory.partial();
+        }
+
+        @Override
+        public void add(StepBucket bucket, int index) {
+            download(memory.partial(), count);
+            collective.allReduce(values, 0, count);
+            upload(memory.partial(), values, count);
+            pass.addPartial(bucket);
         }
     }
 

@@ -20,6 +20,7 @@ final class StepDescriptor {
     static final int TABLE_UPDATES = 4;
     static final int ADMISSIONS = 5;
     static final int PARITY = 6;
+    static final int SERIAL = 7;
 
     private final MemorySegment words;
     private final int maxLength;
@@ -168,6 +169,7 @@ final class StepDescriptor {
                 samples++;
             }
         }
+        set(SERIAL, (int) plan.number);
         set(TOKENS, plan.totalTokens);
         set(DECODE_ROWS, decodeRows);
         set(PREFILL_ITEMS, prefillItems);

@@ -7,11 +7,14 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
+import java.nio.channels.CancelledKeyException;
+import java.nio.channels.ClosedSelectorException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.jboss.logging.Logger;
 
 /// The collective over TCP, for one epoch. [#connect] first; then the calls of [Collective] from the step
 /// loop's thread. [#close] may come from any thread and ends whatever waits.
@@ -19,6 +22,8 @@ import java.util.List;
 /// A sum sends each rank's values to all others and adds them in the order of ranks, in frames of at most
 /// [Link#MAX_PAYLOAD] bytes: one trip, which is what counts for the few hundred floats of a decode step.
 public final class TcpCollective implements Collective {
+    private static final Logger LOG = Logger.getLogger(TcpCollective.class);
+
     private final Membership membership;
     private final PeerListener listener;
     private final PeerAddress self;
@@ -46,6 +51,8 @@ public final class TcpCollective implements Collective {
     // Whatever close() has to close; guarded by itself.
     private final List<AutoCloseable> open = new ArrayList<>();
     private volatile boolean closed;
+    // As watchStage was told; null before. Guarded by `open`.
+    private Runnable lost;
 
     /// @param spin how long to spin before sleeping; 0 where ranks outnumber processors
     public TcpCollective(Membership membership, PeerListener listener, Duration spin) {
@@ -486,6 +493,41 @@ public final class TcpCollective implements Collective {
     }
 
     @Override
+    public Duration timeout() {
+        return membership.timeout();
+    }
+
+    @Override
+    public void watchStage(Runnable whenLost) {
+        boolean over;
+        synchronized (open) {
+            lost = whenLost;
+            over = closed;
+        }
+        if (over) {
+            whenLost.run();
+            return;
+        }
+        Thread.ofPlatform().name("peer-watch").daemon().start(this::watch);
+    }
+
+    // Peers say nothing more on these wires: whatever comes is an end.
+    private void watch() {
+        try {
+            for (Link link : mesh) {
+                if (link != null) {
+                    link.interest(SelectionKey.OP_READ);
+                }
+            }
+            meshWaiter.selector().select();
+        } catch (IOException | ClosedSelectorException | CancelledKeyException e) {
+            LOG.debugf(e, "the watch over rank %d's peers ends", self.tpRank());
+        } finally {
+            close();
+        }
+    }
+
+    @Override
     public long waitedNanos() {
         return meshWaiter.waitedNanos() + previousWaiter.waitedNanos() + tokensWaiter.waitedNanos();
     }
@@ -504,10 +546,16 @@ public final class TcpCollective implements Collective {
 
     @Override
     public void close() {
+        Runnable told;
         synchronized (open) {
             closed = true;
             open.forEach(PeerListener::closeQuietly);
             open.clear();
+            told = lost;
+            lost = null;
+        }
+        if (told != null) {
+            told.run();
         }
         listener.wake();
     }

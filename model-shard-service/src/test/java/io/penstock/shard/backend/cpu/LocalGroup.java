@@ -1,6 +1,7 @@
 package io.penstock.shard.backend.cpu;
 
 import io.penstock.shard.collective.Collective;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -152,6 +153,16 @@ final class LocalGroup {
             System.arraycopy(next.slots(), 0, slots, 0, next.slots().length);
             System.arraycopy(next.tokens(), 0, tokens, 0, next.tokens().length);
             return next.slots().length;
+        }
+
+        @Override
+        public Duration timeout() {
+            return Duration.ofSeconds(SECONDS);
+        }
+
+        @Override
+        public void watchStage(Runnable lost) {
+            throw new IllegalStateException("no device of this group can be met on");
         }
 
         @Override

@@ -57,7 +57,7 @@ final class GpuBench {
         }
     }
 
-    private static List<Sequence> sequences(SequenceDriver driver, int count, int prompt, int wanted) {
+    static List<Sequence> sequences(SequenceDriver driver, int count, int prompt, int wanted) {
         Random random = new Random(1);
         List<Sequence> sequences = new ArrayList<>();
         for (int i = 0; i < count; i++) {
@@ -104,7 +104,7 @@ final class GpuBench {
                 tokens, seconds * 1e3, (products + attention) / seconds / 1e12);
     }
 
-    private static double ceiling(CudaBackend backend) {
+    static double ceiling(CudaBackend backend) {
         CudaDevice device = backend.cudaDevice();
         long bytes = 8L << 30;
         DeviceMemory memory = device.allocate(bytes);

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
 class TestTcpCollective {
@@ -85,6 +86,38 @@ class TestTcpCollective {
             System.arraycopy(values(2, 70_001), 0, expected, 5, 70_001);
             assertThat(Arrays.equals(wholes.get(0), expected)).isTrue();
             assertThat(wholes.get(1)).containsOnly(0);
+        }
+    }
+
+    @Test
+    void everyRankKnowsWhatEachHasSaid() {
+        try (Ranks ranks = new Ranks(3, 1, LONG)) {
+            for (byte[][] all : Ranks.join(ranks.all(collective ->
+                    collective.allGather(new byte[] {(byte) collective.tpRank(), -128, 127, (byte) 255})))) {
+                assertThat(all)
+                        .isDeepEqualTo(new byte[][] {{0, -128, 127, -1}, {1, -128, 127, -1}, {2, -128, 127, -1}});
+            }
+        }
+    }
+
+    @Test
+    void ranksThatMeetOnTheirDevicesHearOfAPeersEndAndOfTheirOwn() throws InterruptedException {
+        try (Ranks ranks = new Ranks(3, 1, LONG)) {
+            List<CountDownLatch> lost = List.of(new CountDownLatch(1), new CountDownLatch(1), new CountDownLatch(1));
+            Ranks.join(ranks.all(collective -> {
+                collective.watchStage(lost.get(collective.tpRank())::countDown);
+                return null;
+            }));
+            assertThat(lost).allMatch(latch -> latch.getCount() == 1);
+            ranks.collective(2).close();
+            for (CountDownLatch latch : lost) {
+                assertThat(latch.await(20, TimeUnit.SECONDS)).isTrue();
+            }
+            CountDownLatch late = new CountDownLatch(1);
+            ranks.collective(0).watchStage(late::countDown);
+            assertThat(late.getCount())
+                    .as("a watch over what is closed already")
+                    .isZero();
         }
     }
 

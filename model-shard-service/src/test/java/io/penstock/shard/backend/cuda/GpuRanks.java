@@ -1,0 +1,329 @@
+package io.penstock.shard.backend.cuda;
+
+import com.google.errorprone.annotations.FormatMethod;
+import com.google.errorprone.annotations.FormatString;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.config.RopeScaling;
+import io.penstock.model.tensor.RankSlice;
+import io.penstock.shard.backend.SlotSampling;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.StepPlan;
+import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
+import io.penstock.shard.backend.cuda.Launcher.Grid;
+import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import io.penstock.shard.collective.Collective;
+import io.penstock.shard.collective.PeerException;
+import io.penstock.shard.collective.tcp.Membership;
+import io.penstock.shard.collective.tcp.PeerAddress;
+import io.penstock.shard.collective.tcp.PeerListener;
+import io.penstock.shard.collective.tcp.TcpCollective;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.locks.LockSupport;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUgraphExec;
+
+/// One tensor-parallel rank of a few, each a process on this host: what their sums cost, and what a large model's
+/// steps take. `bench/gpu/run.sh ranks` starts them.
+///
+///     GpuRanks RANK RANKS DEVICE PORT STAGE...    STAGE: sums, lost, or SHAPE:BATCH,BATCH... (7b, 72b)
+public final class GpuRanks {
+    private static final int SUMS = 100;
+    private static final int VALUES_A_TOKEN = 2_048;
+    private static final Duration TIMEOUT = Duration.ofSeconds(5);
+    private static final long COMING_NANOS = Duration.ofSeconds(60).toNanos();
+
+    private final int rank;
+    private final int ranks;
+    private final int device;
+    private final int port;
+    private final PeerListener listener;
+    private long epoch;
+
+    private GpuRanks(int rank, int ranks, int device, int port) {
+        this.rank = rank;
+        this.ranks = ranks;
+        this.device = device;
+        this.port = port;
+        listener = PeerListener.bind("127.0.0.1", port + rank, "rank-" + rank);
+    }
+
+    public static void main(String[] arguments) throws IOException {
+        GpuRanks ranks = new GpuRanks(
+                Integer.parseInt(arguments[0]),
+                Integer.parseInt(arguments[1]),
+                Integer.parseInt(arguments[2]),
+                Integer.parseInt(arguments[3]));
+        ranks.awaitOthers();
+        try (PeerListener _ = ranks.listener) {
+            for (String stage : Arrays.asList(arguments).subList(4, arguments.length)) {
+                switch (stage) {
+                    case "sums" -> ranks.sums();
+                    case "lost" -> ranks.lost();
+                    default -> ranks.decode(stage.split(":")[0], stage.split(":")[1].split(","));
+                }
+            }
+        }
+    }
+
+    private void awaitOthers() throws IOException {
+        long until = System.nanoTime() + COMING_NANOS;
+        for (int other = 0; other < ranks; other++) {
+            while (true) {
+                try (Socket _ = new Socket(InetAddress.getLoopbackAddress(), port + other)) {
+                    break;
+                } catch (IOException e) {
+                    if (System.nanoTime() > until) {
+                        throw e;
+                    }
+                    LockSupport.parkNanos(20_000_000);
+                }
+            }
+        }
+    }
+
+    private TcpCollective join() {
+        List<PeerAddress> peers = new ArrayList<>();
+        for (int other = 0; other < ranks; other++) {
+            peers.add(new PeerAddress(other, 0, "127.0.0.1", port + other, "rank-" + other));
+        }
+        TcpCollective collective = new TcpCollective(
+                new Membership(++epoch, ranks, 1, peers.get(rank), peers, TIMEOUT), listener, Duration.ofNanos(20_000));
+        collective.connect();
+        return collective;
+    }
+
+    @FormatMethod
+    private void say(@FormatString String format, Object... values) {
+        if (rank == 0) {
+            System.out.println(String.format(Locale.ROOT, format, values));
+        }
+    }
+
+    private ModelConfig sumsConfig() {
+        return config(SUMS / 2, VALUES_A_TOKEN, 256 * ranks, 16, 16, 1_000);
+    }
+
+    private static ModelConfig config(
+            int layers, int hidden, int intermediate, int heads, int kvHeads, int vocabulary) {
+        return new ModelConfig(
+                ModelConfig.Architecture.QWEN2,
+                layers,
+                hidden,
+                intermediate,
+                heads,
+                kvHeads,
+                128,
+                vocabulary,
+                32_768,
+                1e-6,
+                1e6,
+                ModelConfig.RopeLayout.HALVES,
+                new RopeScaling.None(),
+                true,
+                false);
+    }
+
+    private ShardShape shape(ModelConfig config) {
+        return ShardShape.of(config, RankSlice.of(config, rank, ranks, 0, 1));
+    }
+
+    /// A device, its mailbox, and what sums need of an epoch.
+    private final class SumEpoch implements AutoCloseable {
+        private final CudaDevice cuda = new CudaDevice(device);
+        private final CudaModules modules = new CudaModules(cuda);
+        private final Arena arena = Arena.ofShared();
+        private final StepLimits limits;
+        private final StepBucket bucket;
+        private final ShardShape shape = shape(sumsConfig());
+        private final CudaDevice.DeviceMemory box;
+        private final DeviceArena memoryArena;
+        private final StepMemory memory;
+        private final DevicePeers peers;
+        private final ForwardPass pass;
+        private final HostMemory words;
+        private final HostMemory results;
+        private final TcpCollective collective;
+        private final StepDescriptor descriptor;
+        private final StepPlan plan;
+
+        SumEpoch(int tokens) {
+            limits = new StepLimits(16, 1, tokens, tokens);
+            bucket = new StepBucket(tokens, 1, true, 1);
+            MailboxLayout layout = MailboxLayout.of(shape, limits, ranks);
+            box = cuda.allocate(layout.bytes());
+            results = cuda.allocateHost(StepMemory.resultBytes(limits));
+            DeviceArena measured = DeviceArena.measuring();
+            StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), measured, results);
+            memoryArena = DeviceArena.of(cuda, measured.used());
+            memoryArena.zero();
+            memory = StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), memoryArena, results);
+            pass = new ForwardPass(
+                    cuda, modules, null, shape, new DeviceWeights(0, List.of(), 0, 0), memory, limits, arena);
+            collective = join();
+            peers = DevicePeers.meet(cuda, collective, layout, box)
+                    .peers(cuda, modules, collective, shape, memory, arena);
+            words = cuda.allocateHost(4 * StepDescriptor.capacity(limits));
+            descriptor = new StepDescriptor(words.segment(), limits);
+            plan = new StepPlan(limits, new int[1][(tokens + 15) / 16], new SlotSampling[1]);
+            plan.rows = 1;
+            plan.totalTokens = tokens;
+            plan.count[0] = tokens;
+            for (int parity = 0; parity < 2; parity++) {
+                cuda.launch(
+                        modules.kernel("elementwise", "fill"),
+                        Grid.of(264, 256),
+                        peers.part(parity),
+                        (long) tokens * VALUES_A_TOKEN,
+                        rank + 1f);
+            }
+        }
+
+        void begin(long number) {
+            plan.number = number;
+            descriptor.begin(bucket, 0);
+            descriptor.writeAdmissions(1_000);
+            descriptor.describe(plan, shape.group(), 1_000, null);
+            pass.begin(bucket, words.address(), descriptor.end());
+        }
+
+        /// Values of the residual sums that are not what so many sums make of them.
+        long wrong(int sums) {
+            int count = bucket.tokens() * VALUES_A_TOKEN;
+            HostMemory host = cuda.allocateHost(4 * count);
+            cuda.download(host, memory.residual(), 4L * count);
+            cuda.synchronize();
+            float expected = sums * (ranks * (ranks + 1) / 2f);
+            long wrong = 0;
+            for (int i = 0; i < count; i++) {
+                wrong += host.segment().getAtIndex(ValueLayout.JAVA_FLOAT, i) == expected ? 0 : 1;
+            }
+            cuda.free(host);
+            return wrong;
+        }
+
+        @Override
+        public void close() {
+            peers.close();
+            collective.close();
+            cuda.free(words);
+            cuda.free(results);
+            memoryArena.close();
+            // Not the mailbox: a peer may have it mapped still. The process ends soon.
+            arena.close();
+            modules.close();
+        }
+    }
+
+    private void sums() {
+        for (int tokens = 1; tokens <= 8_192; tokens *= tokens < 64 ? 2 : 8) {
+            try (SumEpoch epochOfSums = new SumEpoch(tokens)) {
+                CudaDevice cuda = epochOfSums.cuda;
+                CUgraphExec graph = cuda.capture(() -> {
+                    for (int i = 0; i < SUMS; i++) {
+                        epochOfSums.peers.add(epochOfSums.bucket, i);
+                    }
+                });
+                CUevent from = cuda.event();
+                CUevent to = cuda.event();
+                float[] millis = new float[tokens > 512 ? 3 : 7];
+                for (int run = 0; run < millis.length; run++) {
+                    epochOfSums.begin(run + 1);
+                    cuda.record(from);
+                    cuda.launch(graph);
+                    cuda.record(to);
+                    cuda.synchronize();
+                    epochOfSums.peers.check();
+                    millis[run] = cuda.millisBetween(from, to);
+                }
+                long wrong = epochOfSums.wrong(SUMS * millis.length);
+                Arrays.sort(millis);
+                double micros = millis[millis.length / 2] * 1e3 / SUMS;
+                long bytes = 4L * tokens * VALUES_A_TOKEN;
+                if (wrong > 0) {
+                    System.out.println("FAIL rank %d: %d sums are wrong".formatted(rank, wrong));
+                }
+                say(
+                        "sum of %8d bytes, %d ranks, in a graph: %.2f us (fastest %.2f), %.1f GB/s, %d wrong",
+                        bytes, ranks, micros, millis[0] * 1e3 / SUMS, bytes / micros / 1e3, wrong);
+                cuda.destroy(from);
+                cuda.destroy(to);
+                cuda.destroy(graph);
+            }
+        }
+    }
+
+    /// The last rank leaves while the others' devices wait for it: they must notice, and go on living.
+    private void lost() {
+        try (SumEpoch epochOfSums = new SumEpoch(1)) {
+            if (rank == ranks - 1) {
+                // As a process that is killed: nothing is said to anybody.
+                Runtime.getRuntime().halt(9);
+            }
+            long began = System.nanoTime();
+            epochOfSums.begin(1);
+            epochOfSums.peers.add(epochOfSums.bucket, 0);
+            epochOfSums.cuda.synchronize();
+            try {
+                epochOfSums.peers.check();
+                System.out.println("FAIL a lost peer was not noticed");
+            } catch (PeerException e) {
+                System.out.printf(
+                        "ok   noticed after %.1f ms: %s%n", (System.nanoTime() - began) / 1e6, e.getMessage());
+            }
+            // The device must still do what it is told.
+            epochOfSums.begin(2);
+            epochOfSums.cuda.synchronize();
+        }
+    }
+
+    private void decode(String name, String[] batches) {
+        ModelConfig config = switch (name) {
+            case "7b" -> GpuCheck.qwen7b();
+            case "72b" -> config(80, 8_192, 29_568, 64, 8, 152_064);
+            default -> throw new IllegalArgumentException(name);
+        };
+        CudaOptions options = new CudaOptions(device, 0.85, true, true, CudaOptions.Meeting.IPC);
+        try (CudaBackend backend = new CudaBackend(options)) {
+            double ceiling = GpuBench.ceiling(backend);
+            ShardShape shape = shape(config);
+            backend.loadRandom(shape);
+            StepLimits limits = new StepLimits(16, 64, 512, 1_024);
+            say(
+                    "%s, %d ranks, %.2f GB of weights a rank; read ceiling %.3f TB/s a GPU",
+                    name, ranks, shape.weightBytes() / 1e9, ceiling / 1e12);
+            for (String batch : batches) {
+                int rows = Integer.parseInt(batch);
+                int steps = 129;
+                double prompt = time(backend, limits, rows, 128, 1);
+                double step = (time(backend, limits, rows, 128, steps) - prompt) / (steps - 1);
+                say(
+                        "%s, %d ranks, decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the summed ceiling"
+                                + " (weights)",
+                        name, ranks, rows, step * 1e3, rows / step, 100 * shape.weightBytes() / step / ceiling);
+            }
+        }
+    }
+
+    private double time(CudaBackend backend, StepLimits limits, int batch, int prompt, int wanted) {
+        double best = Double.POSITIVE_INFINITY;
+        for (int i = 0; i < 2; i++) {
+            Collective collective = join();
+            SequenceDriver driver = new SequenceDriver(backend, limits, collective);
+            List<Sequence> sequences = GpuBench.sequences(driver, batch, prompt, wanted);
+            long begun = System.nanoTime();
+            driver.run(sequences, false, 2);
+            best = Math.min(best, (System.nanoTime() - begun) / 1e9);
+            collective.close();
+        }
+        return best;
+    }
+}
