@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b ranks
+#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -21,7 +21,7 @@ if [ -n "${SERVICES:-}" ] && [ ! -d "$home" ]; then tar -C "$WORK" -xJf "$SERVIC
 if [ -d "$PACK/lib/shard" ]; then
     classes=$PACK/lib/shard:$PACK/lib/model:$(echo "$PACK"/lib/*.jar | tr ' ' ':')
 else
-    classes="$home/model-shard-service/target/test-classes:$home/model-shard-service/target/quarkus-app/app/*:$home/model-shard-service/target/quarkus-app/lib/main/*"
+    classes="$home/model-shard-service/target/test-classes:$home/model-shard-service/target/quarkus-app/app/*:$home/model-shard-service/target/quarkus-app/lib/main/*:$home/model-shard-service/target/quarkus-app/lib/boot/*"
 fi
 java() {
     timeout "${LIMIT:-150}" "${PREFIX[@]}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx8g \
@@ -32,11 +32,17 @@ services() {
     timeout "${LIMIT:-150}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow -Xmx2g ${SETTINGS:-} \
         -cp "$home/cli/target/test-classes:$home/cli/target/cli.jar:$home/cli/target/lib/*" io.penstock.cli.system.GpuServices \
         "${HOME_OF_SERVICES:-$home}" "$WORK/services/$1" "$1" "$2" "${TP:-1}" "${DEVICES:-0}" "${@:3}"
-    grep -hE 'WARN|ERROR|FATAL|loaded layers|KV blocks|backend|step loop' "$WORK/services/$1"/logs/shard*.log | cut -c1-300 | tail -"${LOG_LINES:-25}"
+    grep -hE 'WARN |ERROR|FATAL|loaded layers|KV blocks|kernels|GB read|fatal' "$WORK/services/$1"/logs/shard*.log | cut -c1-300 | tail -"${LOG_LINES:-25}"
 }
 checkpoint() {
+    # What the disk itself gives, and the page cache.
     [ -f "$WORK/qwen-$1/config.json" ] || python3 "$PACK/checkpoint.py" "$1" "$WORK/qwen-$1" "$TOKENIZER"
-    cat "$WORK/qwen-$1"/*.safetensors | dd of=/dev/null bs=16M 2>&1 | tail -1
+    local file
+    file=$(ls -S "$WORK/qwen-$1"/*.safetensors | head -1)
+    sync
+    for i in 1 2 3 4; do dd if="$file" of=/dev/null bs=16M count=64 skip=$((64 * (i - 1))) iflag=direct 2>&1 | tail -1 & done | sed 's/^/disk, direct, one of four readers: /'
+    wait
+    dd if="$file" of=/dev/null bs=16M 2>&1 | tail -1 | sed 's/^/page cache, one reader: /'
 }
 PREFIX=()
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
@@ -82,6 +88,19 @@ for stage in "$@"; do
         for ((rank = 0; rank < ranks; rank++)); do echo "-- rank $rank"; grep -v WARN "$WORK/rank$rank.log" | tail -40; done
         ;;
     serve) services smollm2-135m-instruct "$GGUF" ${SEEN:-references start kill} ;;
+    fallbacks)
+        # Without machine code, then without PTX either.
+        for left in ptx sources; do
+            python3 "$PACK/altered.py" "$home" "$WORK/home-$left" "$left"
+            echo "-- $left alone"
+            PENSTOCK_CACHE=$WORK/cache-$left HOME_OF_SERVICES=$WORK/home-$left services smollm2-135m-instruct "$GGUF" references start
+        done
+        ;;
+    broken)
+        # A kernel that traps at one position of a sequence: the context is lost in mid-stream.
+        python3 "$PACK/altered.py" "$home" "$WORK/home-broken" broken
+        HOME_OF_SERVICES=$WORK/home-broken services smollm2-135m-instruct "$GGUF" supervise
+        ;;
     serve7b)
         checkpoint 7b
         services qwen-7b "file://$WORK/qwen-7b" ${SEEN:-rate start kill}

@@ -73,8 +73,12 @@ public final class CudaBackend implements Backend {
     @Override
     public void load(Checkpoint checkpoint, RankSlice slice, Map<String, Path> files, LongConsumer loaded) {
         takeWeights(ShardShape.of(checkpoint.config(), slice));
+        long began = System.nanoTime();
         try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {
             upload.upload(shape, weights);
+            LOG.infof(
+                    "%.2f GB read, %.2f GB/s, reading, conversion and the way to the device together",
+                    upload.bytes() / 1e9, upload.bytes() / (double) (System.nanoTime() - began));
             if (shape.config().ropeScaling() instanceof RopeScaling.Divisors) {
                 ropeDivisors = upload.read(TensorNames.ROPE_DIVISORS);
             }
@@ -108,6 +112,10 @@ public final class CudaBackend implements Backend {
         Optional<DevicePeers.Meeting> meeting = meet(limits, collective);
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors);
         epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective, meeting);
+        LOG.infof(
+                "kernels %s; tensor-parallel sums %s",
+                modules.origins(),
+                collective.tpSize() == 1 ? "none" : meeting.isPresent() ? "on the devices" : "through the hosts");
         return epoch.kvBlocks();
     }
 

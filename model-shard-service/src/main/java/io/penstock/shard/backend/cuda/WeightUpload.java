@@ -10,18 +10,15 @@ import io.penstock.model.tensor.RankSlice.Range;
 import io.penstock.model.tensor.TensorNames;
 import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
-import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.function.LongConsumer;
 import jcuda.driver.CUevent;
 
 /// Brings a rank's part of a checkpoint to the device: pieces of whole rows are read into one
-/// page-locked buffer while
-/// the other is on its way, and kernels turn the stored format into bf16, pick columns and order rows.
+/// page-locked buffer while the other is on its way, and kernels turn the stored format into bf16, pick columns and
+/// order rows.
 final class WeightUpload implements AutoCloseable {
     private static final int PIECE = 32 << 20;
 
@@ -31,7 +28,7 @@ final class WeightUpload implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final Map<String, Path> files;
     private final LongConsumer loaded;
-    private final Map<Path, FileChannel> open = new HashMap<>();
+    private final PieceReader reader = new PieceReader();
     private final HostMemory[] pieces = new HostMemory[2];
     private final CUevent[] free = new CUevent[2];
     private final CudaDevice.DeviceMemory[] staged = new CudaDevice.DeviceMemory[2];
@@ -199,6 +196,11 @@ final class WeightUpload implements AutoCloseable {
         return staged[next].address();
     }
 
+    /// Read so far.
+    long bytes() {
+        return total;
+    }
+
     private void passed() {
         device.record(free[next]);
         next = 1 - next;
@@ -210,24 +212,7 @@ final class WeightUpload implements AutoCloseable {
         if (file == null) {
             throw new PenstockException(ErrorCategory.NOT_FOUND, "%s is not on this node", tensor.file());
         }
-        try {
-            FileChannel channel = open.get(file);
-            if (channel == null) {
-                channel = FileChannel.open(file);
-                open.put(file, channel);
-            }
-            long at = tensor.offset() + from;
-            while (to.hasRemaining()) {
-                int count = channel.read(to, at);
-                if (count < 0) {
-                    throw new PenstockException(
-                            ErrorCategory.CORRUPT, "%s: %s ends at byte %d", file, tensor.name(), at);
-                }
-                at += count;
-            }
-        } catch (IOException e) {
-            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s cannot be read: %s", file, e.getMessage());
-        }
+        reader.read(file, tensor.offset() + from, to);
     }
 
     @Override
@@ -237,12 +222,6 @@ final class WeightUpload implements AutoCloseable {
             device.free(staged[i]);
             device.destroy(free[i]);
         }
-        for (FileChannel channel : open.values()) {
-            try {
-                channel.close();
-            } catch (IOException e) {
-                throw new PenstockException(ErrorCategory.INTERNAL, e, "closing a weight file: %s", e.getMessage());
-            }
-        }
+        reader.close();
     }
 }
