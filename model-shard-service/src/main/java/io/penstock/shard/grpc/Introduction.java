@@ -43,7 +43,7 @@ public record Introduction(
                         .setLayers(config.layers())
                         .setContextLength(config.contextLength())
                         .setVocabularySize(config.vocabularySize())
-                        .setKvBytesPerToken(2L * Float.BYTES * config.layers() * config.kvSize()))
+                        .setKvBytesPerToken((long) Float.BYTES * config.layers() * config.cachedSize()))
                 .setMaxSequences(place.maxSequences())
                 .setMaxStepTokens(place.maxStepTokens());
         if (loaded != null) {

@@ -19,10 +19,10 @@ public final class RopeFrequencies {
     /// @param divisors of the tensor `rope.divisors`, headSize / 2 of them; read only with
     ///     [RopeScaling.Divisors]
     public static RopeFrequencies of(ModelConfig config, float[] divisors) {
-        int pairs = config.headSize() / 2;
+        int pairs = config.rotarySize() / 2;
         double[] base = new double[pairs];
         for (int i = 0; i < pairs; i++) {
-            base[i] = Math.pow(config.ropeTheta(), -2.0 * i / config.headSize());
+            base[i] = Math.pow(config.ropeTheta(), -2.0 * i / config.rotarySize());
         }
         return switch (config.ropeScaling()) {
             case RopeScaling.None() -> new RopeFrequencies(base, 1);
@@ -63,7 +63,8 @@ public final class RopeFrequencies {
 
     private static double[] yarn(double[] base, RopeScaling.Yarn scaling, ModelConfig config) {
         double first = Math.max(Math.floor(pairThatTurns(scaling.betaFast(), scaling, config)), 0);
-        double last = Math.min(Math.ceil(pairThatTurns(scaling.betaSlow(), scaling, config)), config.headSize() - 1.0);
+        double last =
+                Math.min(Math.ceil(pairThatTurns(scaling.betaSlow(), scaling, config)), config.rotarySize() - 1.0);
         double width = Math.max(last - first, 0.001);
         double[] scaled = new double[base.length];
         for (int i = 0; i < base.length; i++) {
@@ -75,7 +76,7 @@ public final class RopeFrequencies {
 
     /// @return which pair, as a fraction, makes `turns` full turns over the original context
     private static double pairThatTurns(double turns, RopeScaling.Yarn scaling, ModelConfig config) {
-        return config.headSize()
+        return config.rotarySize()
                 * Math.log(scaling.originalContextLength() / (turns * 2 * Math.PI))
                 / (2 * Math.log(config.ropeTheta()));
     }

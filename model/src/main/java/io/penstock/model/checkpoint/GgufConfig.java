@@ -49,7 +49,8 @@ final class GgufConfig {
         this.architecture = switch (name) {
             case "llama" -> Architecture.LLAMA;
             case "qwen2" -> Architecture.QWEN2;
-            default -> throw metadata.bad("general.architecture", "is \"%s\", llama and qwen2 are read", name);
+            case "qwen3" -> Architecture.QWEN3;
+            default -> throw metadata.bad("general.architecture", "is \"%s\"; llama, qwen2 and qwen3 are read", name);
         };
         this.prefix = name + ".";
     }
@@ -92,7 +93,7 @@ final class GgufConfig {
                 metadata.number(prefix + "rope.freq_base").orElse(10_000),
                 switch (architecture) {
                     case LLAMA -> RopeLayout.INTERLEAVED;
-                    case QWEN2 -> RopeLayout.HALVES;
+                    case QWEN2, QWEN3, QWEN3_MOE, DEEPSEEK_V2, DEEPSEEK_V3 -> RopeLayout.HALVES;
                 },
                 scaling,
                 tensors.containsKey(NameScheme.GGUF.spell(0, LayerTensor.QUERY_BIAS)),

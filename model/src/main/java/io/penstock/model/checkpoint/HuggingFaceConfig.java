@@ -7,6 +7,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.google.errorprone.annotations.FormatMethod;
 import com.google.errorprone.annotations.FormatString;
 import io.penstock.model.PenstockException;
+import io.penstock.model.config.Experts;
+import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.config.ModelConfig.RopeLayout;
@@ -81,14 +83,25 @@ final class HuggingFaceConfig {
         }
         // Text from outside: there is no enum of what is not read.
         Architecture named = switch (names.path(0).textValue()) {
-            case "LlamaForCausalLM" -> Architecture.LLAMA;
+            case "LlamaForCausalLM", "MistralForCausalLM" -> Architecture.LLAMA;
             case "Qwen2ForCausalLM" -> Architecture.QWEN2;
+            case "Qwen3ForCausalLM" -> Architecture.QWEN3;
+            case "Qwen3MoeForCausalLM" -> Architecture.QWEN3_MOE;
+            case "DeepseekV2ForCausalLM" -> Architecture.DEEPSEEK_V2;
+            case "DeepseekV3ForCausalLM" -> Architecture.DEEPSEEK_V3;
             default ->
-                throw bad("architectures", "is %s; LlamaForCausalLM and Qwen2ForCausalLM are read", shown(names));
+                throw bad(
+                        "architectures",
+                        "is %s; Llama, Mistral, Qwen2, Qwen3, Qwen3Moe, DeepseekV2 and DeepseekV3 are read, each ForCausalLM",
+                        shown(names));
         };
         String type = switch (named) {
-            case LLAMA -> "llama";
+            case LLAMA -> names.path(0).textValue().startsWith("Mistral") ? "mistral" : "llama";
             case QWEN2 -> "qwen2";
+            case QWEN3 -> "qwen3";
+            case QWEN3_MOE -> "qwen3_moe";
+            case DEEPSEEK_V2 -> "deepseek_v2";
+            case DEEPSEEK_V3 -> "deepseek_v3";
         };
         require("model_type", type, type);
         return named;
@@ -103,7 +116,8 @@ final class HuggingFaceConfig {
         refuseVariants();
         int hidden = integer("hidden_size");
         int heads = integer("num_attention_heads");
-        if (!has("head_dim") && (heads < 1 || hidden % heads != 0)) {
+        Optional<LatentAttention> latent = latent();
+        if (latent.isEmpty() && !has("head_dim") && (heads < 1 || hidden % heads != 0)) {
             throw bad("num_attention_heads", "hidden_size %d does not divide over %d heads", hidden, heads);
         }
         RopeScaling scaling = scaling();
@@ -118,21 +132,129 @@ final class HuggingFaceConfig {
                 integer("intermediate_size"),
                 heads,
                 has("num_key_value_heads") ? integer("num_key_value_heads") : heads,
-                has("head_dim") ? integer("head_dim") : hidden / heads,
+                latent.isPresent() ? latent.get().headSize() : has("head_dim") ? integer("head_dim") : hidden / heads,
                 integer("vocab_size"),
                 context,
                 number(json, "rms_norm_eps").orElseThrow(() -> bad("rms_norm_eps", "is missing")),
                 theta(),
-                RopeLayout.HALVES,
+                latent.isPresent() && flag("rope_interleave", true) ? RopeLayout.INTERLEAVED : RopeLayout.HALVES,
                 scaling,
+                bias(),
+                flag("tie_word_embeddings"),
                 switch (architecture) {
-                    case LLAMA -> flag("attention_bias");
-                    case QWEN2 -> true;
+                    case QWEN3, QWEN3_MOE -> true;
+                    case LLAMA, QWEN2, DEEPSEEK_V2, DEEPSEEK_V3 -> false;
                 },
-                flag("tie_word_embeddings"));
+                latent,
+                experts());
+    }
+
+    private boolean bias() {
+        return switch (architecture) {
+            case QWEN2 -> true;
+            case LLAMA, QWEN3, QWEN3_MOE -> flag("attention_bias");
+            case DEEPSEEK_V2, DEEPSEEK_V3 -> {
+                if (flag("attention_bias")) {
+                    throw bad("attention_bias", "is true, which is not built");
+                }
+                yield false;
+            }
+        };
+    }
+
+    private Optional<LatentAttention> latent() {
+        return switch (architecture) {
+            case LLAMA, QWEN2, QWEN3, QWEN3_MOE -> Optional.empty();
+            case DEEPSEEK_V2, DEEPSEEK_V3 ->
+                Optional.of(new LatentAttention(
+                        has("q_lora_rank") ? integer("q_lora_rank") : 0,
+                        integer("kv_lora_rank"),
+                        integer("qk_nope_head_dim"),
+                        integer("qk_rope_head_dim"),
+                        integer("v_head_dim"),
+                        latentScale()));
+        };
+    }
+
+    /// The temperature of YaRN, which models of this kind apply to the scores as well.
+    private double latentScale() {
+        JsonNode rope = rope();
+        double all = number(rope, "mscale_all_dim").orElse(0.0);
+        double factor = number(rope, "factor").orElse(1.0);
+        if (all == 0 || factor <= 1) {
+            return 1;
+        }
+        double temperature = 0.1 * all * Math.log(factor) + 1;
+        return temperature * temperature;
+    }
+
+    private Optional<Experts> experts() {
+        return switch (architecture) {
+            case LLAMA, QWEN2, QWEN3 -> Optional.empty();
+            case QWEN3_MOE -> {
+                requireOne("decoder_sparse_step");
+                if (!json.path("mlp_only_layers").isEmpty()) {
+                    throw bad("mlp_only_layers", "names some, which is not built");
+                }
+                yield Optional.of(new Experts(
+                        has("num_experts") ? integer("num_experts") : integer("num_local_experts"),
+                        integer("num_experts_per_tok"),
+                        integer("moe_intermediate_size"),
+                        0,
+                        0,
+                        Experts.Routing.SOFTMAX,
+                        flag("norm_topk_prob"),
+                        1,
+                        1,
+                        1));
+            }
+            case DEEPSEEK_V2, DEEPSEEK_V3 -> deepSeekExperts();
+        };
+    }
+
+    private Optional<Experts> deepSeekExperts() {
+        boolean third = architecture == Architecture.DEEPSEEK_V3;
+        requireOne("moe_layer_freq");
+        String method = text("topk_method", third ? "noaux_tc" : "greedy");
+        boolean grouped = third ? method.equals("noaux_tc") : method.equals("group_limited_greedy");
+        if (!grouped && (third || !method.equals("greedy"))) {
+            throw bad("topk_method", "is \"%s\", which is not built for this model", method);
+        }
+        require("scoring_func", third ? "sigmoid" : "softmax", third ? "sigmoid" : "softmax");
+        if (!third && flag("norm_topk_prob")) {
+            throw bad("norm_topk_prob", "is true, which is not built for this model");
+        }
+        int size = integer("moe_intermediate_size");
+        int shared = has("n_shared_experts") ? integer("n_shared_experts") : 0;
+        return Optional.of(new Experts(
+                has("n_routed_experts") ? integer("n_routed_experts") : integer("num_local_experts"),
+                integer("num_experts_per_tok"),
+                size,
+                Math.multiplyExact(Math.clamp(size, 0, 1 << 20), Math.clamp(shared, 0, 1 << 10)),
+                has("first_k_dense_replace") ? integer("first_k_dense_replace") : third ? 3 : 0,
+                third ? Experts.Routing.BIASED_SIGMOID : Experts.Routing.SOFTMAX,
+                third && flag("norm_topk_prob", true),
+                number(json, "routed_scaling_factor").orElse(third ? 2.5 : 1.0),
+                grouped ? integer("n_group") : 1,
+                grouped ? integer("topk_group") : 1));
+    }
+
+    /// Layers behind those of the model that guess further tokens.
+    int guessingLayers() {
+        return has("num_nextn_predict_layers") ? Math.clamp(integer("num_nextn_predict_layers"), 0, 1_000) : 0;
+    }
+
+    private void requireOne(String key) {
+        if (has(key) && integer(key) != 1) {
+            throw bad(key, "is %s, which is not built", shown(json.path(key)));
+        }
     }
 
     private void refuseVariants() {
+        // Mistral's window is on unless it is null; that of others has a switch.
+        if (json.path("model_type").asText().equals("mistral") && has("sliding_window")) {
+            throw bad("sliding_window", "is %s, which is not built", shown(json.path("sliding_window")));
+        }
         require("hidden_act", "silu", null);
         for (String key : List.of("mlp_bias", "use_sliding_window")) {
             if (flag(key)) {
@@ -189,6 +311,8 @@ final class HuggingFaceConfig {
         return switch (name) {
             case "default" -> new RopeScaling.None();
             case "linear" -> new RopeScaling.Linear(needed(rope, "factor"));
+            // Stretches nothing within the context that the model was trained on, where sequences end.
+            case "dynamic" -> new RopeScaling.None();
             case "llama3" ->
                 new RopeScaling.Llama3(
                         needed(rope, "factor"),
@@ -197,7 +321,10 @@ final class HuggingFaceConfig {
                         integer(rope, "rope_scaling.", "original_max_position_embeddings"));
             case "yarn" -> yarn(rope);
             default ->
-                throw bad("rope_scaling.rope_type", "is \"%s\"; default, linear, llama3 and yarn are read", name);
+                throw bad(
+                        "rope_scaling.rope_type",
+                        "is \"%s\"; default, linear, dynamic, llama3 and yarn are read",
+                        name);
         };
     }
 
@@ -258,9 +385,18 @@ final class HuggingFaceConfig {
         return Optional.of(value.doubleValue());
     }
 
+    private String text(String key, String otherwise) {
+        JsonNode value = json.path(key);
+        return value.isTextual() ? value.textValue() : otherwise;
+    }
+
     private boolean flag(String key) {
+        return flag(key, false);
+    }
+
+    private boolean flag(String key, boolean otherwise) {
         if (!has(json, key)) {
-            return false;
+            return otherwise;
         }
         JsonNode value = json.path(key);
         if (!value.isBoolean()) {

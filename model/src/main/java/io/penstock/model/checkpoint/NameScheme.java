@@ -1,10 +1,15 @@
 package io.penstock.model.checkpoint;
 
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.tensor.ExpertTensor;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.TensorNames;
+import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -26,6 +31,8 @@ final class NameScheme {
                     Map.entry(LayerTensor.QUERY_BIAS, "attn_q.bias"),
                     Map.entry(LayerTensor.KEY_BIAS, "attn_k.bias"),
                     Map.entry(LayerTensor.VALUE_BIAS, "attn_v.bias"),
+                    Map.entry(LayerTensor.QUERY_NORM, "attn_q_norm.weight"),
+                    Map.entry(LayerTensor.KEY_NORM, "attn_k_norm.weight"),
                     Map.entry(LayerTensor.ATTENTION_OUTPUT, "attn_output.weight"),
                     Map.entry(LayerTensor.MLP_NORM, "ffn_norm.weight"),
                     Map.entry(LayerTensor.GATE, "ffn_gate.weight"),
@@ -46,12 +53,33 @@ final class NameScheme {
                     Map.entry(LayerTensor.QUERY_BIAS, "self_attn.q_proj.bias"),
                     Map.entry(LayerTensor.KEY_BIAS, "self_attn.k_proj.bias"),
                     Map.entry(LayerTensor.VALUE_BIAS, "self_attn.v_proj.bias"),
+                    Map.entry(LayerTensor.QUERY_NORM, "self_attn.q_norm.weight"),
+                    Map.entry(LayerTensor.KEY_NORM, "self_attn.k_norm.weight"),
                     Map.entry(LayerTensor.ATTENTION_OUTPUT, "self_attn.o_proj.weight"),
                     Map.entry(LayerTensor.MLP_NORM, "post_attention_layernorm.weight"),
                     Map.entry(LayerTensor.GATE, "mlp.gate_proj.weight"),
                     Map.entry(LayerTensor.UP, "mlp.up_proj.weight"),
-                    Map.entry(LayerTensor.DOWN, "mlp.down_proj.weight")),
+                    Map.entry(LayerTensor.DOWN, "mlp.down_proj.weight"),
+                    Map.entry(LayerTensor.ROUTER, "mlp.gate.weight")),
             Set.of("self_attn.rotary_emb.inv_freq"));
+    /// Of the DeepSeek models, whose last query projection has two names.
+    static final NameScheme DEEPSEEK = HUGGING_FACE.with(Map.ofEntries(
+            Map.entry(LayerTensor.QUERY_DOWN, "self_attn.q_a_proj.weight"),
+            Map.entry(LayerTensor.QUERY_DOWN_NORM, "self_attn.q_a_layernorm.weight"),
+            Map.entry(LayerTensor.KV_DOWN, "self_attn.kv_a_proj_with_mqa.weight"),
+            Map.entry(LayerTensor.KV_DOWN_NORM, "self_attn.kv_a_layernorm.weight"),
+            Map.entry(LayerTensor.KV_UP, "self_attn.kv_b_proj.weight"),
+            Map.entry(LayerTensor.ROUTER_BIAS, "mlp.gate.e_score_correction_bias"),
+            Map.entry(LayerTensor.SHARED_GATE, "mlp.shared_experts.gate_proj.weight"),
+            Map.entry(LayerTensor.SHARED_UP, "mlp.shared_experts.up_proj.weight"),
+            Map.entry(LayerTensor.SHARED_DOWN, "mlp.shared_experts.down_proj.weight")));
+    /// Where queries are made of a compressed vector.
+    static final NameScheme DEEPSEEK_COMPRESSED_QUERIES =
+            DEEPSEEK.with(Map.of(LayerTensor.QUERY, "self_attn.q_b_proj.weight"));
+
+    private static final Pattern EXPERT =
+            Pattern.compile("mlp\\.experts\\.(0|[1-9][0-9]{0,4})\\.(gate|up|down)_proj\\.weight");
+    private static final Pattern CANONICAL_EXPERT = Pattern.compile("experts\\.([0-9]+)\\.(gate|up|down)");
 
     private final String layerPrefix;
     private final Pattern layerPattern;
@@ -77,6 +105,28 @@ final class NameScheme {
         spelledInLayer.forEach((name, spelling) -> canonicalInLayer.put(spelling, name));
     }
 
+    /// @return the same scheme with more spellings, or others
+    private NameScheme with(Map<LayerTensor, String> more) {
+        Map<LayerTensor, String> all = new EnumMap<>(spelledInLayer);
+        all.putAll(more);
+        return new NameScheme(layerPrefix, spelled, all, harmless);
+    }
+
+    /// Of the Hugging Face folder of a model.
+    static NameScheme of(ModelConfig config) {
+        return switch (config.architecture()) {
+            case LLAMA, QWEN2, QWEN3, QWEN3_MOE -> HUGGING_FACE;
+            case DEEPSEEK_V2, DEEPSEEK_V3 ->
+                config.latent().orElseThrow().queryRank() > 0 ? DEEPSEEK_COMPRESSED_QUERIES : DEEPSEEK;
+        };
+    }
+
+    /// @return the layer that a tensor belongs to, or empty if it is of none
+    OptionalInt layer(String spelling) {
+        Matcher matcher = layerPattern.matcher(spelling);
+        return matcher.matches() ? OptionalInt.of(Integer.parseInt(matcher.group(1))) : OptionalInt.empty();
+    }
+
     /// @return the canonical name, or empty if this format knows no such tensor
     Optional<String> canonical(String spelling) {
         Matcher matcher = layerPattern.matcher(spelling);
@@ -84,6 +134,11 @@ final class NameScheme {
             return Optional.ofNullable(canonical.get(spelling));
         }
         int layer = Integer.parseInt(matcher.group(1));
+        Matcher expert = EXPERT.matcher(matcher.group(2));
+        if (expert.matches()) {
+            ExpertTensor tensor = ExpertTensor.valueOf(expert.group(2).toUpperCase(Locale.ROOT));
+            return Optional.of(TensorNames.expert(layer, Integer.parseInt(expert.group(1)), tensor));
+        }
         return Optional.ofNullable(canonicalInLayer.get(matcher.group(2)))
                 .map(tensor -> TensorNames.layer(layer, tensor));
     }
@@ -104,6 +159,11 @@ final class NameScheme {
         if (name.startsWith("layers.")) {
             int dot = name.indexOf('.', "layers.".length());
             String rest = name.substring(dot + 1);
+            Matcher expert = CANONICAL_EXPERT.matcher(rest);
+            if (expert.matches()) {
+                return layerPrefix + name.substring("layers.".length(), dot) + ".mlp.experts." + expert.group(1) + "."
+                        + expert.group(2) + "_proj.weight";
+            }
             for (LayerTensor tensor : LayerTensor.values()) {
                 if (tensor.spelling().equals(rest)) {
                     return spell(Integer.parseInt(name, "layers.".length(), dot, 10), tensor);

@@ -39,6 +39,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         HuggingFaceConfig settings = HuggingFaceConfig.parse(whole(files, CONFIG, HuggingFaceConfig.LONGEST));
         ModelConfig config = settings.read();
         QuantisationScheme scheme = settings.quantisation();
+        NameScheme names = NameScheme.of(config);
         List<TensorLocation> found = new ArrayList<>();
         Path listed;
         // As transformers prefers them.
@@ -70,8 +71,13 @@ public final class SafetensorsCheckpoint implements Checkpoint {
             found.removeIf(
                     tensor -> tensor.name().equals(output) && tensor.shape().equals(vocabulary));
         }
-        return new SafetensorsCheckpoint(
-                config, TensorInventory.match(config, found, NameScheme.HUGGING_FACE, scheme, listed));
+        // Layers behind the last one guess further tokens (`num_nextn_predict_layers`); nothing here uses them.
+        int guessing = config.layers() + settings.guessingLayers();
+        found.removeIf(tensor -> {
+            int layer = names.layer(tensor.name()).orElse(0);
+            return layer >= config.layers() && layer < guessing;
+        });
+        return new SafetensorsCheckpoint(config, TensorInventory.match(config, found, names, scheme, listed));
     }
 
     private static String single(CheckpointFiles files) {

@@ -13,6 +13,8 @@ import io.penstock.model.config.ModelConfig;
 /// @param heads query heads, those of `kvHeads`
 /// @param intermediate columns of the MLP; bounds are multiples of a quantisation block
 /// @param vocabulary rows of the output matrix
+/// @param experts whole ones, of every layer that has some; empty where none has
+/// @param shared columns of the MLP beside them, as `intermediate`
 /// @param embeds whether this is the first stage, which holds the whole embedding matrix
 /// @param samples whether this is the last stage, which holds the final norm and its part of the output matrix
 public record RankSlice(
@@ -21,8 +23,24 @@ public record RankSlice(
         Range kvHeads,
         Range intermediate,
         Range vocabulary,
+        Range experts,
+        Range shared,
         boolean embeds,
         boolean samples) {
+
+    private static final Range NOTHING = new Range(0, 0);
+
+    /// Of a model without experts.
+    public RankSlice(
+            Range layers,
+            Range heads,
+            Range kvHeads,
+            Range intermediate,
+            Range vocabulary,
+            boolean embeds,
+            boolean samples) {
+        this(layers, heads, kvHeads, intermediate, vocabulary, NOTHING, NOTHING, embeds, samples);
+    }
 
     /// Columns of the MLP are parted in multiples of this, which every quantised format's block divides.
     public static final int MLP_BLOCK = 32;
@@ -38,6 +56,10 @@ public record RankSlice(
 
         public int count() {
             return to - from;
+        }
+
+        boolean contains(int number) {
+            return number >= from && number < to;
         }
 
         /// @return the same range in units a `size`th as large
@@ -64,16 +86,27 @@ public record RankSlice(
         Range layers = share("layers", config.layers(), ppStage, ppSize, "pipeline stages");
         Range kvHeads = share("key/value heads", config.kvHeads(), tpRank, tpSize, "tensor-parallel ranks");
         int headsPerGroup = config.heads() / config.kvHeads();
-        int blocks = Math.ceilDiv(config.intermediateSize(), MLP_BLOCK);
-        Range mlp = share("MLP blocks of 32 columns", blocks, tpRank, tpSize, "tensor-parallel ranks");
         return new RankSlice(
                 layers,
                 kvHeads.times(headsPerGroup),
                 kvHeads,
-                new Range(mlp.from() * MLP_BLOCK, Math.min(mlp.to() * MLP_BLOCK, config.intermediateSize())),
+                columns(config.intermediateSize(), tpRank, tpSize),
                 share("vocabulary rows", config.vocabularySize(), tpRank, tpSize, "tensor-parallel ranks"),
+                config.experts()
+                        .map(experts -> share("experts", experts.count(), tpRank, tpSize, "tensor-parallel ranks"))
+                        .orElse(NOTHING),
+                config.experts()
+                        .filter(experts -> experts.sharedSize() > 0)
+                        .map(experts -> columns(experts.sharedSize(), tpRank, tpSize))
+                        .orElse(NOTHING),
                 ppStage == 0,
                 ppStage == ppSize - 1);
+    }
+
+    private static Range columns(int size, int tpRank, int tpSize) {
+        int blocks = Math.ceilDiv(size, MLP_BLOCK);
+        Range mlp = share("MLP blocks of 32 columns", blocks, tpRank, tpSize, "tensor-parallel ranks");
+        return new Range(mlp.from() * MLP_BLOCK, Math.min(mlp.to() * MLP_BLOCK, size));
     }
 
     private static Range share(String what, int total, int rank, int size, String ranks) {

@@ -11,6 +11,14 @@ package io.penstock.model.tensor;
 /// | `layers.N.attention.output` | hidden x heads * headSize | |
 /// | `layers.N.mlp.gate`, `layers.N.mlp.up` | intermediate x hidden | |
 /// | `layers.N.mlp.down` | hidden x intermediate | |
+/// | `layers.N.attention.q.norm`, `.k.norm` | headSize | RMS norm weights of each head |
+/// | `layers.N.attention.q.down` (`.norm`) | queryRank x hidden | what queries are made of; `q` has queryRank columns |
+/// | `layers.N.attention.kv.down` | keyRank + rotarySize x hidden | what is cached; the rotated key comes last |
+/// | `layers.N.attention.kv.down.norm` | keyRank | |
+/// | `layers.N.attention.kv.up` | heads * (plainSize + valueSize) x keyRank | of each head the keys, then the values |
+/// | `layers.N.experts.router` (`.bias`) | experts x hidden | |
+/// | `layers.N.experts.shared.gate`, `.up`, `.down` | as those of the MLP | |
+/// | `layers.N.experts.E.gate`, `.up`, `.down` | as those of the MLP | |
 /// | `output.norm` | hidden | RMS norm weights before the output matrix |
 /// | `output` | vocabulary x hidden | absent where the embedding is tied; then `embedding` serves |
 /// | `rope.divisors` | headSize / 2 | only with [io.penstock.model.config.RopeScaling.Divisors] |
@@ -27,5 +35,11 @@ public final class TensorNames {
     /// @param layer counted from 0 over the whole model, whatever the stage
     public static String layer(int layer, LayerTensor tensor) {
         return "layers." + layer + "." + tensor.spelling();
+    }
+
+    /// @param layer as above
+    /// @param expert counted from 0 in its layer
+    public static String expert(int layer, int expert, ExpertTensor tensor) {
+        return "layers." + layer + ".experts." + expert + "." + tensor.spelling();
     }
 }

@@ -1,5 +1,6 @@
 package io.penstock.model.tensor;
 
+import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.tensor.RankSlice.Range;
 import java.util.ArrayList;
@@ -39,8 +40,9 @@ public record TensorPart(TensorLayout tensor, Range rows, Range columns) {
                 case TensorLayout.Place.FirstStage() -> slice.embeds();
                 case TensorLayout.Place.LastStage() -> slice.samples();
                 case TensorLayout.Place.EveryStage() -> true;
-                case TensorLayout.Place.Layer(int number) ->
-                    number >= slice.layers().from() && number < slice.layers().to();
+                case TensorLayout.Place.Layer(int number) -> slice.layers().contains(number);
+                case TensorLayout.Place.Expert(int layer, int number) ->
+                    slice.layers().contains(layer) && slice.experts().contains(number);
             };
             if (here) {
                 parts.add(of(config, slice, tensor));
@@ -64,7 +66,13 @@ public record TensorPart(TensorLayout tensor, Range rows, Range columns) {
             case WHOLE -> new TensorPart(tensor, rows, columns);
             case HEAD_ROWS -> new TensorPart(tensor, heads, columns);
             case KV_HEAD_ROWS -> new TensorPart(tensor, slice.kvHeads().times(config.headSize()), columns);
-            case HEAD_COLUMNS -> new TensorPart(tensor, rows, heads);
+            case HEAD_COLUMNS -> new TensorPart(tensor, rows, slice.heads().times(config.valueSize()));
+            case LATENT_HEAD_ROWS -> {
+                LatentAttention latent = config.latent().orElseThrow();
+                yield new TensorPart(tensor, slice.heads().times(latent.plainSize() + latent.valueSize()), columns);
+            }
+            case SHARED_ROWS -> new TensorPart(tensor, slice.shared(), columns);
+            case SHARED_COLUMNS -> new TensorPart(tensor, rows, slice.shared());
             case INTERMEDIATE_ROWS -> new TensorPart(tensor, slice.intermediate(), columns);
             case INTERMEDIATE_COLUMNS -> new TensorPart(tensor, rows, slice.intermediate());
             case VOCABULARY_ROWS -> new TensorPart(tensor, slice.vocabulary(), columns);

@@ -86,7 +86,9 @@ public final class CpuBackend implements Backend {
     }
 
     private int blocks(Dimensions sizes, StepLimits limits) {
-        long each = KvCache.bytesPerBlock(sizes.layers(), sizes.kvHeads(), sizes.headSize(), limits.blockSize());
+        long each = config.latent().isPresent()
+                ? LatentCache.bytesPerBlock(sizes.layers(), config.cachedSize(), limits.blockSize())
+                : KvCache.bytesPerBlock(sizes.layers(), sizes.kvHeads(), sizes.headSize(), limits.blockSize());
         long fit = options.kvBytes() / each;
         if (fit < 1) {
             throw new PenstockException(

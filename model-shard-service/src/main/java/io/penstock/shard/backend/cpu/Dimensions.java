@@ -1,5 +1,6 @@
 package io.penstock.shard.backend.cpu;
 
+import io.penstock.model.config.Experts;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.tensor.RankSlice;
 
@@ -7,6 +8,9 @@ import io.penstock.model.tensor.RankSlice;
 ///
 /// @param hidden elements of a token between layers
 /// @param group query heads that share a key/value head
+/// @param rotarySize elements of a head that rotate
+/// @param attentionStride of the heads' outputs
+/// @param mlpStride that any MLP of a layer fits in
 record Dimensions(
         int layers,
         int hidden,
@@ -15,9 +19,12 @@ record Dimensions(
         int kvHeads,
         int group,
         int headSize,
+        int rotarySize,
         int queryStride,
+        int attentionStride,
         int kvStride,
         int intermediateStride,
+        int mlpStride,
         int vocabularyStride) {
 
     static Dimensions of(ModelConfig config, RankSlice slice) {
@@ -30,10 +37,19 @@ record Dimensions(
                 slice.kvHeads().count(),
                 config.heads() / config.kvHeads(),
                 headSize,
+                config.rotarySize(),
                 padded(slice.heads().count() * headSize),
+                padded(slice.heads().count() * config.valueSize()),
                 padded(slice.kvHeads().count() * headSize),
                 padded(slice.intermediate().count()),
+                mlpStride(config, slice),
                 padded(slice.vocabulary().count()));
+    }
+
+    private static int mlpStride(ModelConfig config, RankSlice slice) {
+        int widest = Math.max(slice.intermediate().count(), slice.shared().count());
+        return padded(
+                Math.max(widest, config.experts().map(Experts::intermediateSize).orElse(0)));
     }
 
     private static int padded(int rows) {

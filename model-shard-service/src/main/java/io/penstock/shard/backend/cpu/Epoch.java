@@ -22,7 +22,7 @@ final class Epoch implements AutoCloseable {
     private final StepLimits limits;
     private final Collective collective;
     private final Arena arena = Arena.ofShared();
-    private final KvCache cache;
+    private final int blocks;
     private final StepMemory memory;
     private final ForwardPass forward;
     private final StepOutput output;
@@ -63,9 +63,17 @@ final class Epoch implements AutoCloseable {
         this.limits = limits;
         this.collective = collective;
         draws = slice.samples() && collective.tpRank() == 0;
-        memory = new StepMemory(sizes, limits, workers.count(), slice.samples(), arena);
-        cache = new KvCache(sizes.layers(), sizes.kvHeads(), sizes.headSize(), limits.blockSize(), blocks, arena);
-        forward = new ForwardPass(config, sizes, weights, kernels, workers, collective, cache, memory);
+        memory = new StepMemory(config, sizes, limits, workers.count(), slice.samples(), arena);
+        boolean compressed = config.latent().isPresent();
+        this.blocks = blocks;
+        KvCache cache = compressed
+                ? null
+                : new KvCache(sizes.layers(), sizes.kvHeads(), sizes.headSize(), limits.blockSize(), blocks, arena);
+        LatentCache latentCache = compressed
+                ? new LatentCache(sizes.layers(), config.cachedSize(), limits.blockSize(), blocks, arena)
+                : null;
+        forward = new ForwardPass(
+                config, slice, sizes, weights, kernels, workers, collective, cache, latentCache, limits, memory);
         output = new StepOutput(limits.maxSequences(), SamplingParameters.MAX_TOP_LOGPROBS);
         sampler = draws ? new Sampler(config.vocabularySize(), limits) : null;
         admitted = new SlotSampling[limits.maxSequences()];
@@ -84,7 +92,7 @@ final class Epoch implements AutoCloseable {
     }
 
     int blocks() {
-        return cache.blocks();
+        return blocks;
     }
 
     StepOutput compute(StepPlan plan) {
@@ -210,7 +218,7 @@ final class Epoch implements AutoCloseable {
             int blocks = Math.ceilDiv(start + count, limits.blockSize());
             for (int i = 0; i < blocks; i++) {
                 int block = plan.blockTable[slot][i];
-                require(block >= 0 && block < cache.blocks(), plan, "block", block);
+                require(block >= 0 && block < this.blocks, plan, "block", block);
             }
         }
         require(tokens == plan.totalTokens, plan, "tokens", tokens);

@@ -1,6 +1,8 @@
 package io.penstock.shard.backend.cpu;
 
 import io.penstock.model.config.ModelConfig;
+import io.penstock.model.tensor.RankSlice;
+import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.collective.Collective;
 import io.penstock.shard.layers.RopeFrequencies;
@@ -21,10 +23,15 @@ final class ForwardPass {
     private final Workers workers;
     private final Collective collective;
     private final KvCache cache;
+    private final int blockSize;
     private final StepMemory memory;
     private final RopeFrequencies frequencies;
     private final MatrixPhase matrices;
     private final float queryScale;
+    /// Null for a model without.
+    private final LatentAttentionPass latentAttention;
+
+    private final ExpertPass experts;
 
     // Once, so that a step makes no objects.
     private final Workers.Phase embed = this::embed;
@@ -46,12 +53,15 @@ final class ForwardPass {
 
     ForwardPass(
             ModelConfig config,
+            RankSlice slice,
             Dimensions sizes,
             RankWeights weights,
             Kernels kernels,
             Workers workers,
             Collective collective,
             KvCache cache,
+            LatentCache latentCache,
+            StepLimits limits,
             StepMemory memory) {
         this.config = config;
         this.sizes = sizes;
@@ -60,10 +70,26 @@ final class ForwardPass {
         this.workers = workers;
         this.collective = collective;
         this.cache = cache;
+        blockSize = limits.blockSize();
         this.memory = memory;
         frequencies = RopeFrequencies.of(config, weights.ropeDivisors());
         matrices = new MatrixPhase(kernels, memory.panelScratch);
         queryScale = (float) (1 / Math.sqrt(sizes.headSize()));
+        latentAttention = latentCache == null
+                ? null
+                : new LatentAttentionPass(
+                        config,
+                        sizes,
+                        kernels,
+                        workers,
+                        memory,
+                        matrices,
+                        latentCache,
+                        limits.maxLength(),
+                        LatentAttentionPass.Form.ABSORBED);
+        experts = config.experts().isPresent()
+                ? new ExpertPass(config, slice, sizes, kernels, workers, memory, matrices)
+                : null;
     }
 
     /// Computes the stage for the plan's tokens, whose slots, positions and ids are in the step memory:
@@ -90,13 +116,17 @@ final class ForwardPass {
     private void attention(LayerWeights layerWeights) {
         normWeight = layerWeights.attentionNorm();
         workers.run(norm);
-        workers.run(matrices.begin(memory.normed, sizes.hiddenStride(), tokens)
-                .add(layerWeights.query(), memory.query)
-                .add(layerWeights.key(), memory.key)
-                .add(layerWeights.value(), memory.value));
-        workers.run(rotate);
-        workers.run(attend);
-        workers.run(matrices.begin(memory.attention, sizes.queryStride(), tokens)
+        if (layerWeights.latent() != null) {
+            latentAttention.run(plan, layer, layerWeights);
+        } else {
+            workers.run(matrices.begin(memory.normed, sizes.hiddenStride(), tokens)
+                    .add(layerWeights.query(), memory.query)
+                    .add(layerWeights.key(), memory.key)
+                    .add(layerWeights.value(), memory.value));
+            workers.run(rotate);
+            workers.run(attend);
+        }
+        workers.run(matrices.begin(memory.attention, sizes.attentionStride(), tokens)
                 .add(layerWeights.attentionOutput(), memory.delta));
         reduceDelta();
     }
@@ -104,12 +134,16 @@ final class ForwardPass {
     private void mlp(LayerWeights layerWeights) {
         normWeight = layerWeights.mlpNorm();
         workers.run(norm);
-        workers.run(matrices.begin(memory.normed, sizes.hiddenStride(), tokens)
-                .add(layerWeights.gate(), memory.gate)
-                .add(layerWeights.up(), memory.up));
-        workers.run(activate);
-        workers.run(
-                matrices.begin(memory.gate, sizes.intermediateStride(), tokens).add(layerWeights.down(), memory.delta));
+        if (layerWeights.experts() != null) {
+            experts.run(tokens, layerWeights.experts());
+        } else {
+            workers.run(matrices.begin(memory.normed, sizes.hiddenStride(), tokens)
+                    .add(layerWeights.gate(), memory.gate)
+                    .add(layerWeights.up(), memory.up));
+            workers.run(activate);
+            workers.run(matrices.begin(memory.gate, sizes.intermediateStride(), tokens)
+                    .add(layerWeights.down(), memory.delta));
+        }
         reduceDelta();
     }
 
@@ -141,7 +175,7 @@ final class ForwardPass {
     private void embed(int worker, int count) {
         int end = share(tokens, worker + 1, count);
         for (int token = share(tokens, worker, count); token < end; token++) {
-            frequencies.rotation(memory.tokenPosition[token], memory.rotation, token * sizes.headSize());
+            frequencies.rotation(memory.tokenPosition[token], memory.rotation, token * sizes.rotarySize());
             if (weights.embedding() != null) {
                 weights.embedding().row(memory.tokenId[token], memory.hidden, token * sizes.hiddenStride());
             }
@@ -179,16 +213,29 @@ final class ForwardPass {
                 kernels.add(layerWeights.keyBias(), 0, memory.key, kvAt, sizes.kvHeads() * headSize);
                 kernels.add(layerWeights.valueBias(), 0, memory.value, kvAt, sizes.kvHeads() * headSize);
             }
+            if (layerWeights.queryNorm() != null) {
+                normHeads(memory.query, queryAt, sizes.heads(), layerWeights.queryNorm(), worker);
+                normHeads(memory.key, kvAt, sizes.kvHeads(), layerWeights.keyNorm(), worker);
+            }
             for (int head = 0; head < sizes.heads(); head++) {
                 rotate(memory.query, queryAt + head * headSize, token, queryScale);
             }
             int position = memory.tokenPosition[token];
-            int block = plan.blockTable[memory.tokenSlot[token]][position / cache.blockSize()];
+            int block = plan.blockTable[memory.tokenSlot[token]][position / blockSize];
             for (int head = 0; head < sizes.kvHeads(); head++) {
                 int at = kvAt + head * headSize;
                 rotate(memory.key, at, token, 1);
-                cache.write(layer, block, head, position % cache.blockSize(), memory.key, at, memory.value, at);
+                cache.write(layer, block, head, position % blockSize, memory.key, at, memory.value, at);
             }
+        }
+    }
+
+    private void normHeads(float[] values, int at, int heads, float[] weight, int worker) {
+        int headSize = sizes.headSize();
+        for (int head = 0; head < heads; head++) {
+            int from = at + head * headSize;
+            kernels.rmsNorm(
+                    values, from, weight, headSize, config.rmsNormEpsilon(), values, from, memory.normScratch[worker]);
         }
     }
 
@@ -263,7 +310,7 @@ final class ForwardPass {
         }
     }
 
-    private static int share(int total, int worker, int count) {
+    static int share(int total, int worker, int count) {
         return (int) ((long) total * worker / count);
     }
 }

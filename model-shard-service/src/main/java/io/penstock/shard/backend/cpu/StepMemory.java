@@ -2,6 +2,9 @@ package io.penstock.shard.backend.cpu;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.config.Experts;
+import io.penstock.model.config.LatentAttention;
+import io.penstock.model.config.ModelConfig;
 import io.penstock.shard.backend.StepLimits;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -23,6 +26,22 @@ final class StepMemory {
     final float[] up;
     /// Cosines, then sines, of each token's position.
     final float[] rotation;
+    /// Compressed keys and values, and compressed queries; empty for a model without.
+    final float[] latent;
+
+    final float[] latentQuery;
+    /// Of layers of experts; empty for a model without.
+    final float[] routerLogits;
+
+    /// Each token's experts, and what each counts for.
+    final int[] chosenExpert;
+
+    final float[] expertWeight;
+    /// Which of those entries are of the expert in progress, and the hidden states of their tokens.
+    final int[] expertItem;
+
+    final float[] expertInput;
+    final float[] expertOutput;
     final int[] tokenSlot;
     final int[] tokenPosition;
     final int[] tokenId;
@@ -41,7 +60,7 @@ final class StepMemory {
     final float[][] attentionScratch;
     final float[][] normScratch;
 
-    StepMemory(Dimensions sizes, StepLimits limits, int workers, boolean samples, Arena arena) {
+    StepMemory(ModelConfig config, Dimensions sizes, StepLimits limits, int workers, boolean samples, Arena arena) {
         int tokens = limits.maxStepTokens();
         hidden = floats(tokens, sizes.hiddenStride());
         normed = floats(tokens, sizes.hiddenStride());
@@ -49,10 +68,26 @@ final class StepMemory {
         query = floats(tokens, sizes.queryStride());
         key = floats(tokens, sizes.kvStride());
         value = floats(tokens, sizes.kvStride());
-        attention = floats(tokens, sizes.queryStride());
-        gate = floats(tokens, sizes.intermediateStride());
-        up = floats(tokens, sizes.intermediateStride());
-        rotation = floats(tokens, sizes.headSize());
+        attention = floats(tokens, sizes.attentionStride());
+        gate = floats(tokens, sizes.mlpStride());
+        up = floats(tokens, sizes.mlpStride());
+        rotation = floats(tokens, sizes.rotarySize());
+        int latentTokens = config.latent().isPresent() ? tokens : 0;
+        latent = floats(
+                latentTokens,
+                padded(config.latent().map(LatentAttention::cachedSize).orElse(0)));
+        latentQuery = floats(
+                latentTokens,
+                padded(config.latent().map(LatentAttention::queryRank).orElse(0)));
+        int routed = config.experts().isPresent() ? tokens : 0;
+        int used = config.experts().map(Experts::used).orElse(0);
+        routerLogits =
+                floats(routed, padded(config.experts().map(Experts::count).orElse(0)));
+        chosenExpert = new int[routed * used];
+        expertWeight = new float[routed * used];
+        expertItem = new int[routed];
+        expertInput = floats(routed, sizes.hiddenStride());
+        expertOutput = floats(routed, sizes.hiddenStride());
         tokenSlot = new int[tokens];
         tokenPosition = new int[tokens];
         tokenId = new int[tokens];
@@ -70,6 +105,10 @@ final class StepMemory {
             attentionScratch[worker] = new float[Kernels.attentionScratchFloats(limits.blockSize(), sizes.headSize())];
             normScratch[worker] = new float[Kernels.SUM_LANES];
         }
+    }
+
+    private static int padded(int rows) {
+        return Math.ceilDiv(rows, PackedMatrix.PANEL_ROWS) * PackedMatrix.PANEL_ROWS;
     }
 
     private static float[] floats(int tokens, int stride) {

@@ -6,9 +6,11 @@ import io.penstock.model.checkpoint.FileExtents;
 import io.penstock.model.checkpoint.MappedTensors;
 import io.penstock.model.checkpoint.PartBytes;
 import io.penstock.model.checkpoint.TensorLocation;
+import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.quant.Decoder;
 import io.penstock.model.quant.MatrixDecoder;
+import io.penstock.model.tensor.ExpertTensor;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.model.tensor.TensorNames;
@@ -17,6 +19,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -212,11 +215,63 @@ final class WeightLoading {
                 vector(number, LayerTensor.QUERY_BIAS),
                 vector(number, LayerTensor.KEY_BIAS),
                 vector(number, LayerTensor.VALUE_BIAS),
+                vector(number, LayerTensor.QUERY_NORM),
+                vector(number, LayerTensor.KEY_NORM),
+                latent(number),
                 matrix(number, LayerTensor.ATTENTION_OUTPUT),
                 vector(number, LayerTensor.MLP_NORM),
                 matrix(number, LayerTensor.GATE),
                 matrix(number, LayerTensor.UP),
-                matrix(number, LayerTensor.DOWN));
+                matrix(number, LayerTensor.DOWN),
+                checkpoint.config().hasExperts(number) ? experts(number) : null);
+    }
+
+    private LatentWeights latent(int number) {
+        PackedMatrix up = matrix(number, LayerTensor.KV_UP);
+        if (up == null) {
+            return null;
+        }
+        LatentAttention latent = checkpoint.config().latent().orElseThrow();
+        int rank = latent.keyRank();
+        int perHead = latent.plainSize() + latent.valueSize();
+        int heads = slice.heads().count();
+        float[] keyUp = new float[heads * latent.plainSize() * rank];
+        float[] valueUp = new float[heads * latent.valueSize() * rank];
+        for (int head = 0; head < heads; head++) {
+            for (int i = 0; i < perHead; i++) {
+                boolean key = i < latent.plainSize();
+                int to = key ? head * latent.plainSize() + i : head * latent.valueSize() + i - latent.plainSize();
+                up.row(head * perHead + i, key ? keyUp : valueUp, to * rank);
+            }
+        }
+        return new LatentWeights(
+                matrix(number, LayerTensor.QUERY_DOWN),
+                vector(number, LayerTensor.QUERY_DOWN_NORM),
+                matrix(number, LayerTensor.KV_DOWN),
+                vector(number, LayerTensor.KV_DOWN_NORM),
+                keyUp,
+                valueUp);
+    }
+
+    private ExpertWeights experts(int number) {
+        List<ExpertWeights.Mlp> experts = new ArrayList<>();
+        for (int expert = slice.experts().from(); expert < slice.experts().to(); expert++) {
+            experts.add(new ExpertWeights.Mlp(
+                    matrices.get(TensorNames.expert(number, expert, ExpertTensor.GATE)),
+                    matrices.get(TensorNames.expert(number, expert, ExpertTensor.UP)),
+                    matrices.get(TensorNames.expert(number, expert, ExpertTensor.DOWN))));
+        }
+        PackedMatrix sharedGate = matrix(number, LayerTensor.SHARED_GATE);
+        return new ExpertWeights(
+                matrix(number, LayerTensor.ROUTER),
+                vector(number, LayerTensor.ROUTER_BIAS),
+                List.copyOf(experts),
+                sharedGate == null
+                        ? null
+                        : new ExpertWeights.Mlp(
+                                sharedGate,
+                                matrix(number, LayerTensor.SHARED_UP),
+                                matrix(number, LayerTensor.SHARED_DOWN)));
     }
 
     private float[] vector(int layer, LayerTensor tensor) {

@@ -3,6 +3,7 @@ package io.penstock.shard.backend.cuda;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.RopeScaling;
 import io.penstock.model.tensor.RankSlice;
 import io.penstock.model.tensor.TensorNames;
@@ -72,6 +73,15 @@ public final class CudaBackend implements Backend {
 
     @Override
     public void load(Checkpoint checkpoint, RankSlice slice, Map<String, Path> files, LongConsumer loaded) {
+        ModelConfig config = checkpoint.config();
+        if (config.headNorms()
+                || config.latent().isPresent()
+                || config.experts().isPresent()) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT,
+                    "models of the kind %s are not served on this device",
+                    config.architecture());
+        }
         takeWeights(ShardShape.of(checkpoint.config(), slice));
         long began = System.nanoTime();
         try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {

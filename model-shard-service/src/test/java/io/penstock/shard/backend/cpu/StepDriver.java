@@ -13,6 +13,7 @@ import java.util.List;
 final class StepDriver {
     private final StepLimits limits;
     private final Backend backend;
+    private final int topLogprobs;
     private final int[][] blockTable;
     private final SlotSampling[] sampling;
     private final StepPlan plan;
@@ -35,6 +36,12 @@ final class StepDriver {
     }
 
     StepDriver(Backend backend, StepLimits limits) {
+        this(backend, limits, 2);
+    }
+
+    /// @param topLogprobs alternatives that a step's output tells of each token
+    StepDriver(Backend backend, StepLimits limits, int topLogprobs) {
+        this.topLogprobs = topLogprobs;
         this.backend = backend;
         this.limits = limits;
         blockTable = new int[limits.maxSequences()][Math.ceilDiv(limits.maxLength(), limits.blockSize())];
@@ -45,7 +52,8 @@ final class StepDriver {
 
     void admit(int slot, int[] prompt) {
         sequences[slot] = new Sequence(prompt);
-        sampling[slot] = new SlotSampling(SamplingParameters.greedy(), prompt, prompt.length, new int[0], 0, 2);
+        sampling[slot] =
+                new SlotSampling(SamplingParameters.greedy(), prompt, prompt.length, new int[0], 0, topLogprobs);
     }
 
     Generation generation(int slot) {
