@@ -2,6 +2,7 @@ package io.penstock.bench;
 
 import io.penstock.bench.cpu.CpuBench;
 import io.penstock.bench.load.LoadGenerator;
+import io.penstock.bench.services.ServicesBench;
 import io.penstock.bench.weights.WeightsBench;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -12,7 +13,7 @@ import picocli.CommandLine.HelpCommand;
         name = "bench",
         description = "Measures.",
         mixinStandardHelpOptions = true,
-        subcommands = {LoadGenerator.class, CpuBench.class, WeightsBench.class, HelpCommand.class})
+        subcommands = {LoadGenerator.class, CpuBench.class, WeightsBench.class, ServicesBench.class, HelpCommand.class})
 public final class Bench {
     private Bench() {}
 

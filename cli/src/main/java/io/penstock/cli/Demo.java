@@ -89,10 +89,11 @@ final class Demo implements Callable<Integer> {
                 pipelineParallel,
                 new RankSettings(backend, devices, Map.of()),
                 port == null ? OptionalInt.empty() : OptionalInt.of(port));
+        // A run of one answer is over before there is much to learn from it.
+        LocalCluster cluster = new LocalCluster(layout, Map.of(), !once);
         // Ctrl-C: this thread started the services and must be the one to end them.
-        Thread hook = new Thread(this::interrupted, "stop");
+        Thread hook = new Thread(() -> interrupted(cluster.stopPatience()), "stop");
         Runtime.getRuntime().addShutdownHook(hook);
-        LocalCluster cluster = new LocalCluster(layout);
         boolean sound = false;
         try {
             run(cluster, layout, out);
@@ -111,10 +112,10 @@ final class Demo implements Callable<Integer> {
         return 0;
     }
 
-    private void interrupted() {
+    private void interrupted(Duration patience) {
         stop.countDown();
         try {
-            if (!stopped.await(LocalCluster.stopPatience().toMillis(), TimeUnit.MILLISECONDS)) {
+            if (!stopped.await(patience.toMillis(), TimeUnit.MILLISECONDS)) {
                 System.err.println("penstock: the services did not stop in time");
             }
         } catch (InterruptedException e) {

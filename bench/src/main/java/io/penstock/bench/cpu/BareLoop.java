@@ -8,7 +8,7 @@ import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.collective.LocalCollective;
 
 /// Steps one behind another on a backend of one rank: the shortest way from plan to plan.
-final class BareLoop {
+public final class BareLoop {
     private final Backend backend;
     private final StepLimits limits;
     private final int vocabulary;
@@ -17,9 +17,9 @@ final class BareLoop {
 
     /// What each of `sequences` does: after `depth` tokens that are not counted, `prompt` tokens in
     /// steps as large as allowed, then `generated` ones, one a step.
-    record Load(int depth, int prompt, int generated, int sequences) {
+    public record Load(int depth, int prompt, int generated, int sequences) {
         /// As in `pp512`, `tg128`, `tg128@1024`, `tg64x8`.
-        static Load parse(String text) {
+        public static Load parse(String text) {
             if (!text.matches("(pp|tg)\\d{1,6}(@\\d{1,6})?(x\\d{1,3})?")) {
                 throw new IllegalArgumentException(
                         text + " is no test; those are ppN or tgN, with @DEPTH and xSEQUENCES");
@@ -39,14 +39,14 @@ final class BareLoop {
         }
     }
 
-    BareLoop(Backend backend, StepLimits limits, int vocabulary) {
+    public BareLoop(Backend backend, StepLimits limits, int vocabulary) {
         this.backend = backend;
         this.limits = limits;
         this.vocabulary = vocabulary;
     }
 
     /// @return of all sequences together
-    double tokensPerSecond(Load load) {
+    public double tokensPerSecond(Load load) {
         if (load.positions() > limits.maxLength() || load.sequences() > limits.maxSequences()) {
             throw new IllegalArgumentException("%s exceeds %s".formatted(load, limits));
         }

@@ -89,7 +89,7 @@ public final class LoadGenerator implements Callable<Integer> {
     }
 
     private Void chats(RandomGenerator random, long end) {
-        StreamedChat chat = new StreamedChat(url, model);
+        StreamedChat chat = new StreamedChat(url, model, true);
         while (System.nanoTime() < end && begun.incrementAndGet() <= requests) {
             int prompt = random.nextInt(prompts);
             try {

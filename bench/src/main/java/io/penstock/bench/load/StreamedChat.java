@@ -13,13 +13,13 @@ import java.util.Iterator;
 import java.util.stream.Stream;
 
 /// One client with one greedy streamed chat at a time, each checked and timed.
-final class StreamedChat {
+public final class StreamedChat {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final HttpClient HTTP =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     /// A stream that breaks the API's promises.
-    static final class WrongStream extends Exception {
+    public static final class WrongStream extends Exception {
         WrongStream(String message) {
             super(message);
         }
@@ -27,25 +27,29 @@ final class StreamedChat {
 
     /// @param firstMillis from the request to the first text
     /// @param gapMillis mean time between tokens after the first
-    record Timing(double firstMillis, double gapMillis, int tokens) {}
+    public record Timing(double firstMillis, double gapMillis, int tokens) {}
 
-    record Result(String text, Timing timing) {}
+    public record Result(String text, Timing timing) {}
 
     private final URI url;
     private final String model;
+    private final boolean logprobs;
 
-    StreamedChat(URI base, String model) {
+    /// @param logprobs asks for them, by which every token is seen and counted; they cost the server a pass over the
+    ///     vocabulary a token. Without, a token is what an event brings
+    public StreamedChat(URI base, String model, boolean logprobs) {
         this.url = base.resolve("/v1/chat/completions");
         this.model = model;
+        this.logprobs = logprobs;
     }
 
-    Result ask(String question, int maxTokens) throws WrongStream {
+    public Result ask(String question, int maxTokens) throws WrongStream {
         ObjectNode body = JSON.createObjectNode()
                 .put("model", model)
                 .put("stream", true)
                 .put("temperature", 0)
                 .put("max_tokens", maxTokens)
-                .put("logprobs", true);
+                .put("logprobs", logprobs);
         body.putObject("stream_options").put("include_usage", true);
         body.putArray("messages").addObject().put("role", "user").put("content", question);
         HttpRequest request = HttpRequest.newBuilder(url)
@@ -69,7 +73,7 @@ final class StreamedChat {
         }
     }
 
-    private static Result read(Iterator<String> lines, long begin) throws IOException, WrongStream {
+    private Result read(Iterator<String> lines, long begin) throws IOException, WrongStream {
         StringBuilder text = new StringBuilder();
         int tokens = 0;
         int finishes = 0;
@@ -83,12 +87,12 @@ final class StreamedChat {
             }
             String data = line.substring("data:".length()).strip();
             if (data.equals("[DONE]")) {
-                if (finishes != 1 || counted != tokens) {
+                if (finishes != 1 || (logprobs && counted != tokens)) {
                     throw new WrongStream(
                             "%d finish reasons; %d tokens arrived, usage says %d".formatted(finishes, tokens, counted));
                 }
-                double gap = tokens > 1 ? (last - first) / 1e6 / (tokens - 1) : 0;
-                return new Result(text.toString(), new Timing((first - begin) / 1e6, gap, tokens));
+                double gap = counted > 1 ? (last - first) / 1e6 / (counted - 1) : 0;
+                return new Result(text.toString(), new Timing((first - begin) / 1e6, gap, counted));
             }
             JsonNode event = JSON.readTree(data);
             if (event.has("error")) {
@@ -96,7 +100,9 @@ final class StreamedChat {
             }
             counted = event.path("usage").path("completion_tokens").asInt(counted);
             JsonNode choice = event.path("choices").path(0);
-            int arrived = choice.path("logprobs").path("content").size();
+            int arrived = logprobs
+                    ? choice.path("logprobs").path("content").size()
+                    : choice.path("delta").path("content").asText("").isEmpty() ? 0 : 1;
             if (arrived > 0) {
                 last = System.nanoTime();
                 first = first == 0 ? last : first;

@@ -11,9 +11,11 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -24,10 +26,15 @@ public final class LocalCluster implements AutoCloseable {
     private static final String BUCKET = "models";
     private static final List<String> SMALL_JVM = List.of("-XX:+UseSerialGC", "-Xmx384m", "-XX:TieredStopAtLevel=1");
 
+    private static final String KERNELS = "io.penstock.shard.backend.cpu.Vector*::*";
+
     private static final Duration STOP_GRACE = Duration.ofSeconds(15);
+    private static final Duration RECORDING_GRACE = Duration.ofSeconds(60);
 
     private final ClusterLayout layout;
     private final Map<String, String> common;
+    private final boolean record;
+    private final Set<String> recorded = new HashSet<>();
     private final Path logs;
     private final List<ServiceProcess> services = new ArrayList<>();
     private final Map<ServiceProcess, Integer> restarts = new LinkedHashMap<>();
@@ -37,13 +44,15 @@ public final class LocalCluster implements AutoCloseable {
     private int schedulerGrpc;
 
     public LocalCluster(ClusterLayout layout) {
-        this(layout, Map.of());
+        this(layout, Map.of(), false);
     }
 
     /// @param common configuration of every service
-    public LocalCluster(ClusterLayout layout, Map<String, String> common) {
+    /// @param record whether each service records, when it ends, a cache that quickens its later starts
+    public LocalCluster(ClusterLayout layout, Map<String, String> common, boolean record) {
         this.layout = layout;
         this.common = Map.copyOf(common);
+        this.record = record;
         logs = layout.work().resolve("logs");
     }
 
@@ -57,24 +66,27 @@ public final class LocalCluster implements AutoCloseable {
         }
     }
 
+    /// Starts scheduler, gateway and shards on a checkpoint that each of them reads from this machine's disk: no
+    /// weight-loader, no emulator.
+    public void startOnLocalCheckpoint() {
+        try {
+            Files.createDirectories(logs);
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot set up " + layout.work(), e);
+        }
+        start(null);
+    }
+
+    /// @param source of the weight-loader; null to do without one
     private void start(Map<String, String> source) {
         Ports ports = new Ports();
         loaderGrpc = ports.near(9083);
         schedulerGrpc = ports.near(9081);
         int gatewayHttp = layout.gatewayPort().isPresent() ? fixed(ports) : ports.near(8080);
 
-        Map<String, String> loaderProperties = new LinkedHashMap<>();
-        loaderProperties.put("quarkus.grpc.server.host", "127.0.0.1");
-        loaderProperties.put("quarkus.grpc.server.port", String.valueOf(loaderGrpc));
-        loaderProperties.put(
-                "penstock.loader.cache", layout.work().resolve("cache").toString());
-        source.forEach((key, value) -> loaderProperties.put(
-                key.equals("source")
-                        ? "penstock.loader.models.\"%s\".source".formatted(layout.model())
-                        : "penstock.loader.oci." + key,
-                value));
-        add("weight-loader", "weight-loader", ports.near(8083), SMALL_JVM, loaderProperties);
-
+        if (source != null) {
+            addLoader(ports, source);
+        }
         add(
                 "scheduler",
                 "scheduler",
@@ -98,15 +110,29 @@ public final class LocalCluster implements AutoCloseable {
                         String.valueOf(ports.near(9080)),
                         "penstock.gateway.schedulers",
                         "127.0.0.1:" + schedulerGrpc,
-                        "penstock.gateway.loader",
-                        "127.0.0.1:" + loaderGrpc));
+                        source == null ? "penstock.gateway.checkpoint" : "penstock.gateway.loader",
+                        source == null ? layout.checkpoint().toString() : "127.0.0.1:" + loaderGrpc));
 
         for (int stage = 0; stage < layout.pipelineParallel(); stage++) {
             for (int rank = 0; rank < layout.tensorParallel(); rank++) {
-                addShard(ports, stage, rank);
+                addShard(ports, stage, rank, source == null);
             }
         }
         services.forEach(ServiceProcess::start);
+    }
+
+    private void addLoader(Ports ports, Map<String, String> source) {
+        Map<String, String> loaderProperties = new LinkedHashMap<>();
+        loaderProperties.put("quarkus.grpc.server.host", "127.0.0.1");
+        loaderProperties.put("quarkus.grpc.server.port", String.valueOf(loaderGrpc));
+        loaderProperties.put(
+                "penstock.loader.cache", layout.work().resolve("cache").toString());
+        source.forEach((key, value) -> loaderProperties.put(
+                key.equals("source")
+                        ? "penstock.loader.models.\"%s\".source".formatted(layout.model())
+                        : "penstock.loader.oci." + key,
+                value));
+        add("weight-loader", "weight-loader", ports.near(8083), SMALL_JVM, loaderProperties);
     }
 
     private int fixed(Ports ports) {
@@ -117,10 +143,14 @@ public final class LocalCluster implements AutoCloseable {
         return port;
     }
 
-    private void addShard(Ports ports, int stage, int rank) {
+    private void addShard(Ports ports, int stage, int rank, boolean localCheckpoint) {
         Map<String, String> properties = new LinkedHashMap<>();
         properties.put("penstock.shard.scheduler", "127.0.0.1:" + schedulerGrpc);
-        properties.put("penstock.shard.loader", "127.0.0.1:" + loaderGrpc);
+        if (localCheckpoint) {
+            properties.put("penstock.shard.checkpoint", layout.checkpoint().toString());
+        } else {
+            properties.put("penstock.shard.loader", "127.0.0.1:" + loaderGrpc);
+        }
         properties.put("penstock.shard.model", layout.model());
         properties.put("penstock.shard.tp-rank", String.valueOf(rank));
         properties.put("penstock.shard.tp-size", String.valueOf(layout.tensorParallel()));
@@ -139,7 +169,11 @@ public final class LocalCluster implements AutoCloseable {
                         "--add-modules=jdk.incubator.vector",
                         "--enable-native-access=ALL-UNNAMED",
                         "-XX:+UseSerialGC",
-                        "-Xmx1g"),
+                        "-Xmx1g",
+                        // Interpreted, a kernel of vectors is a thousand times slower: better wait for the compiler.
+                        "-XX:CompileCommand=quiet",
+                        "-XX:CompileCommand=CompileThresholdScaling," + KERNELS + ",0.2",
+                        "-XX:CompileCommand=BackgroundCompilation," + KERNELS + ",false"),
                 properties);
     }
 
@@ -153,7 +187,9 @@ public final class LocalCluster implements AutoCloseable {
                 logs.resolve(name.replace(' ', '-') + ".log"),
                 httpPort,
                 flags,
-                all);
+                all,
+                // One of several ranks is enough to record from.
+                record && recorded.add(module));
         services.add(service);
         return service;
     }
@@ -229,9 +265,13 @@ public final class LocalCluster implements AutoCloseable {
         return gateway.ready();
     }
 
-    /// How long services may take to end streams in hand.
-    public static Duration stopPatience() {
-        return Duration.ofSeconds(30);
+    /// How long [#close] may take: services end the streams in hand, and write what they recorded.
+    public Duration stopPatience() {
+        return stopGrace().multipliedBy(2);
+    }
+
+    private Duration stopGrace() {
+        return record ? RECORDING_GRACE : STOP_GRACE;
     }
 
     /// Stops every process, the gateway first so that no stream is cut that could have been finished.
@@ -243,7 +283,7 @@ public final class LocalCluster implements AutoCloseable {
         }
         services.forEach(ServiceProcess::terminate);
         // One deadline for all, so that a few that hang cannot outlast the patience with this process.
-        long deadline = System.nanoTime() + STOP_GRACE.toNanos();
+        long deadline = System.nanoTime() + stopGrace().toNanos();
         services.forEach(service -> service.join(deadline));
         if (emulator != null) {
             emulator.close();

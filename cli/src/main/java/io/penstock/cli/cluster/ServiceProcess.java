@@ -26,6 +26,10 @@ public final class ServiceProcess {
 
     private final String name;
     private final List<String> command;
+    private final List<String> arguments = new ArrayList<>();
+    private final AotCache aot;
+    private final boolean record;
+    private boolean recording;
     private final Path log;
     private final int httpPort;
     private Process process;
@@ -33,8 +37,15 @@ public final class ServiceProcess {
     /// @param jar the service's quarkus-run.jar
     /// @param log its output, appended to
     /// @param properties system properties of its JVM
+    /// @param record whether to record a cache for later starts, where there is none
     ServiceProcess(
-            String name, Path jar, Path log, int httpPort, List<String> jvmFlags, Map<String, String> properties) {
+            String name,
+            Path jar,
+            Path log,
+            int httpPort,
+            List<String> jvmFlags,
+            Map<String, String> properties,
+            boolean record) {
         this.name = name;
         this.log = log;
         this.httpPort = httpPort;
@@ -48,12 +59,14 @@ public final class ServiceProcess {
         // Netty's and protobuf's own habits, announced by the JVM at each start.
         command.add("--sun-misc-unsafe-memory-access=allow");
         command.addAll(jvmFlags);
-        all.forEach((key, value) -> command.add("-D" + key + "=" + value));
-        command.add("-jar");
-        command.add(jar.toString());
+        all.forEach((key, value) -> arguments.add("-D" + key + "=" + value));
+        arguments.add("-jar");
+        arguments.add(jar.toString());
         if (!Files.isRegularFile(jar)) {
             throw new CommandFailure("%s is not built: %s is missing", name, jar);
         }
+        aot = AotCache.of(jar, jvmFlags);
+        this.record = record;
     }
 
     public String name() {
@@ -73,8 +86,16 @@ public final class ServiceProcess {
     }
 
     public void start() {
+        List<String> line = new ArrayList<>(command);
+        recording = record && !aot.recorded();
+        if (recording) {
+            line.addAll(aot.record());
+        } else if (aot.recorded()) {
+            line.addAll(aot.use());
+        }
+        line.addAll(arguments);
         try {
-            process = new ProcessBuilder(command)
+            process = new ProcessBuilder(line)
                     .redirectErrorStream(true)
                     .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
                     .redirectInput(
@@ -129,8 +150,15 @@ public final class ServiceProcess {
     ///
     /// @param deadline on the monotonic clock, nanoseconds
     void join(long deadline) {
-        if (process != null && !join(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
+        if (process == null) {
+            return;
+        }
+        if (!join(Duration.ofNanos(Math.max(0, deadline - System.nanoTime())))) {
             kill();
+        }
+        if (recording) {
+            aot.settle(!process.isAlive() && process.exitValue() == 0);
+            recording = false;
         }
     }
 

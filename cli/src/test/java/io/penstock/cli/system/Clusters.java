@@ -41,7 +41,8 @@ final class Clusters {
                         pipelineParallel,
                         RankSettings.automatic(),
                         OptionalInt.empty()),
-                common);
+                common,
+                false);
         try {
             cluster.start();
             await("the cluster serves; logs in " + cluster.logs(), () -> {

@@ -1,0 +1,205 @@
+package io.penstock.bench.services;
+
+import io.penstock.bench.cpu.BareLoop;
+import io.penstock.bench.load.StreamedChat;
+import io.penstock.bench.load.StreamedChat.WrongStream;
+import io.penstock.cli.CommandFailure;
+import io.penstock.cli.cluster.ClusterLayout;
+import io.penstock.cli.cluster.LocalCluster;
+import io.penstock.cli.cluster.RankSettings;
+import io.penstock.cli.cluster.ServiceProcess;
+import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.checkpoint.Checkpoints;
+import io.penstock.model.tensor.RankSlice;
+import io.penstock.shard.backend.StepLimits;
+import io.penstock.shard.backend.cpu.CpuBackend;
+import io.penstock.shard.backend.cpu.CpuOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `./penstock bench services`: what the services cost. From process start to the first token, and between tokens
+/// beside the bare loop of the same backend in the same run.
+@Command(
+        name = "services",
+        description = "Measures what gateway, scheduler and one shard add to the bare CPU backend.",
+        mixinStandardHelpOptions = true)
+public final class ServicesBench implements Callable<Integer> {
+    private static final String MODEL = "measured";
+    private static final String QUESTION = "Tell me a long story about a river and the people who live by it.";
+    private static final int TOKENS = 200;
+    private static final long START_PATIENCE = TimeUnit.MINUTES.toNanos(2);
+    private static final long POLL = TimeUnit.MILLISECONDS.toNanos(10);
+
+    @Parameters(paramLabel = "MODEL", description = "a GGUF file")
+    private Path model;
+
+    @Option(names = "--threads", defaultValue = "1", description = "the shard's threads (default: ${DEFAULT-VALUE})")
+    private int threads;
+
+    @Option(names = "--starts", defaultValue = "5", description = "counted starts (default: ${DEFAULT-VALUE})")
+    private int starts;
+
+    @Option(names = "--chats", defaultValue = "12", description = "counted chats (default: ${DEFAULT-VALUE})")
+    private int chats;
+
+    @Option(names = "--warm-ups", defaultValue = "12", description = "chats before those (default: ${DEFAULT-VALUE})")
+    private int warmUps;
+
+    private final Path home = Path.of(System.getProperty("penstock.home", ".")).toAbsolutePath();
+
+    @Override
+    public Integer call() throws Exception {
+        double[] firsts = new double[starts];
+        // The first run records the caches that later ones start from, as every installation has them.
+        start(true, chats);
+        for (int i = 0; i < starts; i++) {
+            firsts[i] = start(false, 0);
+        }
+        print("process start to first token", firsts, "s");
+        double before = bare();
+        double[] gaps = serve();
+        double after = bare();
+        print("between tokens, served", gaps, "ms");
+        double bare = Math.min(before, after);
+        System.out.printf(
+                Locale.ROOT,
+                "between tokens, bare: %.3f and %.3f ms; served at the median: %+.1f %%%n",
+                before,
+                after,
+                100 * (median(gaps) / bare - 1));
+        return 0;
+    }
+
+    /// @return seconds from starting the processes to the first token
+    private double start(boolean record, int further) throws Exception {
+        long begin = System.nanoTime();
+        Run run = new Run(record);
+        try (run) {
+            double first = (run.firstToken() - begin) / 1e9;
+            for (int i = 0; i < further; i++) {
+                run.gapMillis();
+            }
+            return first;
+        } finally {
+            run.cluster.removeWork(false);
+        }
+    }
+
+    private double[] serve() throws Exception {
+        Run run = new Run(false);
+        try (run) {
+            run.firstToken();
+            for (int i = 0; i < warmUps; i++) {
+                run.gapMillis();
+            }
+            double[] gaps = new double[chats];
+            for (int i = 0; i < chats; i++) {
+                gaps[i] = run.gapMillis();
+            }
+            return gaps;
+        } finally {
+            run.cluster.removeWork(false);
+        }
+    }
+
+    /// @return milliseconds a token of the same lengths without any service
+    private double bare() {
+        Checkpoint checkpoint = Checkpoints.open(model);
+        try (CpuBackend backend = new CpuBackend(new CpuOptions(threads, 1L << 30))) {
+            RankSlice slice = RankSlice.of(checkpoint.config(), 0, 1, 0, 1);
+            backend.load(checkpoint, slice, Map.of(model.getFileName().toString(), model), bytes -> {});
+            BareLoop loop = new BareLoop(
+                    backend,
+                    new StepLimits(16, 1, 512, 2_048),
+                    checkpoint.config().vocabularySize());
+            BareLoop.Load load = BareLoop.Load.parse("tg" + TOKENS + "@45");
+            double[] rates = new double[9];
+            for (int i = 0; i < rates.length; i++) {
+                rates[i] = loop.tokensPerSecond(load);
+            }
+            return 1e3 / median(Arrays.copyOfRange(rates, 3, rates.length));
+        }
+    }
+
+    private static void print(String what, double[] values, String unit) {
+        System.out.printf(
+                Locale.ROOT,
+                "%s: median %.3f, least %.3f, most %.3f %s of %d%n",
+                what,
+                median(values),
+                Arrays.stream(values).min().orElseThrow(),
+                Arrays.stream(values).max().orElseThrow(),
+                unit,
+                values.length);
+    }
+
+    private static double median(double[] values) {
+        double[] sorted = values.clone();
+        Arrays.sort(sorted);
+        return sorted[sorted.length / 2];
+    }
+
+    /// Gateway, scheduler and one shard as processes.
+    private final class Run implements AutoCloseable {
+        private final LocalCluster cluster;
+        private StreamedChat chat;
+
+        Run(boolean record) throws IOException {
+            cluster = new LocalCluster(
+                    new ClusterLayout(
+                            home,
+                            Files.createTempDirectory("penstock-bench-"),
+                            MODEL,
+                            model.toAbsolutePath(),
+                            null,
+                            1,
+                            1,
+                            new RankSettings(
+                                    "cpu", List.of(0), Map.of("penstock.shard.threads", String.valueOf(threads))),
+                            OptionalInt.empty()),
+                    Map.of(),
+                    record);
+            cluster.startOnLocalCheckpoint();
+        }
+
+        /// @return when the first token came, on the monotonic clock
+        long firstToken() throws WrongStream {
+            long deadline = System.nanoTime() + START_PATIENCE;
+            while (!cluster.serving()) {
+                for (ServiceProcess service : cluster.services()) {
+                    if (!service.alive()) {
+                        throw new CommandFailure("%s ended; its log: %s", service.name(), service.log());
+                    }
+                }
+                if (System.nanoTime() > deadline) {
+                    throw new CommandFailure("not serving; logs in %s", cluster.logs());
+                }
+                LockSupport.parkNanos(POLL);
+            }
+            chat = new StreamedChat(cluster.gateway(), MODEL, false);
+            chat.ask("Hi", 1);
+            return System.nanoTime();
+        }
+
+        double gapMillis() throws WrongStream {
+            return chat.ask(QUESTION, TOKENS).timing().gapMillis();
+        }
+
+        @Override
+        public void close() {
+            cluster.close();
+        }
+    }
+}
