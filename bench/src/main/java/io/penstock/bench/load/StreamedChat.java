@@ -35,7 +35,8 @@ public final class StreamedChat {
     private final String model;
     private final boolean logprobs;
 
-    /// @param logprobs asks for them, by which every token is seen and counted; they cost the server a pass over the
+    /// @param logprobs asks for them, by which every token is seen and counted; they cost the server a pass
+    ///     over the
     ///     vocabulary a token. Without, a token is what an event brings
     public StreamedChat(URI base, String model, boolean logprobs) {
         this.url = base.resolve("/v1/chat/completions");

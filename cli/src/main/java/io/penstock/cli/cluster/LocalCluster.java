@@ -66,7 +66,8 @@ public final class LocalCluster implements AutoCloseable {
         }
     }
 
-    /// Starts scheduler, gateway and shards on a checkpoint that each of them reads from this machine's disk: no
+    /// Starts scheduler, gateway and shards on a checkpoint that each of them reads from this machine's
+    /// disk: no
     /// weight-loader, no emulator.
     public void startOnLocalCheckpoint() {
         try {
@@ -170,7 +171,8 @@ public final class LocalCluster implements AutoCloseable {
                         "--enable-native-access=ALL-UNNAMED",
                         "-XX:+UseSerialGC",
                         "-Xmx1g",
-                        // Interpreted, a kernel of vectors is a thousand times slower: better wait for the compiler.
+                        // Interpreted, a kernel of vectors is a thousand times slower: better wait for the
+                        // compiler.
                         "-XX:CompileCommand=quiet",
                         "-XX:CompileCommand=CompileThresholdScaling," + KERNELS + ",0.2",
                         "-XX:CompileCommand=BackgroundCompilation," + KERNELS + ",false"),

@@ -7,8 +7,6 @@ import io.penstock.loader.verify.PieceChecksums;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -48,7 +46,6 @@ import java.util.stream.Stream;
 /// lock and gives
 /// what is complete in it.
 public final class CacheDirectory implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(CacheDirectory.class.getName());
     private static final Duration LOCK_POLL = Duration.ofMillis(100);
     private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
 
@@ -343,12 +340,11 @@ public final class CacheDirectory implements AutoCloseable {
 
     @Override
     public void close() {
-        if (held.isEmpty()) {
-            return;
-        }
-        try (FileChannel channel = held.get().channel();
-                FileLock lock = held.get().lock()) {
-            LOG.log(Level.DEBUG, "letting go of {0}, {1}", lock, channel);
+        try {
+            if (held.isPresent()) {
+                // The kernel's lock goes with it.
+                held.get().channel().close();
+            }
         } catch (IOException e) {
             throw failure(root, e);
         }

@@ -34,6 +34,9 @@ public interface LoaderConfig {
     /// Access to OCI Object Storage.
     Oci oci();
 
+    /// Access to a service that speaks S3.
+    S3 s3();
+
     /// Access to a model hub that speaks Hugging Face's API.
     Hub hf();
 
@@ -45,14 +48,36 @@ public interface LoaderConfig {
 
     /// One model.
     interface Model {
-        /// `oci://<namespace>/<bucket>/<prefix>`, `hf://<organisation>/<name>@<revision>/<path>` (revision
-        /// and path may
-        /// be left out) or `file:///<path>`.
+        /// One of: `oci://<namespace>/<bucket>/<prefix>`; `s3://<bucket>/<prefix>`;
+        /// `hf://<organisation>/<name>@<revision>/<path>`, where revision and path may be left out;
+        /// `https://<host>/<path>#sha256=<hex>`; the address of a pre-authenticated request of
+        /// Object Storage that allows listing; `file:///<path>`.
         String source();
+    }
+
+    /// Access to a service that speaks S3.
+    interface S3 {
+        /// Where it is; buckets are paths below it. OCI's is
+        /// `https://<namespace>.compat.objectstorage.<region>.oraclecloud.com`.
+        Optional<URI> endpoint();
+
+        /// Its name of the region, part of every signature.
+        @WithDefault("us-east-1")
+        String region();
+
+        /// Access key; OCI calls it a customer secret key's.
+        Optional<String> accessKey();
+
+        /// Secret key.
+        Optional<String> secretKey();
     }
 
     /// Access to OCI Object Storage.
     interface Oci {
+        /// Who we are: `config-file`, or what the cloud says we are: `instance`, `resource`, `workload`.
+        @WithDefault("config-file")
+        String auth();
+
         /// File with the API key's names, in the form of OCI's command line.
         @WithDefault("${user.home}/.oci/config")
         Path configFile();

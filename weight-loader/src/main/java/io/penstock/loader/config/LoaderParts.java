@@ -8,17 +8,23 @@ import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
 import io.penstock.loader.catalog.SourceAddress;
 import io.penstock.loader.source.FileSource;
+import io.penstock.loader.source.HttpsSource;
 import io.penstock.loader.source.HubSource;
 import io.penstock.loader.source.OciAccount;
 import io.penstock.loader.source.OciSource;
 import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.Retry;
+import io.penstock.loader.source.S3Account;
+import io.penstock.loader.source.S3Source;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.transfer.TransferSettings;
 import io.penstock.loader.transfer.Transfers;
 import io.penstock.loader.wire.Throttle;
 import io.penstock.loader.wire.WireClient;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import io.quarkus.runtime.StartupEvent;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.event.Observes;
@@ -29,8 +35,6 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.Optional;
-import java.util.function.Supplier;
 
 /// Puts the parts together as the configuration says; closes them in the other order.
 @ApplicationScoped
@@ -126,9 +130,10 @@ public class LoaderParts {
     @Produces
     @Singleton
     Catalog catalog(LoaderConfig config, RemoteHttp http, SnapshotStore store) {
-        Supplier<OciAccount> account = account(config.oci());
+        Renewable<OciAccount> oci = new Renewable<>(() -> account(config.oci()));
+        Renewable<S3Account> s3 = new Renewable<>(() -> account(config.s3()));
         Map<String, Source> sources = new HashMap<>();
-        config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, account)));
+        config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, oci, s3)));
         return new Catalog(sources, store);
     }
 
@@ -137,28 +142,48 @@ public class LoaderParts {
             LoaderConfig.Model entry,
             LoaderConfig config,
             RemoteHttp http,
-            Supplier<OciAccount> account) {
+            Renewable<OciAccount> oci,
+            Renewable<S3Account> s3) {
         return switch (SourceAddress.parse(model, entry.source())) {
             case SourceAddress.Oci(var namespace, var bucket, var prefix) ->
-                new OciSource(http, account, namespace, bucket, prefix);
+                new OciSource(http, oci, namespace, bucket, prefix);
+            case SourceAddress.Preauthenticated(var granted, var namespace, var bucket, var prefix) ->
+                new OciSource(
+                        http, new Renewable<>(() -> OciAccount.preauthenticated(granted)), namespace, bucket, prefix);
+            case SourceAddress.S3(var bucket, var prefix) -> new S3Source(http, s3, bucket, prefix);
             case SourceAddress.Hub(var repository, var revision, var path) ->
                 new HubSource(http, config.hf().endpoint(), config.hf().token(), repository, revision, path);
+            case SourceAddress.Https(var address, var checksum) -> new HttpsSource(http, address, checksum);
             case SourceAddress.Local(var path) -> new FileSource(path);
         };
     }
 
-    /// Read at first use and kept once it could be read.
-    private static Supplier<OciAccount> account(LoaderConfig.Oci config) {
-        return new Supplier<>() {
-            private volatile Optional<OciAccount> read = Optional.empty();
-
-            @Override
-            public OciAccount get() {
-                if (read.isEmpty()) {
-                    read = Optional.of(OciAccount.read(config.configFile(), config.profile(), config.endpoint()));
-                }
-                return read.get();
-            }
+    private static OciAccount account(LoaderConfig.Oci config) {
+        return switch (config.auth()) {
+            case "config-file" -> OciAccount.read(config.configFile(), config.profile(), config.endpoint());
+            case "instance" -> OciAccount.principal(OciAccount.Principal.INSTANCE, config.endpoint());
+            case "resource" -> OciAccount.principal(OciAccount.Principal.RESOURCE, config.endpoint());
+            case "workload" -> OciAccount.principal(OciAccount.Principal.WORKLOAD, config.endpoint());
+            default ->
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT,
+                        "penstock.loader.oci.auth is config-file, instance, resource or workload, not '%s'",
+                        config.auth());
         };
+    }
+
+    private static S3Account account(LoaderConfig.S3 config) {
+        if (config.endpoint().isEmpty()
+                || config.accessKey().isEmpty()
+                || config.secretKey().isEmpty()) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE,
+                    "an s3:// source needs penstock.loader.s3.endpoint, access-key and secret-key");
+        }
+        return new S3Account(
+                config.endpoint().get(),
+                config.region(),
+                config.accessKey().get(),
+                config.secretKey().get());
     }
 }

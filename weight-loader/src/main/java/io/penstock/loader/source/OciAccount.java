@@ -1,9 +1,15 @@
 package io.penstock.loader.source;
 
 import com.oracle.bmc.ConfigFileReader;
+import com.oracle.bmc.auth.BasicAuthenticationDetailsProvider;
+import com.oracle.bmc.auth.InstancePrincipalsAuthenticationDetailsProvider;
+import com.oracle.bmc.auth.RegionProvider;
+import com.oracle.bmc.auth.ResourcePrincipalAuthenticationDetailsProvider;
 import com.oracle.bmc.auth.SimpleAuthenticationDetailsProvider;
+import com.oracle.bmc.auth.okeworkloadidentity.OkeWorkloadIdentityAuthenticationDetailsProvider;
 import com.oracle.bmc.http.signing.DefaultRequestSigner;
 import com.oracle.bmc.http.signing.RequestSigner;
+import com.oracle.bmc.model.BmcException;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.ByteArrayInputStream;
@@ -12,18 +18,67 @@ import java.net.URI;
 import java.net.http.HttpRequest;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
 /// Who we are to OCI: an API key of an OCI config file, and the endpoint of its region. Signs with the
 /// SDK's signer.
 public final class OciAccount {
-    private final RequestSigner signer;
+    /// Empty for pre-authenticated requests: their address is the right to read.
+    private final Optional<RequestSigner> signer;
+
     private final URI endpoint;
 
-    private OciAccount(RequestSigner signer, URI endpoint) {
+    private OciAccount(Optional<RequestSigner> signer, URI endpoint) {
         this.signer = signer;
         this.endpoint = endpoint;
+    }
+
+    /// @param granted scheme, host and `/p/<token>` of a pre-authenticated request that allows listing
+    public static OciAccount preauthenticated(URI granted) {
+        return new OciAccount(Optional.empty(), granted);
+    }
+
+    /// The identity that the cloud gives to what runs there; its tokens are fetched and renewed by the SDK.
+    ///
+    /// @param endpoint replaces the one of the region that we run in
+    /// @throws PenstockException UNAVAILABLE where there is no such identity
+    public static OciAccount principal(Principal principal, Optional<URI> endpoint) {
+        try {
+            BasicAuthenticationDetailsProvider provider = switch (principal) {
+                case INSTANCE ->
+                    InstancePrincipalsAuthenticationDetailsProvider.builder().build();
+                case RESOURCE ->
+                    ResourcePrincipalAuthenticationDetailsProvider.builder().build();
+                case WORKLOAD ->
+                    OkeWorkloadIdentityAuthenticationDetailsProvider.builder().build();
+            };
+            URI address = endpoint.orElseGet(
+                    () -> regional(((RegionProvider) provider).getRegion().getRegionId()));
+            return new OciAccount(Optional.of(DefaultRequestSigner.createRequestSigner(provider)), address);
+        } catch (BmcException | IllegalArgumentException | IllegalStateException | NullPointerException e) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE,
+                    e,
+                    "OCI credentials: there is no %s principal here: %s",
+                    principal.name().toLowerCase(Locale.ROOT),
+                    RemoteHttp.describe(e));
+        }
+    }
+
+    /// What kind of identity the cloud gives us.
+    public enum Principal {
+        /// That of the instance, through its metadata service.
+        INSTANCE,
+        /// That of a function or another resource, through its environment.
+        RESOURCE,
+        /// That of the pod's service account, on an enhanced OKE cluster.
+        WORKLOAD
+    }
+
+    private static URI regional(String region) {
+        return URI.create("https://objectstorage.%s.oraclecloud.com".formatted(region));
     }
 
     /// @param configFile in the form of `~/.oci/config`
@@ -42,9 +97,8 @@ public final class OciAccount {
                     .passPhrase(file.get("pass_phrase"))
                     .privateKeySupplier(() -> new ByteArrayInputStream(key))
                     .build();
-            URI address = endpoint.orElseGet(() -> URI.create("https://objectstorage.%s.oraclecloud.com"
-                    .formatted(required(file, configFile, profile, "region"))));
-            return new OciAccount(DefaultRequestSigner.createRequestSigner(provider), address);
+            URI address = endpoint.orElseGet(() -> regional(required(file, configFile, profile, "region")));
+            return new OciAccount(Optional.of(DefaultRequestSigner.createRequestSigner(provider)), address);
         } catch (IOException | IllegalArgumentException | NullPointerException e) {
             throw new PenstockException(
                     ErrorCategory.UNAVAILABLE,
@@ -79,12 +133,12 @@ public final class OciAccount {
         for (int i = 0; i < headers.length; i += 2) {
             request.header(headers[i], headers[i + 1]);
         }
-        signer.signRequest(uri, method, Map.of(), null).forEach((name, value) -> {
+        signer.ifPresent(given -> given.signRequest(uri, method, Map.of(), null).forEach((name, value) -> {
             // The client sends the host itself, in the same form.
             if (!name.equalsIgnoreCase("host")) {
                 request.setHeader(name, value);
             }
-        });
+        }));
         return request.build();
     }
 }

@@ -10,6 +10,7 @@ import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.net.URLEncoder;
 import java.net.http.HttpHeaders;
+import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -19,7 +20,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.function.Supplier;
 
 /// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native
 /// API.
@@ -33,7 +33,7 @@ public final class OciSource implements Source {
     private static final int HEADS_AT_ONCE = 16;
 
     private final RemoteHttp http;
-    private final Supplier<OciAccount> account;
+    private final Renewable<OciAccount> account;
     private final String bucketTarget;
     private final String place;
     private final String prefix;
@@ -41,13 +41,13 @@ public final class OciSource implements Source {
 
     /// @param account asked for at first use, so that a service starts without credentials it may not need
     /// @param prefix without a slash at its end; empty for the whole bucket
-    public OciSource(RemoteHttp http, Supplier<OciAccount> account, String namespace, String bucket, String prefix) {
+    public OciSource(RemoteHttp http, Renewable<OciAccount> account, String namespace, String bucket, String prefix) {
         this(http, account, namespace, bucket, prefix, MAX_PAGE_SIZE);
     }
 
     OciSource(
             RemoteHttp http,
-            Supplier<OciAccount> account,
+            Renewable<OciAccount> account,
             String namespace,
             String bucket,
             String prefix,
@@ -188,14 +188,18 @@ public final class OciSource implements Source {
         String etag = file.etag().orElseThrow();
         String id = file.contentId();
         String object = id.substring(place.length() + 1, id.length() - etag.length() - 1);
-        return new Access.OverHttp((offset, length) -> account.get()
-                .signed(
-                        "GET",
-                        target(object),
-                        "range",
-                        "bytes=" + offset + "-" + (offset + length - 1),
-                        "if-match",
-                        etag));
+        return new Access.OverHttp(new RangeRequests() {
+            @Override
+            public HttpRequest range(long offset, long length) {
+                String range = "bytes=" + offset + "-" + (offset + length - 1);
+                return account.get().signed("GET", target(object), "range", range, "if-match", etag);
+            }
+
+            @Override
+            public void renew() {
+                account.renew();
+            }
+        });
     }
 
     private String target(String object) {

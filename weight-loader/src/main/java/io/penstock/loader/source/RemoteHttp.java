@@ -73,13 +73,23 @@ public final class RemoteHttp implements AutoCloseable {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);
         }
         if (response.statusCode() >= 400) {
-            throw failure(
+            RuntimeException failure = failure(
                     what,
                     response.statusCode(),
                     response.headers(),
                     new String(response.body(), StandardCharsets.UTF_8));
+            throw isRefusal(failure) ? refused(failure) : failure;
         }
         return new Answer(response);
+    }
+
+    private static boolean isRefusal(RuntimeException failure) {
+        return failure instanceof TransientFailure known && known.kind().equals(TransientFailure.CREDENTIALS);
+    }
+
+    /// @return what a caller hears of credentials that are refused for good
+    public static PenstockException refused(RuntimeException failure) {
+        return new PenstockException(ErrorCategory.UNAVAILABLE, failure, "%s", failure.getMessage());
     }
 
     /// What a status from 400 on means for the one who asked.
@@ -95,7 +105,9 @@ public final class RemoteHttp implements AutoCloseable {
                         retryAfter(headers),
                         text,
                         null);
-            case 401, 403 ->
+            case 401 ->
+                new TransientFailure(TransientFailure.CREDENTIALS, "the source refuses our credentials: " + text);
+            case 403 ->
                 new PenstockException(ErrorCategory.UNAVAILABLE, "the source refuses our credentials: %s", text);
             case 404 -> new PenstockException(ErrorCategory.NOT_FOUND, "%s", text);
             case 412, 416 ->

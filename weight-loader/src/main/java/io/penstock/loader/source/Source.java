@@ -19,7 +19,7 @@ public interface Source {
     /// @param file one of its files
     Access access(Snapshot snapshot, RemoteFile file);
 
-    /// For metrics: `oci`, `hf`, `file`.
+    /// For metrics: `oci`, `s3`, `hf`, `https`, `file`.
     String kind();
 
     /// Whether bytes pass through the cache, so that a revision outlives its source.
@@ -42,5 +42,9 @@ public interface Source {
         /// @param length in bytes, > 0
         /// @return a GET with `Range`, pinned to the file's revision, signed
         HttpRequest range(long offset, long length);
+
+        /// The source has refused our credentials: those of the next request are read anew, as after a
+        /// rotation.
+        default void renew() {}
     }
 }

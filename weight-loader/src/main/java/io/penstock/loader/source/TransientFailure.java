@@ -11,6 +11,9 @@ public final class TransientFailure extends RuntimeException {
     /// The service says that it is too much for now.
     public static final String THROTTLED = "throttled";
 
+    /// The source refuses our credentials; those of a moment later may be others.
+    public static final String CREDENTIALS = "credentials";
+
     private final String kind;
     private final Duration retryAfter;
 

@@ -5,6 +5,7 @@ import io.opentelemetry.api.trace.StatusCode;
 import io.penstock.loader.cache.Blob;
 import io.penstock.loader.cache.CacheDirectory;
 import io.penstock.loader.source.RemoteFile;
+import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.source.TransientFailure;
@@ -30,6 +31,7 @@ import java.util.function.IntConsumer;
 /// up.
 final class FileTransfer {
     private static final int MAX_REPLACEMENTS = 2;
+    private static final int MAX_RENEWALS = 3;
 
     private final RemoteFile file;
     private final Source.RangeRequests requests;
@@ -164,10 +166,9 @@ final class FileTransfer {
     /// Fetches a part. Blocks.
     void fetch(Part part, Asking claimant) {
         String what = claimant.snapshot().model() + "/" + file.name();
-        int[] replacements = {0};
+        Leniency leniency = new Leniency();
         try {
-            while (transfers.retry().call(what, Integer.class, () -> attempt(part, claimant, replacements))
-                    < part.to()) {
+            while (transfers.retry().call(what, Integer.class, () -> attempt(part, claimant, leniency)) < part.to()) {
                 // An attempt that brought something was worth it: the count of failures begins anew.
             }
         } catch (PenstockException e) {
@@ -177,9 +178,14 @@ final class FileTransfer {
         }
     }
 
-    /// @param replacements how often a connection of this part was given up for being slow
+    /// What one part may have that is no failure of the source, by count.
+    private static final class Leniency {
+        private int replacements;
+        private int renewals;
+    }
+
     /// @return the first piece that is still missing, the part's end when none is
-    private int attempt(Part part, Asking claimant, int[] replacements) {
+    private int attempt(Part part, Asking claimant, Leniency leniency) {
         int first = firstMissing(part.from(), part.to());
         if (first == part.to()) {
             return first;
@@ -193,20 +199,27 @@ final class FileTransfer {
                             requests,
                             first,
                             part.to(),
-                            replacements[0] < MAX_REPLACEMENTS,
+                            leniency.replacements < MAX_REPLACEMENTS,
                             (piece, sum) -> landed(piece, sum, claimant));
             transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
             return part.to();
         } catch (TransientFailure e) {
             boolean slow = e.kind().equals(TransientFailure.SLOW);
             if (slow) {
-                replacements[0]++;
+                leniency.replacements++;
+            }
+            boolean refused = e.kind().equals(TransientFailure.CREDENTIALS);
+            if (refused) {
+                if (leniency.renewals++ >= MAX_RENEWALS) {
+                    throw RemoteHttp.refused(e);
+                }
+                requests.renew();
             }
             if (e.kind().equals(TransientFailure.THROTTLED)) {
                 transfers.refused();
             }
             int reached = firstMissing(part.from(), part.to());
-            if (reached == first && !slow) {
+            if (reached == first && !slow && !refused) {
                 throw e;
             }
             transfers.metrics().retry(e.kind());

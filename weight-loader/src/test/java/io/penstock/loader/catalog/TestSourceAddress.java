@@ -3,6 +3,8 @@ package io.penstock.loader.catalog;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.penstock.loader.verify.Checksum;
+import java.net.URI;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,8 +29,22 @@ class TestSourceAddress {
         assertThat(SourceAddress.parse("m", "hf://a/b@refs/pr/7/gguf/q4/"))
                 .isEqualTo(new SourceAddress.Hub("a/b", "refs/pr/7", "gguf/q4/"));
         assertThat(SourceAddress.parse("m", "hf://a/b@v1/")).isEqualTo(new SourceAddress.Hub("a/b", "v1", ""));
+        assertThat(SourceAddress.parse("m", "s3://bucket/a/b/")).isEqualTo(new SourceAddress.S3("bucket", "a/b"));
+        assertThat(SourceAddress.parse("m", "https://host/p/tok-en/n/ns/b/bucket/o/a/b"))
+                .isEqualTo(
+                        new SourceAddress.Preauthenticated(URI.create("https://host/p/tok-en"), "ns", "bucket", "a/b"));
+        String sum = "ab".repeat(32);
+        assertThat(SourceAddress.parse("m", "https://host/a/x.gguf#sha256=" + sum))
+                .isEqualTo(new SourceAddress.Https(URI.create("https://host/a/x.gguf"), new Checksum.Sha256(sum)));
         assertThat(SourceAddress.parse("m", "file:///models/x"))
                 .isEqualTo(new SourceAddress.Local(Path.of("/models/x")));
+    }
+
+    @Test
+    void anAddressThatIsASecretIsNotShown() {
+        assertThatThrownBy(() -> SourceAddress.parse("m", "https://host/p/secret-token/n/ns"))
+                .message()
+                .doesNotContain("secret-token");
     }
 
     @ParameterizedTest
@@ -44,7 +60,10 @@ class TestSourceAddress {
                 "hf://../x",
                 "hf://a/b@../../x",
                 "hf://a/b@main/x/../../y",
-                "s3://bucket/x",
+                "s3:///x",
+                "https://host/x.bin",
+                "https://host/x.bin#sha256=12",
+                "https://user@host/x.bin#sha256=0000000000000000000000000000000000000000000000000000000000000000",
                 "http://host/x"
             })
     void refusesOthersAndSaysWhatItTakes(String text) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.weights.ByteRange;
@@ -11,12 +12,16 @@ import io.penstock.api.weights.CachedModel;
 import io.penstock.api.weights.DescribeRequest;
 import io.penstock.api.weights.EnsureEvent;
 import io.penstock.api.weights.EnsureRequest;
+import io.penstock.api.weights.EvictRequest;
 import io.penstock.api.weights.FileRanges;
 import io.penstock.api.weights.ListRequest;
 import io.penstock.api.weights.ModelFile;
 import io.penstock.api.weights.ModelFiles;
+import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.ReadChunk;
 import io.penstock.api.weights.ReadRequest;
+import io.penstock.api.weights.VerifyEvent;
+import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.WeightLoaderGrpc;
 import io.penstock.model.ErrorCategory;
 import io.quarkus.test.common.QuarkusTestResource;
@@ -95,6 +100,61 @@ class TestWeightLoaderService {
                 .setOffset(1_000_001)
                 .setLength(2_500_000));
         assertThat(middle).isEqualTo(Arrays.copyOfRange(content, 1_000_001, 3_500_001));
+    }
+
+    @Test
+    void aModelIsPinnedVerifiedRepairedAndEvicted() throws IOException {
+        ModelFiles files = describe("hub");
+        ensure(files, FileRanges.newBuilder().setName("config.json"));
+        PinRequest.Builder pin = PinRequest.newBuilder().setModel("hub").setRevision(files.getRevision());
+        assertThat(loader.pin(pin.setPinned(true).build()).getPinned()).isTrue();
+        EvictRequest evict = EvictRequest.newBuilder()
+                .setModel("hub")
+                .setRevision(files.getRevision())
+                .build();
+        assertThatThrownBy(() -> loader.evict(evict))
+                .satisfies(failure -> assertThat(ErrorStatus.fromStatus((StatusRuntimeException) failure)
+                                .category())
+                        .isEqualTo(ErrorCategory.BAD_INPUT));
+
+        Path config = Path.of(ensure(files, FileRanges.newBuilder().setName("config.json"))
+                .getFirst()
+                .getLocated()
+                .getFiles(0)
+                .getPath());
+        Files.writeString(config, "[]");
+        List<VerifyEvent> events = new ArrayList<>();
+        loader.verify(VerifyRequest.newBuilder()
+                        .setModel("hub")
+                        .setRevision(files.getRevision())
+                        .setRepair(true)
+                        .build())
+                .forEachRemaining(events::add);
+        assertThat(events)
+                .anySatisfy(event -> assertThat(event.getDamaged().getName()).isEqualTo("config.json"));
+        assertThat(events.getLast().getResult().getBytesWrong()).isEqualTo(2);
+        assertThat(events.getLast().getResult().getBytesRepaired()).isEqualTo(2);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        // Its name comes back once the disk has it, which is after the answer.
+        while (!Files.exists(config) && System.nanoTime() < deadline) {
+            Thread.onSpinWait();
+        }
+        assertThat(Files.readString(config)).isEqualTo("{}");
+
+        assertThat(loader.pin(pin.setPinned(false).build()).getPinned()).isFalse();
+        // A call that has just ended may still hold its file for a moment.
+        long freed = 0;
+        while (freed == 0 && System.nanoTime() < deadline) {
+            try {
+                freed = loader.evict(evict).getBytesFreed();
+            } catch (StatusRuntimeException e) {
+                assertThat(ErrorStatus.fromStatus(e).category()).isEqualTo(ErrorCategory.OVERLOADED);
+            }
+        }
+        assertThat(freed).isPositive();
+        assertThat(loader.list(ListRequest.getDefaultInstance()).getModelsList())
+                .noneMatch(model -> model.getModel().equals("hub"));
+        assertThat(config).doesNotExist();
     }
 
     @Test

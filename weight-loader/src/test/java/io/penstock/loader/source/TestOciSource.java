@@ -95,7 +95,7 @@ class TestOciSource {
     }
 
     private OciSource paged(int pageSize) {
-        return new OciSource(http, () -> account(config), Emulator.NAMESPACE, "models", "m", pageSize);
+        return new OciSource(http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "models", "m", pageSize);
     }
 
     @Test
@@ -109,8 +109,9 @@ class TestOciSource {
     @Test
     void saysWhatIsMissing() {
         assertThatThrownBy(() -> source("none").resolve("m", "")).hasMessageContaining("holds no files");
-        assertThatThrownBy(() ->
-                        new OciSource(http, () -> account(config), Emulator.NAMESPACE, "nobucket", "").resolve("m", ""))
+        assertThatThrownBy(() -> new OciSource(
+                                http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "nobucket", "")
+                        .resolve("m", ""))
                 .isInstanceOfSatisfying(
                         PenstockException.class,
                         failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.NOT_FOUND));
@@ -134,7 +135,7 @@ class TestOciSource {
     }
 
     private OciSource source(String prefix) {
-        return new OciSource(http, () -> account(config), Emulator.NAMESPACE, "models", prefix);
+        return new OciSource(http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "models", prefix);
     }
 
     private String read(OciSource source, Snapshot snapshot) throws Exception {

@@ -11,6 +11,7 @@ import io.penstock.loader.source.FileName;
 import io.penstock.loader.source.OciAccount;
 import io.penstock.loader.source.OciSource;
 import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.wire.Throttle;
@@ -33,6 +34,7 @@ final class Fixture implements AutoCloseable {
     static final int PART = 4 * PIECE;
     static final int CONNECTIONS = 4;
     static final long MEMORY = 4 << 20;
+    static final Duration STALL = Duration.ofMillis(400);
     static final FileName NAME = new FileName("weights.bin");
 
     /// One for all tests: making a key takes long.
@@ -50,22 +52,27 @@ final class Fixture implements AutoCloseable {
     record Parts(CacheDirectory cache, RemoteHttp http, WireClient wire, OciSource source, Transfers transfers)
             implements AutoCloseable {
         static Parts of(Path cacheFolder, URI endpoint, Path config, SimpleMeterRegistry registry, long budget) {
-            return of(new CacheDirectory(cacheFolder, PIECE), endpoint, config, registry, budget);
+            return of(new CacheDirectory(cacheFolder, PIECE), endpoint, config, registry, budget, STALL);
         }
 
-        static Parts of(CacheDirectory cache, URI endpoint, Path config, SimpleMeterRegistry registry, long budget) {
+        static Parts of(
+                CacheDirectory cache,
+                URI endpoint,
+                Path config,
+                SimpleMeterRegistry registry,
+                long budget,
+                Duration stallTimeout) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
-            OciSource source = new OciSource(http, () -> account, Emulator.NAMESPACE, "models", "m");
+            OciSource source = new OciSource(http, new Renewable<>(() -> account), Emulator.NAMESPACE, "models", "m");
             WireClient wire = new WireClient(2, new Throttle(0));
             Transfers transfers = new Transfers(
                     cache,
                     new Eviction(cache, new SnapshotStore(cache), budget),
                     http,
                     wire,
-                    new TransferSettings(
-                            PART, PART, Duration.ofSeconds(1), CONNECTIONS, MEMORY, Duration.ofMillis(400)),
+                    new TransferSettings(PART, PART, Duration.ofSeconds(1), CONNECTIONS, MEMORY, stallTimeout),
                     metrics,
                     OpenTelemetry.noop().getTracer("test"));
             return new Parts(cache, http, wire, source, transfers);

@@ -128,7 +128,7 @@ class TestCacheCare {
             String before = listing();
             CacheDirectory shared = new CacheDirectory(folder.resolve("cache"), Fixture.PIECE, true, Duration.ZERO);
             try (Fixture.Parts reader = Fixture.Parts.of(
-                    shared, fixture.emulator.endpoint(), fixture.config, new SimpleMeterRegistry(), 0)) {
+                    shared, fixture.emulator.endpoint(), fixture.config, new SimpleMeterRegistry(), 0, Fixture.STALL)) {
                 FileWish wish = reader.transfers().wish(whole, whole.file(Fixture.NAME), reader.source(), List.of());
                 Fixture.Heard heard = new Fixture.Heard(wish);
                 wish.ask(heard);

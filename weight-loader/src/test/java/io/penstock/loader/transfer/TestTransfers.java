@@ -3,9 +3,14 @@ package io.penstock.loader.transfer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.penstock.emulator.Emulator;
 import io.penstock.emulator.Fault;
+import io.penstock.emulator.Link;
 import io.penstock.emulator.ObjectRead;
 import io.penstock.loader.source.FileName;
+import io.penstock.loader.source.OciAccount;
+import io.penstock.loader.source.OciSource;
+import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.transfer.Fixture.Heard;
 import io.penstock.model.ErrorCategory;
@@ -217,6 +222,51 @@ class TestTransfers {
         wish.ask(heard);
         assertThat(heard.end.get()).isZero();
         assertThat(wish.path(true)).isEmptyFile();
+    }
+
+    @Test
+    void credentialsThatHaveExpiredAreReadAnewInMidTransfer() throws Exception {
+        fixture.emulator.faults().inject(new Fault.ExpiredCredentials(), 3, read -> read.offset() > 0);
+        Heard heard = fixture.ask(snapshot);
+        assertThat(heard.end.get()).isEqualTo(SIZE);
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
+
+        fixture.emulator.faults().inject(new Fault.ExpiredCredentials(), Integer.MAX_VALUE);
+        fixture.emulator.putFile("models", "m/" + Fixture.NAME, fixture.folder.resolve("original"));
+        assertThatThrownBy(fixture.ask(fixture.resolve()).end::get).hasMessageContaining("credentials");
+    }
+
+    @Test
+    void aConnectionThatIsFarSlowerThanOthersIsReplaced() throws Exception {
+        long even = 2_000_000;
+        fixture.emulator.link(new Link(Duration.ZERO, connection -> connection == 1 ? even / 50 : even));
+        long begin = System.nanoTime();
+        Heard heard = fixture.ask(snapshot);
+        heard.end.get();
+        assertThat(fixture.registry
+                        .counter("penstock.loader.retries", "cause", "slow")
+                        .count())
+                .isGreaterThanOrEqualTo(1);
+        // Left alone, the slow one would have needed over six seconds for its part.
+        assertThat(Duration.ofNanos(System.nanoTime() - begin)).isLessThan(Duration.ofSeconds(6));
+        assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
+    }
+
+    @Test
+    void aPreauthenticatedRequestIsASource() throws Exception {
+        OciSource granted = new OciSource(
+                fixture.parts().http(),
+                new Renewable<>(() -> OciAccount.preauthenticated(fixture.emulator.preauthenticate("models"))),
+                Emulator.NAMESPACE,
+                "models",
+                "m");
+        Snapshot open = granted.resolve("m", "");
+        assertThat(open.revision()).isEqualTo(snapshot.revision());
+        FileWish wish = fixture.parts().transfers().wish(open, open.file(Fixture.NAME), granted, List.of());
+        Heard heard = new Heard(wish);
+        wish.ask(heard);
+        assertThat(heard.end.get()).isEqualTo(SIZE);
+        assertThat(fixture.awaitPublished(open)).isEqualTo(fixture.content);
     }
 
     static List<ByteRange> merged(List<ByteRange> ranges) {

@@ -1,0 +1,37 @@
+package io.penstock.loader.source;
+
+import java.util.Optional;
+import java.util.function.Supplier;
+
+/// Something that is made at first use, kept, and made anew when it has turned out to be stale:
+/// credentials.
+public final class Renewable<T> implements Supplier<T> {
+    private static final long LEAST_NANOS_BETWEEN = 1_000_000_000;
+
+    private final Supplier<T> maker;
+    /// Guarded by this object's monitor, as is the time.
+    private Optional<T> made = Optional.empty();
+
+    private long madeAt;
+
+    /// @param maker may throw; it is then asked again the next time
+    public Renewable(Supplier<T> maker) {
+        this.maker = maker;
+    }
+
+    @Override
+    public synchronized T get() {
+        if (made.isEmpty()) {
+            made = Optional.of(maker.get());
+            madeAt = System.nanoTime();
+        }
+        return made.get();
+    }
+
+    /// The next [#get] makes it anew, unless it has just been.
+    public synchronized void renew() {
+        if (System.nanoTime() - madeAt > LEAST_NANOS_BETWEEN) {
+            made = Optional.empty();
+        }
+    }
+}

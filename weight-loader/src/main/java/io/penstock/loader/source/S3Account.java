@@ -1,0 +1,51 @@
+package io.penstock.loader.source;
+
+import java.net.URI;
+import java.net.http.HttpRequest;
+import software.amazon.awssdk.http.SdkHttpMethod;
+import software.amazon.awssdk.http.SdkHttpRequest;
+import software.amazon.awssdk.http.auth.aws.signer.AwsV4HttpSigner;
+import software.amazon.awssdk.identity.spi.AwsCredentialsIdentity;
+
+/// Who we are to a service that speaks S3, and where it is. Signs with the SDK's signer, version 4.
+public final class S3Account {
+    private static final AwsV4HttpSigner SIGNER = AwsV4HttpSigner.create();
+
+    private final URI endpoint;
+    private final String region;
+    private final AwsCredentialsIdentity identity;
+
+    /// @param endpoint buckets are paths below it; without a trailing slash
+    public S3Account(URI endpoint, String region, String accessKey, String secretKey) {
+        this.endpoint = endpoint;
+        this.region = region;
+        this.identity = AwsCredentialsIdentity.create(accessKey, secretKey);
+    }
+
+    /// @param target path and query, encoded
+    /// @param headers name and value by turns; part of the signature
+    /// @return signed now
+    HttpRequest signed(String method, String target, String... headers) {
+        URI uri = URI.create(endpoint + target);
+        SdkHttpRequest.Builder unsigned = SdkHttpRequest.builder().uri(uri).method(SdkHttpMethod.fromValue(method));
+        for (int i = 0; i < headers.length; i += 2) {
+            unsigned.putHeader(headers[i], headers[i + 1]);
+        }
+        SdkHttpRequest signed = SIGNER.sign(request -> request.identity(identity)
+                        .request(unsigned.build())
+                        .putProperty(AwsV4HttpSigner.SERVICE_SIGNING_NAME, "s3")
+                        .putProperty(AwsV4HttpSigner.REGION_NAME, region)
+                        // Names of objects are encoded once, and what looks like a step up in one is none.
+                        .putProperty(AwsV4HttpSigner.DOUBLE_URL_ENCODE, false)
+                        .putProperty(AwsV4HttpSigner.NORMALIZE_PATH, false))
+                .request();
+        HttpRequest.Builder request = HttpRequest.newBuilder(uri).method(method, HttpRequest.BodyPublishers.noBody());
+        signed.headers().forEach((name, values) -> {
+            // The client sends the host itself, in the same form.
+            if (!name.equalsIgnoreCase("host")) {
+                values.forEach(value -> request.header(name, value));
+            }
+        });
+        return request.build();
+    }
+}
