@@ -21,6 +21,8 @@ import org.jboss.logging.Logger;
 ///
 /// A sum sends each rank's values to all others and adds them in the order of ranks, in frames of at most
 /// [Link#MAX_PAYLOAD] bytes: one trip, which is what counts for the few hundred floats of a decode step.
+///
+/// Long for one file, because wires are met, used and broken under the same rules, by the same thread.
 public final class TcpCollective implements Collective {
     private static final Logger LOG = Logger.getLogger(TcpCollective.class);
 
