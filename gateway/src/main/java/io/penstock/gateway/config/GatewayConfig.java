@@ -37,6 +37,10 @@ public interface GatewayConfig {
     @WithDefault("10M")
     MemorySize maxBody();
 
+    /// How long a body may take to come in; meanwhile its request counts among those in hand.
+    @WithDefault("30s")
+    Duration bodyTimeout();
+
     /// Longest request line and headers together.
     @WithDefault("16K")
     MemorySize maxHeader();

@@ -7,6 +7,7 @@ import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpVersion;
 import io.vertx.ext.web.RoutingContext;
+import java.time.Duration;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -17,13 +18,13 @@ import java.util.concurrent.ExecutionException;
 /// Not a resource's `InputStream`: over HTTP/2 that one waits for the whole connection's monitor, and the bytes of one
 /// stream can wake the reader of another.
 final class BodyReader {
-    private static final long PATIENCE_MILLIS = 60_000;
     private static final long LINGER_MILLIS = 5_000;
 
     private final HttpServerRequest request;
     private final Vertx vertx;
     private final Capacity capacity;
     private final long limit;
+    private final Duration patience;
     private final CompletableFuture<Buffer> whole = new CompletableFuture<>();
     private final Buffer body = Buffer.buffer();
     private long held;
@@ -32,11 +33,12 @@ final class BodyReader {
     private boolean refused;
     private boolean drained;
 
-    private BodyReader(HttpServerRequest request, Vertx vertx, Capacity capacity, long limit) {
+    private BodyReader(HttpServerRequest request, Vertx vertx, Capacity capacity, long limit, Duration patience) {
         this.request = request;
         this.vertx = vertx;
         this.capacity = capacity;
         this.limit = limit;
+        this.patience = patience;
     }
 
     /// Waits until the body is here.
@@ -44,8 +46,9 @@ final class BodyReader {
     /// @return its bytes stay counted in `capacity` until they are released
     /// @throws RefusedException if it is too long, too slow or too much for now; none of its bytes stay counted
     /// @throws CancellationException if the client is gone, or sends no HTTP; none of its bytes stay counted
-    static byte[] read(RoutingContext http, Reader reader, Capacity capacity, long limit) throws InterruptedException {
-        BodyReader body = new BodyReader(http.request(), http.vertx(), capacity, limit);
+    static byte[] read(RoutingContext http, Reader reader, Capacity capacity, long limit, Duration patience)
+            throws InterruptedException {
+        BodyReader body = new BodyReader(http.request(), http.vertx(), capacity, limit, patience);
         reader.loop().runOnContext(start -> body.start());
         reader.onceOver(() -> reader.loop().runOnContext(end -> {
             body.abandon();
@@ -68,7 +71,7 @@ final class BodyReader {
         if (announced() > limit) {
             refuse(HttpError.bodyTooLarge(limit));
         } else {
-            timer = vertx.setTimer(PATIENCE_MILLIS, id -> refuse(HttpError.bodyTooSlow()));
+            timer = vertx.setTimer(patience.toMillis(), id -> refuse(HttpError.bodyTooSlow()));
             if ("100-continue".equalsIgnoreCase(request.getHeader("expect"))) {
                 request.response().writeContinue();
             }

@@ -27,6 +27,7 @@ public class CompletionResource {
     private final Completions completions;
     private final Capacity capacity;
     private final long maxBody;
+    private final Duration bodyTimeout;
     private final Duration keepAlive;
     private final Duration stallTimeout;
     private final Format chats;
@@ -37,6 +38,7 @@ public class CompletionResource {
         this.completions = completions;
         this.capacity = capacity;
         this.maxBody = config.maxBody().asLongValue();
+        this.bodyTimeout = config.bodyTimeout();
         this.keepAlive = config.keepAlive();
         this.stallTimeout = config.stallTimeout();
         this.chats = new ChatCompletionFormat(models);
@@ -66,7 +68,7 @@ public class CompletionResource {
         Completion completion = null;
         boolean streams = false;
         try {
-            byte[] body = BodyReader.read(http, reader, capacity, maxBody);
+            byte[] body = BodyReader.read(http, reader, capacity, maxBody, bodyTimeout);
             place.holds(body.length);
             OpenAiRequest request = format.read(new Fields(Json.parse(body), ""));
             Completion running = completions.begin(request.completion(), arrival, request.stream(), Context.current());

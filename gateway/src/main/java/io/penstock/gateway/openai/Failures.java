@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import io.penstock.model.PenstockException;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpVersion;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
@@ -17,6 +18,7 @@ import org.jboss.resteasy.reactive.server.ServerExceptionMapper;
 @Singleton
 public class Failures {
     private static final Logger LOG = Logger.getLogger(Failures.class);
+    private static final int FIRST = Integer.MIN_VALUE;
     private static final List<Integer> ROUTER_ERRORS = List.of(400, 404, 405, 406, 413, 415, 500);
 
     @ServerExceptionMapper
@@ -59,8 +61,28 @@ public class Failures {
 
     /// What the router finds wrong does not come as far as a resource.
     void register(@Observes Router router) {
+        router.route().order(FIRST).failureHandler(Failures::malformed);
         for (int status : ROUTER_ERRORS) {
             router.errorHandler(status, http -> answer(http, HttpError.of(status)));
+        }
+    }
+
+    // What is no HTTP to the router has no resource and no fault of ours: not a case for Quarkus' log of errors.
+    private static void malformed(RoutingContext http) {
+        if (http.statusCode() == 400) {
+            hangUpAfter(http);
+            answer(http, HttpError.of(400));
+        } else {
+            http.next();
+        }
+    }
+
+    /// Makes the answer the last of its connection. The header alone is a promise that nobody here keeps. Of HTTP/2
+    /// other streams would be cut, and what one sends cannot be taken for another's.
+    static void hangUpAfter(RoutingContext http) {
+        if (http.request().version() != HttpVersion.HTTP_2) {
+            http.response().putHeader("connection", "close");
+            http.addEndHandler(end -> http.request().connection().close());
         }
     }
 

@@ -80,7 +80,11 @@ record GenerationFields(
             try {
                 id = Integer.parseInt(entry.getKey());
             } catch (NumberFormatException e) {
-                throw RequestException.bad("logit_bias", "`logit_bias` names a token by something other than its id.");
+                throw noTokenId();
+            }
+            // Another spelling could name a token twice.
+            if (!Integer.toString(id).equals(entry.getKey())) {
+                throw noTokenId();
             }
             JsonNode bias = entry.getValue();
             if (!bias.isNumber() || !(bias.doubleValue() >= -100 && bias.doubleValue() <= 100)) {
@@ -90,6 +94,10 @@ record GenerationFields(
             biases.put(id, (float) bias.doubleValue());
         }
         return biases;
+    }
+
+    private static RequestException noTokenId() {
+        return RequestException.bad("logit_bias", "`logit_bias` names a token by something other than its id.");
     }
 
     private static List<String> stops(Fields fields) {

@@ -13,12 +13,11 @@ import java.util.UUID;
 import java.util.regex.Pattern;
 import org.jboss.resteasy.reactive.server.ServerRequestFilter;
 
-/// What every request of the API must pass, on its event loop, before a resource is looked for.
+/// What every request must pass, on its event loop, before a resource is looked for.
 @ApplicationScoped
 public class RequestGuard {
     private static final Pattern REQUEST_ID = Pattern.compile("[!-~]{1,128}");
     private static final String REQUEST_ID_HEADER = "x-request-id";
-    private static final String API = "/v1/";
 
     private final long maxHeader;
     private final ApiKeys keys;
@@ -32,16 +31,18 @@ public class RequestGuard {
     /// @return a refusal, or empty
     @ServerRequestFilter(preMatching = true)
     public Optional<Response> check(RoutingContext http) {
+        // Whatever its path: what is a path of the API is decided by the matching, which is not done again here.
         HttpServerRequest request = http.request();
-        if (!http.normalizedPath().startsWith(API)) {
-            return Optional.empty();
-        }
         String id = Optional.ofNullable(request.getHeader(REQUEST_ID_HEADER))
                 .filter(text -> REQUEST_ID.matcher(text).matches())
                 .orElseGet(() -> UUID.randomUUID().toString());
         http.response().putHeader(REQUEST_ID_HEADER, id);
+        if (isAmbiguous(request)) {
+            Failures.hangUpAfter(http);
+            return Optional.of(HttpError.of(400).response());
+        }
         if (headerLength(request) > maxHeader) {
-            http.response().putHeader("connection", "close");
+            Failures.hangUpAfter(http);
             return Optional.of(HttpError.headersTooLarge(maxHeader).response());
         }
         if (!keys.admit(request.getHeader("authorization"))) {
@@ -55,6 +56,13 @@ public class RequestGuard {
             reader.onceOver(() -> reader.loop().runOnContext(over -> discardRest(request)));
         }
         return Optional.empty();
+    }
+
+    /// Whether a proxy before us may have understood another request than we do.
+    private static boolean isAmbiguous(HttpServerRequest request) {
+        String encoding = request.getHeader("transfer-encoding");
+        return request.headers().getAll("host").size() > 1
+                || (encoding != null && !encoding.equalsIgnoreCase("chunked"));
     }
 
     // What has ended must not be touched: over HTTP/2 that is an error.

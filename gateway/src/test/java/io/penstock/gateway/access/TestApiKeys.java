@@ -35,6 +35,18 @@ class TestApiKeys {
                 .statusCode(401);
         given().get("/v1/models/tiny").then().statusCode(401);
         given().get("/v1/other").then().statusCode(401);
+        // However a path is spelt that leads to a resource.
+        for (String path : new String[] {
+            "/v1;a=b/models",
+            "/v1/models;a=b",
+            "//v1/models",
+            "/v1//models",
+            "/q/../v1/models",
+            "/%76%31/models",
+            "/V1/models"
+        }) {
+            given().urlEncodingEnabled(false).get(path).then().statusCode(401);
+        }
     }
 
     @Test

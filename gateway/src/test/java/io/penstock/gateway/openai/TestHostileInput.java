@@ -23,6 +23,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// What a client must not be able to do to us. Whatever it sends, the answer is an envelope and no 500.
 @QuarkusTest
@@ -105,6 +106,9 @@ class TestHostileInput {
                 "logit_bias|{\"261\":1}",
                 "logit_bias|{\"-1\":1}",
                 "logit_bias|[1]",
+                "logit_bias|{\"+1\":1}",
+                "logit_bias|{\"01\":1}",
+                "logit_bias|{\"\u0661\":1}",
                 "logprobs|1",
                 "top_logprobs|5",
                 "stream|\"yes\"",
@@ -230,6 +234,10 @@ class TestHostileInput {
 
     @Test
     void headersTooLarge() {
+        given().get("/v1/models?" + "x".repeat(30_000))
+                .then()
+                .statusCode(431)
+                .body("error.code", equalTo("headers_too_large"));
         given().header("x-large", "x".repeat(30_000))
                 .get("/v1/models")
                 .then()
@@ -249,6 +257,23 @@ class TestHostileInput {
                 .statusCode(415)
                 .body("error.code", equalTo("unsupported_media_type"));
         given().get("/v1/models/../../etc/passwd").then().statusCode(404).body("error", notNullValue());
+    }
+
+    /// Each of these is answered with the envelope, and its connection closed: what follows would be misunderstood.
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "GET /v1/models HTTP/1.1\r\n",
+                "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b\r\n",
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n",
+            })
+    void requestsThatMayBeReadInTwoWays(String head) throws Exception {
+        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
+            String next = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
+            socket.getOutputStream().write((head + "\r\n" + next).getBytes(StandardCharsets.US_ASCII));
+            String all = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertThat(all).startsWith("HTTP/1.1 400").contains("\"error\":{").doesNotContain("HTTP/1.1 2");
+        }
     }
 
     @Test

@@ -139,6 +139,11 @@ class TestReaders {
                     .statusCode(429)
                     .header("retry-after", "1")
                     .body("error.code", equalTo("rate_limit_exceeded"));
+            for (Socket socket : sockets) {
+                BufferedReader lines = Gateway.lines(socket);
+                assertThat(lines.readLine()).contains("408");
+                Gateway.readUntil(lines, "body_too_slow");
+            }
         } finally {
             for (Socket socket : sockets) {
                 socket.close();
