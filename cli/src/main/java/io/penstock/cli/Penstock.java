@@ -1,5 +1,6 @@
 package io.penstock.cli;
 
+import io.penstock.cli.weights.Weights;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -14,7 +15,7 @@ import picocli.CommandLine.HelpCommand;
             "",
             "Also: 'penstock verify' builds everything and runs every test.",
         },
-        subcommands = {Demo.class, Chat.class, HelpCommand.class})
+        subcommands = {Demo.class, Chat.class, Weights.class, HelpCommand.class})
 public final class Penstock {
     private Penstock() {}
 

@@ -4,6 +4,8 @@ import io.penstock.loader.verify.Checksum;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.ByteArrayInputStream;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.net.URLEncoder;
 import java.net.http.HttpHeaders;
 import java.nio.charset.StandardCharsets;
@@ -23,6 +25,7 @@ import javax.xml.stream.XMLStreamReader;
 ///
 /// ETags pin objects. A checksum of the whole is known where the upload asked for CRC32C over it.
 public final class S3Source implements Source {
+    private static final Logger LOG = System.getLogger(S3Source.class.getName());
     private static final int MAX_PAGES = 20;
 
     private final RemoteHttp http;
@@ -30,6 +33,7 @@ public final class S3Source implements Source {
     private final String bucketTarget;
     private final String place;
     private final String prefix;
+    private volatile boolean knowsChecksums = true;
 
     /// @param account asked for at first use
     /// @param prefix without a slash at its end; empty for the whole bucket
@@ -121,9 +125,7 @@ public final class S3Source implements Source {
 
     private RemoteFile head(FileName name, String object) {
         String what = place + "/" + object;
-        HttpHeaders headers = http.call(
-                        what, () -> account.get().signed("HEAD", target(object), "x-amz-checksum-mode", "ENABLED"))
-                .headers();
+        HttpHeaders headers = headers(what, target(object));
         String etag = headers.firstValue("etag").orElseThrow(() -> missing(what, "ETag"));
         long size = headers.firstValueAsLong("content-length").orElseThrow(() -> missing(what, "Content-Length"));
         return new RemoteFile(
@@ -136,6 +138,25 @@ public final class S3Source implements Source {
                         .filter(sum -> !sum.contains("-"))
                         .map(Checksum::crc32c),
                 Optional.empty());
+    }
+
+    private HttpHeaders headers(String what, String target) {
+        if (knowsChecksums) {
+            try {
+                return http.call(what, () -> account.get().signed("HEAD", target, "x-amz-checksum-mode", "ENABLED"))
+                        .headers();
+            } catch (PenstockException e) {
+                if (e.category() != ErrorCategory.UNAVAILABLE) {
+                    throw e;
+                }
+                LOG.log(Level.DEBUG, "{0} may not know of checksums: {1}", place, e.getMessage());
+            }
+        }
+        HttpHeaders headers =
+                http.call(what, () -> account.get().signed("HEAD", target)).headers();
+        // Older servers answer 501 to a header that they do not know.
+        knowsChecksums = false;
+        return headers;
     }
 
     private static PenstockException missing(String what, String header) {
