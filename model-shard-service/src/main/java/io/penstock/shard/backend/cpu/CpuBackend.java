@@ -26,6 +26,7 @@ public final class CpuBackend implements Backend {
     private final Kernels kernels;
     private final Workers workers;
     private final Arena weightArena = Arena.ofShared();
+    private final LatentAttentionPass.Form latentForm;
 
     private ModelConfig config;
     private RankSlice slice;
@@ -41,6 +42,11 @@ public final class CpuBackend implements Backend {
     }
 
     public CpuBackend(CpuOptions options, KernelChoice choice) {
+        this(options, choice, LatentAttentionPass.Form.ABSORBED);
+    }
+
+    CpuBackend(CpuOptions options, KernelChoice choice, LatentAttentionPass.Form latentForm) {
+        this.latentForm = latentForm;
         this.options = options;
         kernels = choice.kernels();
         workers = new Workers(options.threads());
@@ -82,7 +88,7 @@ public final class CpuBackend implements Backend {
     }
 
     private Epoch epoch(Dimensions sizes, StepLimits limits, Collective collective, int blocks) {
-        return new Epoch(config, slice, sizes, weights, kernels, workers, limits, collective, blocks);
+        return new Epoch(config, slice, sizes, weights, kernels, workers, limits, collective, blocks, latentForm);
     }
 
     private int blocks(Dimensions sizes, StepLimits limits) {

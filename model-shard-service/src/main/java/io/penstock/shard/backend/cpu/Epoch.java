@@ -56,7 +56,8 @@ final class Epoch implements AutoCloseable {
             Workers workers,
             StepLimits limits,
             Collective collective,
-            int blocks) {
+            int blocks,
+            LatentAttentionPass.Form latentForm) {
         this.config = config;
         this.slice = slice;
         this.sizes = sizes;
@@ -73,7 +74,18 @@ final class Epoch implements AutoCloseable {
                 ? new LatentCache(sizes.layers(), config.cachedSize(), limits.blockSize(), blocks, arena)
                 : null;
         forward = new ForwardPass(
-                config, slice, sizes, weights, kernels, workers, collective, cache, latentCache, limits, memory);
+                config,
+                slice,
+                sizes,
+                weights,
+                kernels,
+                workers,
+                collective,
+                cache,
+                latentCache,
+                latentForm,
+                limits,
+                memory);
         output = new StepOutput(limits.maxSequences(), SamplingParameters.MAX_TOP_LOGPROBS);
         sampler = draws ? new Sampler(config.vocabularySize(), limits) : null;
         admitted = new SlotSampling[limits.maxSequences()];

@@ -61,6 +61,7 @@ final class ForwardPass {
             Collective collective,
             KvCache cache,
             LatentCache latentCache,
+            LatentAttentionPass.Form latentForm,
             StepLimits limits,
             StepMemory memory) {
         this.config = config;
@@ -78,15 +79,7 @@ final class ForwardPass {
         latentAttention = latentCache == null
                 ? null
                 : new LatentAttentionPass(
-                        config,
-                        sizes,
-                        kernels,
-                        workers,
-                        memory,
-                        matrices,
-                        latentCache,
-                        limits.maxLength(),
-                        LatentAttentionPass.Form.ABSORBED);
+                        config, sizes, kernels, workers, memory, matrices, latentCache, limits.maxLength(), latentForm);
         experts = config.experts().isPresent()
                 ? new ExpertPass(config, slice, sizes, kernels, workers, memory, matrices)
                 : null;

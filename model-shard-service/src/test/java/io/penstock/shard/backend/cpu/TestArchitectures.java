@@ -13,6 +13,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// Each architecture that is served, through the backend that serves it, against transformers: prompts of 1, 7, 64 and
@@ -29,7 +30,9 @@ class TestArchitectures {
                 "qwen3",
                 "qwen3-moe",
                 "deepseek-v2",
-                "deepseek-v3"
+                "deepseek-v3",
+                "deepseek-v3-fp8",
+                "qwen3-gptq"
             })
     void computesWhatTransformersDoes(String name) throws IOException {
         TinyReference model = TinyReference.read(name);
@@ -38,6 +41,19 @@ class TestArchitectures {
             backend.load(model.checkpoint(), whole, model.files(), bytes -> {});
             backend.configure(TinyReference.LIMITS, new LocalCollective());
             model.check(TinyReference.driver(backend), true, "whole");
+        }
+    }
+
+    /// The definition of compressed attention, and the form that is served.
+    @ParameterizedTest
+    @EnumSource
+    void bothFormsOfCompressedAttentionAreTheSame(LatentAttentionPass.Form form) throws IOException {
+        TinyReference model = TinyReference.read("deepseek-v3");
+        RankSlice whole = RankSlice.of(model.checkpoint().config(), 0, 1, 0, 1);
+        try (CpuBackend backend = new CpuBackend(new CpuOptions(2, 1L << 26), KernelChoice.ofMachine(), form)) {
+            backend.load(model.checkpoint(), whole, model.files(), bytes -> {});
+            backend.configure(TinyReference.LIMITS, new LocalCollective());
+            model.check(TinyReference.driver(backend), true, form.name());
         }
     }
 
@@ -51,7 +67,9 @@ class TestArchitectures {
         "deepseek-v2, 2, 2",
         "deepseek-v3, 2, 1",
         "deepseek-v3, 3, 2",
-        "deepseek-v3, 3, 3",
+        "deepseek-v3, 4, 3",
+        "deepseek-v3-fp8, 4, 1",
+        "qwen3-gptq, 3, 1",
     })
     void everySplitComputesTheSame(String name, int tp, int pp)
             throws IOException, InterruptedException, ExecutionException {
