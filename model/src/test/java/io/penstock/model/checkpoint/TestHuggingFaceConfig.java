@@ -4,10 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import io.penstock.model.config.Experts;
+import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.config.ModelConfig.RopeLayout;
 import io.penstock.model.config.RopeScaling;
+import io.penstock.model.quant.WeightFormat;
+import io.penstock.model.tensor.DType;
+import io.penstock.model.tensor.TensorLayout;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.Test;
@@ -68,6 +73,70 @@ class TestHuggingFaceConfig {
         assertThat(config.attentionBias()).isFalse();
         assertThat(config.headSize()).isEqualTo(128);
         assertThat(config.contextLength()).isEqualTo(131072);
+    }
+
+    /// As DeepSeek-R1 is published.
+    private static final String DEEPSEEK_R1 = """
+            {"architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "attention_bias": false,
+             "attention_dropout": 0.0, "bos_token_id": 0, "eos_token_id": 1, "ep_size": 1, "first_k_dense_replace": 3,
+             "hidden_act": "silu", "hidden_size": 7168, "intermediate_size": 18432, "kv_lora_rank": 512,
+             "max_position_embeddings": 163840, "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_group": 8,
+             "n_routed_experts": 256, "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 128,
+             "num_experts_per_tok": 8, "num_hidden_layers": 61, "num_key_value_heads": 128,
+             "num_nextn_predict_layers": 1, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+             "quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+                                     "weight_block_size": [128, 128]},
+             "rms_norm_eps": 1e-06, "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 1.0,
+                 "mscale_all_dim": 1.0, "original_max_position_embeddings": 4096, "type": "yarn"},
+             "rope_theta": 10000, "routed_scaling_factor": 2.5, "scoring_func": "sigmoid", "tie_word_embeddings": false,
+             "topk_group": 4, "topk_method": "noaux_tc", "torch_dtype": "bfloat16", "use_cache": true,
+             "v_head_dim": 128, "vocab_size": 129280}
+            """;
+
+    @Test
+    void readsDeepSeekR1() {
+        ModelConfig config = read(DEEPSEEK_R1);
+        double temperature = 0.1 * Math.log(40) + 1;
+        assertThat(config.latent()).contains(new LatentAttention(1536, 512, 128, 64, 128, temperature * temperature));
+        assertThat(config.experts())
+                .contains(new Experts(256, 8, 2048, 2048, 3, Experts.Routing.BIASED_SIGMOID, true, 2.5, 8, 4));
+        assertThat(config.ropeScaling()).isEqualTo(new RopeScaling.Yarn(40, 1, 32, 1, 4096));
+        assertThat(config.ropeLayout()).isEqualTo(RopeLayout.INTERLEAVED);
+        assertThat(config.headSize()).isEqualTo(192);
+        assertThat(config.cachedSize()).isEqualTo(576);
+        assertThat(config.contextLength()).isEqualTo(163840);
+        // Without scales: 671 billion weights, as its authors count them, without the layer that guesses ahead.
+        long weights = TensorLayout.of(config).stream()
+                .mapToLong(tensor -> tensor.shape().elementCount())
+                .sum();
+        assertThat(weights).isEqualTo(671_026_419_200L);
+        HuggingFaceConfig settings =
+                HuggingFaceConfig.parse(MemorySegment.ofArray(DEEPSEEK_R1.getBytes(StandardCharsets.UTF_8)));
+        assertThat(settings.guessingLayers()).isEqualTo(1);
+        assertThat(settings.quantisation().format()).contains(new WeightFormat.Scaled(DType.F8_E4M3, 128, 128, 1));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '~',
+            value = {
+                "\"n_group\": 8|\"n_group\": 7|256 experts in 7 groups",
+                "\"topk_group\": 4|\"topk_group\": 9|groups a token looks at is 9",
+                "\"num_experts_per_tok\": 8|\"num_experts_per_tok\": 300|experts a token uses is 300",
+                "\"noaux_tc\"|\"greedy\"|topk_method",
+                "\"sigmoid\"|\"softmax\"|scoring_func",
+                "\"moe_layer_freq\": 1|\"moe_layer_freq\": 2|moe_layer_freq",
+                "\"num_key_value_heads\": 128|\"num_key_value_heads\": 64|heads of size 192, 64 for keys",
+                "\"qk_rope_head_dim\": 64|\"qk_rope_head_dim\": 63|rotary part of a head, 63, is odd",
+                "\"kv_lora_rank\": 512|\"kv_lora_rank\": 0|key rank is 0",
+            })
+    void refusesExpertsAndCompressionThatCannotBe(String replaced, String by, String message) {
+        assertThat(DEEPSEEK_R1).contains(replaced);
+        assertThatThrownBy(() -> read(DEEPSEEK_R1.replace(replaced, by)))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageStartingWith("config.json: ")
+                .hasMessageContaining(message);
     }
 
     @Test
