@@ -3,12 +3,15 @@ package io.penstock.model.checkpoint;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /// Opens a checkpoint: reads the heads of its files, checks every claim they make, and maps it to one configuration and
 /// one naming of tensors.
 public final class Checkpoints {
     /// Enough for the head of most files.
     private static final long FIRST_HEAD = 1 << 20;
+    private static final Pattern PART = Pattern.compile("(.+)-00001-of-[0-9]{5}\\.gguf");
 
     private Checkpoints() {}
 
@@ -31,6 +34,9 @@ public final class Checkpoints {
         if (files.names().contains(SafetensorsCheckpoint.CONFIG)) {
             return SafetensorsCheckpoint.open(files);
         }
+        if (areParts(ggufs)) {
+            return GgufCheckpoint.open(files, ggufs);
+        }
         if (ggufs.size() > 1) {
             throw new CheckpointException(
                     Path.of(ggufs.getFirst()), "folder", "holds %d .gguf files, name one: %s", ggufs.size(), ggufs);
@@ -44,6 +50,24 @@ public final class Checkpoints {
                     files.names().stream().sorted().limit(20).toList());
         }
         return gguf(files, ggufs.getFirst());
+    }
+
+    /// @param names sorted
+    private static boolean areParts(List<String> names) {
+        if (names.size() < 2) {
+            return false;
+        }
+        Matcher first = PART.matcher(names.getFirst());
+        if (!first.matches()) {
+            return false;
+        }
+        for (int i = 0; i < names.size(); i++) {
+            String wanted = "%s-%05d-of-%05d.gguf".formatted(first.group(1), i + 1, names.size());
+            if (!names.get(i).equals(wanted)) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private static Checkpoint gguf(CheckpointFiles files, String name) {

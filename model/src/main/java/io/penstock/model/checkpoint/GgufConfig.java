@@ -101,9 +101,6 @@ final class GgufConfig {
     }
 
     private void refuseVariants() {
-        if (metadata.integer("split.count").orElse(1) > 1) {
-            throw metadata.bad("split.count", "the file is one of several; merge them into one");
-        }
         for (String key : REFUSED) {
             String whole = prefix + key;
             if (metadata.has(whole) && !isZero(whole)) {
