@@ -79,6 +79,8 @@ class TestShardProcess {
         public Map<String, String> start() {
             try {
                 server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+                        // As the scheduler does: a rank that warms up for long says no more than that it is there.
+                        .permitKeepAliveTime(5, TimeUnit.SECONDS)
                         .addService(new Scheduler())
                         .build()
                         .start();
