@@ -17,7 +17,7 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -33,7 +33,7 @@ public final class FakeHub implements AutoCloseable {
     private final Vertx vertx =
             Vertx.vertx(new VertxOptions().setUseDaemonThread(true).setEventLoopPoolSize(1));
     private final HttpServer server;
-    private final Map<String, byte[]> files = new TreeMap<>();
+    private final Map<String, byte[]> files = new ConcurrentSkipListMap<>();
     private final String token;
     private volatile String redirectTo;
 
@@ -52,6 +52,12 @@ public final class FakeHub implements AutoCloseable {
 
     public URI endpoint() {
         return URI.create("http://127.0.0.1:" + server.actualPort());
+    }
+
+    /// Replaces all files.
+    void hold(Map<String, byte[]> others) {
+        files.clear();
+        files.putAll(others);
     }
 
     /// @param target scheme, host and port that large files are sent to

@@ -6,11 +6,11 @@ import io.penstock.loader.verify.Manifest;
 import io.penstock.model.PenstockException;
 import java.net.URI;
 import java.net.http.HttpRequest;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
-import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -20,11 +20,26 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// With [TestFileName], [TestRedirectRule], [TestManifest] and the answers of `TestHostileAnswers` over
 /// forty of them.
 class TestHostileHub {
-    private final RemoteHttp http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+    /// One for all rows: a server takes longer to start than to be refused.
+    private static FakeHub hub;
 
-    @AfterEach
-    void stop() {
+    private static RemoteHttp http;
+
+    @BeforeAll
+    static void start() {
+        hub = new FakeHub("t", Map.of());
+        http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+    }
+
+    @AfterAll
+    static void stop() {
         http.close();
+        hub.close();
+    }
+
+    private static HubSource source(String repository, Map<String, byte[]> files) {
+        hub.hold(files);
+        return new HubSource(http, hub.endpoint(), Optional.of("t"), repository, "main", "");
     }
 
     @ParameterizedTest
@@ -49,12 +64,10 @@ class TestHostileHub {
                 "x/"
             })
     void aNameThatCouldClimbIsRefusedWithItsWholeRevision(String name) {
-        try (FakeHub hub = new FakeHub("t", Map.of("good.bin", new byte[1], name, new byte[1]))) {
-            HubSource source = new HubSource(http, hub.endpoint(), Optional.of("t"), FakeHub.REPOSITORY, "main", "");
-            assertThatThrownBy(() -> source.resolve("m", ""))
-                    .isInstanceOf(PenstockException.class)
-                    .hasMessageContaining("refused");
-        }
+        HubSource source = source(FakeHub.REPOSITORY, Map.of("good.bin", new byte[1], name, new byte[1]));
+        assertThatThrownBy(() -> source.resolve("m", ""))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("refused");
     }
 
     @ParameterizedTest
@@ -67,14 +80,12 @@ class TestHostileHub {
                 "jar:file:/x!"
             })
     void aRedirectThatIsNoPlainAddressIsRefused(String target) {
-        try (FakeHub hub = new FakeHub("t", Map.of("x.bin", new byte[3]))) {
-            HubSource source = new HubSource(http, hub.endpoint(), Optional.of("t"), FakeHub.REPOSITORY, "main", "");
-            Snapshot snapshot = source.resolve("m", "");
-            hub.redirectTo(target);
-            Source.Access.OverHttp access =
-                    (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName("x.bin")));
-            assertThatThrownBy(() -> sent(access.requests().range(0, 1))).isInstanceOf(RuntimeException.class);
-        }
+        HubSource source = source(FakeHub.REPOSITORY, Map.of("x.bin", new byte[3]));
+        Snapshot snapshot = source.resolve("m", "");
+        hub.redirectTo(target);
+        Source.Access.OverHttp access =
+                (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName("x.bin")));
+        assertThatThrownBy(() -> sent(access.requests().range(0, 1))).isInstanceOf(RuntimeException.class);
     }
 
     private static URI sent(HttpRequest request) {
@@ -102,11 +113,7 @@ class TestHostileHub {
 
     @Test
     void aTreeThatIsNoTreeIsRefused() {
-        byte[] content = "x".getBytes(StandardCharsets.UTF_8);
-        try (FakeHub hub = new FakeHub("t", Map.of("x.bin", content))) {
-            HubSource source =
-                    new HubSource(http, hub.endpoint(), Optional.of("t"), "org/model/../../other", "main", "");
-            assertThatThrownBy(() -> source.resolve("m", "")).isInstanceOf(PenstockException.class);
-        }
+        HubSource source = source("org/model/../../other", Map.of("x.bin", new byte[1]));
+        assertThatThrownBy(() -> source.resolve("m", "")).isInstanceOf(PenstockException.class);
     }
 }

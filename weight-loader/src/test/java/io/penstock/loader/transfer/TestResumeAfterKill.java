@@ -22,9 +22,9 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(value = 900, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class TestResumeAfterKill {
     private static final int SIZE = 64 * Fixture.PIECE + 77;
-    private static final int KILLS = 3;
+    private static final int KILLS = 2;
     /// `-Dpenstock.test.kills=50` for many.
-    private static final int FRESH_KILLS = Integer.getInteger("penstock.test.kills", 2);
+    private static final int FRESH_KILLS = Integer.getInteger("penstock.test.kills", 1);
 
     private static final int SECONDS_A_KILL = 10;
 
