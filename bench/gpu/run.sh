@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels sanitizer models greedy bench yardstick; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels decode sanitizer models greedy bench variants yardstick; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -55,6 +55,8 @@ for stage in "$@"; do
         PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
         java kernels 2>&1 | tail -30
         java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
+        PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
+        java kernels 2>&1 | tail -12
         PREFIX=()
         ;;
     models)
@@ -62,17 +64,27 @@ for stage in "$@"; do
         for name in qwen2 qwen2-128 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
         ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;
-    bench) java bench ${BATCHES:-1 2 4 8 16 64} ;;
+    decode) for format in ${CHECKED:-BF16 FP8_ROWS FP8_BLOCKS INT4 INT4_ZEROS}; do java decode $format; done ;;
+    bench)
+        for format in ${FORMATS:-BF16 FP8_ROWS INT4}; do
+            JAVA_TOOL_OPTIONS=-Dpenstock.bench.format=$format java bench ${BATCHES:-1 2 4 8 16 64} 2>&1 | grep -v "WARN\|Picked"
+        done
+        ;;
     variants)
-        # Other tilings of the decode kernel, compiled here: warps, unit, sums, slots; slots beyond the ring; parts joined by the output product.
-        for variant in ${VARIANTS:-10,512,256,5,4,8 10,512,256,5,0,8}; do
-            IFS=, read -r warps unit sums slots beyond joined <<<"$variant"
-            name=decode_${warps}_${unit}_${slots}_${beyond}_${joined}
-            nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a "-DTILING_WARPS=$warps" "-DTILING_UNIT=$unit" "-DTILING_SUMS=$sums" \
-                "-DTILING_BEYOND=$beyond" "-DTILING_JOINED=$joined" \
-                -o "$PACK/lib/shard/cuda/$name.sm_90a.cubin" "$PACK/lib/shard/cuda/decode.cu" || continue
-            echo "-- $variant"
-            JAVA_TOOL_OPTIONS=-Dpenstock.cuda.decode-tiling=$name,$warps,$unit,$slots,$sums java bench 1 2>&1 | grep -v WARN
+        # Other tilings of the decode kernel, compiled here: name, warps, producers, whether to trace, more options.
+        for variant in ${VARIANTS:-plain,7,1,0 trace,7,1,1}; do
+            IFS=, read -r label warps producers trace more <<<"$variant"
+            nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a "-DTILING_WARPS=$warps" "-DTILING_PRODUCERS=$producers" "-DTILING_TRACE=$trace" \
+                $more -o "$PACK/lib/shard/cuda/decode_$label.sm_90a.cubin" "$PACK/lib/shard/cuda/decode.cu" &
+        done
+        wait
+        for variant in ${VARIANTS:-plain,7,1,0 trace,7,1,1}; do
+            IFS=, read -r label warps producers trace more <<<"$variant"
+            name=decode_$label
+            for format in ${FORMATS:-BF16 FP8_ROWS INT4}; do
+                echo "-- $variant $format"
+                JAVA_TOOL_OPTIONS="-Dpenstock.cuda.decode-tiling=$name,$warps,$producers -Dpenstock.bench.format=$format -Dpenstock.bench.steps=${STEPS:-97}" java bench ${VARIANT_BATCHES:-1} 2>&1 | grep -v "WARN\|Picked"
+            done
         done
         ;;
     ranks)

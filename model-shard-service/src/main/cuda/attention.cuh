@@ -1,22 +1,28 @@
 // A warp's share of attention: 16 queries against keys and values that lie in shared memory, with an online softmax.
+//
+// The 16-byte pieces of a key or value are permuted by its position, in the cache as in shared memory, so that ldmatrix meets
+// all banks and bulk copies can bring whole blocks.
 #pragma once
 #include "common.cuh"
 
 constexpr int KEYS = 64;  // of a tile
 
 struct Cache {
-    const bf16 *keys, *values;  // [block, kv head, position in block, head size] of one layer
+    const bf16 *keys, *values;  // [block, kv head, position in block, head size] of one layer, permuted
     const int* table;           // [slot, maxBlocks]
     int maxBlocks, blockSize, heads, kvHeads;
 };
 
 template <int HD>
 struct Tile {
-    static constexpr int STRIDE = HD + 8;  // padded: ldmatrix meets all banks
-    static constexpr int ELEMENTS = KEYS * STRIDE;
+    static constexpr int ELEMENTS = KEYS * HD;
     static constexpr int BYTES = 4 * ELEMENTS * 2;  // keys and values, two of each
 };
 
+// Where element d of a position's key or value lies.
+FORCE int swizzled(int d, int position) { return ((d >> 3 ^ (position & 7)) << 3) | (d & 7); }
+
+// Tiles begin at multiples of 64, so that places in a tile are permuted as positions are.
 template <int HD>
 FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey, int length, bf16* k, bf16* v, int threads) {
     for (int i = threadIdx.x; i < KEYS * HD / 8; i += threads) {
@@ -24,8 +30,8 @@ FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey,
         const bool valid = key < length;
         const int block = valid ? blocks[key / cache.blockSize] : 0;
         const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
-        copyAsync(shared(k + j * Tile<HD>::STRIDE + d), cache.keys + (valid ? at : 0), valid);
-        copyAsync(shared(v + j * Tile<HD>::STRIDE + d), cache.values + (valid ? at : 0), valid);
+        copyAsync(shared(k + j * HD + d), cache.keys + (valid ? at : 0), valid);
+        copyAsync(shared(v + j * HD + d), cache.values + (valid ? at : 0), valid);
     }
     copyCommit();
 }
@@ -59,7 +65,6 @@ FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, 
 template <int HD, int N>
 FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
                   float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
-    constexpr int STRIDE = Tile<HD>::STRIDE;
     const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
     float s[N][4] = {};
 #pragma unroll
@@ -67,7 +72,7 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
 #pragma unroll
         for (int n = 0; n < N; n++) {
             u32 b[4];
-            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * STRIDE + kk * 32 + matrix * 8));
+            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * HD + ((kk * 4 + matrix) ^ r) * 8));
             mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
             mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
         }
@@ -112,7 +117,7 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
 #pragma unroll
         for (int n = 0; n < HD / 8; n += 2) {
             u32 b[4];
-            ldmatrixTransposed(b, shared(v + (keyRow + kk * 16 + matrix % 2 * 8 + r) * STRIDE + (n + matrix / 2) * 8));
+            ldmatrixTransposed(b, shared(v + (keyRow + kk * 16 + matrix % 2 * 8 + r) * HD + ((n + matrix / 2) ^ r) * 8));
             mma(o[n], p0, p1, p2, p3, b[0], b[1]);
             mma(o[n + 1], p0, p1, p2, p3, b[2], b[3]);
         }

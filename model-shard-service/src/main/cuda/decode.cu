@@ -1,42 +1,57 @@
 // targets: sm_90a
-// A whole decode step of a few sequences as one persistent kernel, put together from a model's description: a list of
-// phases, with one barrier over the grid between two of them.
+// A whole decode step of up to 16 sequences as one persistent kernel, put together from a model's description: a list of
+// phases, with one barrier over the grid between two of them. Longer than 500 lines: one kernel, told in the order of a step.
 //
-// In each block a producer warp streams the block's share of every weight, in order, into a ring in shared memory by bulk
-// copies. Weights do not depend on activations, so it never waits for the grid: the ring fills while blocks meet at a
-// barrier. Few bytes are in flight, the rest of the ring has landed; a deep queue in the memory system would delay the
-// loads of activations. Consumer warps take units of 16 rows by UNIT columns through tensor cores.
+// In each block producer warps stream the block's share of every weight, and of the keys and values it attends to, in
+// order, into a ring in shared memory by bulk copies. Neither depends on the step's activations, so it never waits for the
+// grid: the ring fills while blocks meet at a barrier. Few bytes are in flight, the rest of the ring has landed; a deep
+// queue in the memory system would delay the loads of activations.
 //
-// Weights are row-major, as the library's products want them. A slot of the ring holds two neighbouring units, for two
-// warps: it is 16 copies, one a row, and the engine that copies starts one in about 45 ns whatever its size, so that copies
-// of one unit's row, 1 KiB, would just not keep up with the memory. Odd rows lie 64 bytes further, so that a warp's 16-byte
-// reads of two rows meet all banks.
+// A slot of the ring holds 16 rows (a tile) of up to 2 KiB each. A warp starts a copy in about 45 ns whatever its size, so that
+// much shorter rows would not keep up with the memory. All consumer warps take their columns of every
+// slot through tensor cores and keep sums in registers; a tile's sums meet in shared memory. Weight formats differ in how
+// a slot is laid out and how a granule, 16 rows by 128 columns, meets the vectors:
+//   BF16        rows as they are, 16 bytes apart, so that ldmatrix meets all banks
+//   FP8_ROWS    e4m3 rows in the same way, a scale a row
+//   FP8_BLOCKS  e4m3 rows, a scale for 8 rows by 128 columns
+//   INT4        tiles in the order in which lanes take them, 16 scales (f16) behind each granule
+//   INT4_ZEROS  the same with 16 zero points (bytes) behind the scales
+// Eight vectors cost the tensor cores what one does; which column meets which k of an instruction is free as long as the
+// vectors are permuted alike.
+//
+// Products that are added to others' (attention's and the MLP's output) go by columns: a block takes a piece of all rows, so
+// that it needs few columns of the vectors. The others need whole vectors, or whole rows of results.
 #include "attention.cuh"
 
 // As DecodeTiling.java has them; others can be tried by -D.
 #ifndef TILING_WARPS
-#define TILING_WARPS 10
-#define TILING_UNIT 512
-#define TILING_SUMS 256
-#define TILING_BEYOND 4
-#define TILING_JOINED 8
+#define TILING_WARPS 7
 #endif
-constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, TEAMS = WARPS / 2;
-constexpr int UNIT = TILING_UNIT;                         // columns
-constexpr int ROW = 4 * UNIT, PAIR = 2 * ROW + 64, SLOT = 8 * PAIR;  // bytes of a row of a slot, of two rows, of a slot
-constexpr int SUMS = TILING_SUMS;                         // units whose sums wait at once, with one vector
-constexpr int NORM = 8;                                   // quads of a vector that a thread normalises
-constexpr int PAIRS = 4;                                  // pairs of q, k and v elements that a thread rotates
-constexpr int JOINED = TILING_JOINED;                                 // parts of a context that the output product joins itself
-constexpr int BEYOND = TILING_BEYOND, PACE = 2000;         // slots that go to the second-level cache; cycles for each
-constexpr u64 DEADLINE = 4000000000ull;                   // nanoseconds that a block waits for the others
+#ifndef TILING_PRODUCERS
+#define TILING_PRODUCERS 1
+#endif
+#ifndef TILING_TRACE
+#define TILING_TRACE 0
+#endif
+constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, GROUPS = WARPS / 4;
+constexpr int PRODUCERS = TILING_PRODUCERS;                   // warps; eight warps in all can have 255 registers a thread
+constexpr int TILE = 16, GRANULE = 128;                       // rows, columns
+constexpr int ROW = 2048 + 16, ROWS_END = TILE * ROW;         // bytes of a row of a slot, of all of them
+constexpr int ROW_SCALES = 4 * TILE;                          // bytes, behind the rows
+constexpr int MOST = 16;                                      // sequences
+constexpr int NORM = (32 + WARPS - 1) / WARPS;                // quads of a vector that a thread brings at once
+constexpr int NORMS = 2;                                      // times, at most
+constexpr int PAIRS = (18 * 64 + THREADS - 1) / THREADS;      // pairs of q, k and v elements that a thread rotates
+constexpr int JOINED = 8;                                     // parts of a context that the output product joins itself
+constexpr u64 DEADLINE = 4000000000ull;                       // nanoseconds that anybody waits for anything
 
 enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS };
+enum { BF16, FP8_ROWS, FP8_BLOCKS, INT4, INT4_ZEROS };
 
-// As DecodePhases.java writes it.
+// As DecodeKernel.java writes it.
 struct Phase {
-    int type, rows, columns, layer;
-    const bf16* weights;
+    int type, format, rows, columns, layer, cuts;  // slots that a tile's columns are cut into
+    const u8 *weights, *scales;
     const float* vector;  // norm weights before the product, or the bias behind it (of attention's inputs)
 };
 
@@ -52,10 +67,12 @@ struct Decode {
     const float2* rope;
     bf16 *keys, *values;
     const int* table;
+    u64* trace;      // [kinds of phase, marks]
     i64 cacheLayer;  // elements
-    int count, maxBlocks, blockSize, heads, kvHeads, hidden, vocabulary, interleaved, slots, depth;
-    int widest, vectorBytes;  // elements of the longest vector; shared memory for vectors, or for a tile of keys and values
-    int ahead;                // slots in flight of a phase that the grid has not come to
+    int count, maxBlocks, blockSize, heads, kvHeads, hidden, vocabulary, interleaved, slots, slotBytes;
+    int depth, ahead;                   // slots in flight; of a phase that the grid has not come to
+    int pitch, vectorBytes, sumFloats;  // elements from vector to vector; shared memory for vectors; for sums
+    int contextSlots;                   // that a tile of keys and values takes: one, or one each
     float epsilon, scale;
 };
 
@@ -64,33 +81,29 @@ FORCE void barrierExpect(u64* b, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(bytes) : "memory");
 }
 FORCE void barrierArrive(u64* b) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared(b)) : "memory"); }
-FORCE void barrierWait(u64* b, int parity) {
-    u32 done;
-    do {
-        asm volatile(
-            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
-            : "=r"(done)
-            : "r"(shared(b)), "r"(parity)
-            : "memory");
-    } while (!done);
-}
-FORCE bool barrierTest(u64* b, int parity) {
-    u32 done;
-    asm volatile(
-        "{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(shared(b)), "r"(parity)
-        : "memory");
-    return done;
-}
-FORCE void bulkPrefetch(const void* from, int bytes) {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
 FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
         "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
         : "memory");
+}
+FORCE float loadShared(u32 at) {
+    float v;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(at) : "memory");
+    return v;
+}
+FORCE void loadShared4(u32* v, u32 at) {
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
+}
+FORCE u16 loadShared2(u32 at) {
+    u16 v;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(at) : "memory");
+    return v;
+}
+FORCE u32 loadShared1(u32 at) {
+    u32 v;
+    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
+    return v;
 }
 FORCE void consumersSync() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
 FORCE u32 loadAcquire(const u32* p) {
@@ -105,434 +118,565 @@ FORCE u64 nanoseconds() {
     return t;
 }
 
-// Waits until the counter has come so far. A block that never comes ends the context, not this loop's life.
-FORCE void awaitGrid(const u32* counter, u32 target) {
+// What never comes ends the context, not this loop's life.
+struct Patience {
+    u32 turns = 0;
     u64 began = 0;
-    for (u32 i = 1; loadAcquire(counter) < target; i++) {
-        if (i % 65536 == 0) {
-            const u64 now = nanoseconds();
-            if (began == 0) began = now;
-            if (now - began > DEADLINE) __trap();
+    FORCE void turn() {
+        if (++turns % 65536 != 0) return;
+        const u64 now = nanoseconds();
+        if (began == 0) began = now;
+        if (now - began > DEADLINE) __trap();
+    }
+};
+FORCE void barrierWait(u64* b, int parity) {
+    u32 done;
+    Patience patience;
+    while (true) {
+        asm volatile(
+            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+            : "=r"(done)
+            : "r"(shared(b)), "r"(parity)
+            : "memory");
+        if (done) return;
+        patience.turn();
+    }
+}
+// Waits until the counter has come so far.
+FORCE void awaitGrid(const u32* counter, u32 target) {
+    for (Patience patience; loadAcquire(counter) < target;) patience.turn();
+}
+
+FORCE int granuleBytes(int format) { return format == INT4_ZEROS ? 1072 : 1056; }
+FORCE bool isInt4(int format) { return format >= INT4; }
+FORCE bool isFp8(int format) { return format == FP8_ROWS || format == FP8_BLOCKS; }
+FORCE bool skipped(int type, int samples) { return type == LOGITS && samples == 0; }
+
+// A block's share of a matrix, piece by piece: a piece is what one slot holds, a run of granules of one tile. By rows, the
+// pieces of a tile follow one another; by columns, the tiles do.
+struct Walk {
+    int tile, column, left;  // granules
+    int tiles, granules, cut, base, extra;  // the tile's columns lie in slots of base + 1 granules, `extra` of them, then of base
+    bool byColumns;
+
+    FORCE void extents(const Phase& p) {
+        tiles = (p.rows + TILE - 1) / TILE;
+        granules = (p.columns + GRANULE - 1) / GRANULE;
+        base = granules / p.cuts;
+        extra = granules % p.cuts;
+        byColumns = p.type == OUTPUT || p.type == DOWN;
+    }
+    FORCE void start(const Phase& p, int b, int grid) {
+        extents(p);
+        u32 from, to;
+        if (p.type == GATE_UP || p.type == LOGITS) {
+            from = (u32)tiles * b / grid * granules;
+            to = (u32)tiles * (b + 1) / grid * granules;
+        } else {
+            from = (u32)((u64)tiles * granules * b / grid);
+            to = (u32)((u64)tiles * granules * (b + 1) / grid);
+        }
+        left = (int)(to - from);
+        if (byColumns) {
+            const u32 wide = (u32)tiles * (base + 1) * extra;
+            const bool isWide = from < wide;
+            const u32 rest = isWide ? from : from - wide, width = isWide ? base + 1 : base;
+            cut = (isWide ? 0 : extra) + (int)(rest / (tiles * width));
+            tile = (int)(rest % (tiles * width) / width);
+            column = begin(cut) + (int)(rest % width);
+        } else {
+            tile = (int)(from / granules);
+            column = (int)(from % granules);
+            const int wide = (base + 1) * extra;
+            cut = column < wide ? column / (base + 1) : extra + (column - wide) / base;
         }
     }
-}
-
-// A block's units of a phase: whole tiles of 16 rows where the result needs whole rows, any run of units where parts are
-// added up.
-FORCE void share(const Phase& p, int b, int grid, int& from, int& to) {
-    const int chunks = (p.columns + UNIT - 1) / UNIT, tiles = (p.rows + 15) / 16;
-    if (p.type == GATE_UP || p.type == LOGITS) {
-        from = (int)((i64)tiles * b / grid) * chunks;
-        to = (int)((i64)tiles * (b + 1) / grid) * chunks;
-    } else {
-        const i64 all = (i64)tiles * chunks;
-        from = (int)(all * b / grid);
-        to = (int)(all * (b + 1) / grid);
-    }
-}
-
-FORCE bool skipped(const Phase& p, int samples) { return p.type == LOGITS && samples == 0; }
-
-// A run of units whose sums wait together, in slots: slot q of the run holds those of units 2j and 2j + 1 of a tile that are
-// in the run. Producer and consumers walk the same runs.
-struct Run {
-    int from, to, chunks, slotsATile, first, count;
-    FORCE Run(int from, int to, int chunks) : from(from), to(to), chunks(chunks), slotsATile((chunks + 1) / 2) {
-        first = from / chunks * slotsATile + from % chunks / 2;
-        const int last = to - 1;
-        count = last / chunks * slotsATile + last % chunks / 2 + 1 - first;
+    FORCE int begin(int c) const { return c * base + min(c, extra); }
+    FORCE int length() const { return min(left, begin(cut + 1) - column); }
+    FORCE void advance(int n) {
+        left -= n;
+        column += n;
+        if (column < begin(cut + 1)) return;
+        if (!byColumns) {
+            cut++;
+            if (column == granules) {
+                column = cut = 0;
+                tile++;
+            }
+        } else {
+            if (++tile == tiles) {
+                tile = 0;
+                cut++;
+            }
+            column = begin(cut);
+        }
     }
 };
-// What a slot holds of a tile's rows.
-struct Piece {
-    int tile, column, columns, skipped;  // skipped: columns of the slot before its first
-    FORCE Piece(const Run& run, const Phase& p, int tile, int j) : tile(tile) {
-        const int base = tile * run.chunks, left = max(2 * j, run.from - base), right = min(min(2 * j + 2, run.chunks), run.to - base);
-        column = left * UNIT;
-        columns = min(right * UNIT, p.columns) - column;
-        skipped = (left - 2 * j) * UNIT;
-    }
-    // Rows past the end are the last one once more.
-    FORCE const bf16* row(const Phase& p, int r) const { return p.weights + (i64)min(tile * 16 + r, p.rows - 1) * p.columns + column; }
-};
-FORCE int runLength(int vectors, int chunks) { return SUMS / vectors / chunks * chunks; }
+
+// ---- the producer
+
+// Pairs of scales of 8 rows, from an even granule to an even one, so that they can be copied.
+FORCE int blockScaleBytes(const Walk& w, int n) { return 8 * (((w.column + n + 1) & ~1) - (w.column & ~1)); }
 
 // What the producer must know of a phase. Each lane works one out for 32 phases to come, and hands it round by shuffles: a
-// load and two divisions at each phase's start would leave the memory idle for longer than the bytes in flight last.
+// load and divisions at each phase's start would leave the memory idle for longer than the bytes in flight last.
 struct Outlook {
     Phase phase;
-    int from, to;
+    Walk walk;
     FORCE void look(const Decode& a, int i, int samples) {
-        from = to = 0;
+        walk.left = walk.tile = walk.column = walk.cut = 0;
+        phase.type = phase.format = phase.rows = phase.columns = phase.layer = 0;
+        phase.cuts = 1;
+        phase.weights = phase.scales = nullptr;
         if (i >= a.count) return;
         phase = a.phases[i];
-        if (phase.type == ATTENTION || skipped(phase, samples)) return;
-        share(phase, blockIdx.x, gridDim.x, from, to);
+        if (phase.type != ATTENTION && !skipped(phase.type, samples)) walk.start(phase, blockIdx.x, gridDim.x);
     }
     FORCE Outlook of(int lane) const {
         Outlook o;
+        o.phase.type = __shfl_sync(~0u, phase.type, lane);
+        o.phase.format = __shfl_sync(~0u, phase.format, lane);
         o.phase.rows = __shfl_sync(~0u, phase.rows, lane);
         o.phase.columns = __shfl_sync(~0u, phase.columns, lane);
-        o.phase.weights = (const bf16*)__shfl_sync(~0u, (u64)phase.weights, lane);
-        o.from = __shfl_sync(~0u, from, lane);
-        o.to = __shfl_sync(~0u, to, lane);
+        o.phase.layer = __shfl_sync(~0u, phase.layer, lane);
+        o.phase.cuts = __shfl_sync(~0u, phase.cuts, lane);
+        o.phase.weights = (const u8*)__shfl_sync(~0u, (u64)phase.weights, lane);
+        o.phase.scales = (const u8*)__shfl_sync(~0u, (u64)phase.scales, lane);
+        o.walk.extents(o.phase);
+        o.walk.tile = __shfl_sync(~0u, walk.tile, lane);
+        o.walk.column = __shfl_sync(~0u, walk.column, lane);
+        o.walk.left = __shfl_sync(~0u, walk.left, lane);
+        o.walk.cut = __shfl_sync(~0u, walk.cut, lane);
         return o;
     }
 };
 
-// Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take from
-// its share of the memory's speed: so they have fewer bytes in flight then. `reached`: the phase the block is in.
-FORCE void produce(const Decode& a, int samples, int vectors, u8* ring, u64* full, u64* empty, const volatile int* reached) {
-    const int lane = threadIdx.x % 32;
-    u64 policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    const u32 row = shared(ring) + lane / 2 * PAIR + lane % 2 * (ROW + 64);
-    int slot = 0, parity = 1, old = 0, oldParity = 0, flying = 0;
-    Outlook mine;
-    for (int i = 0; i < a.count; i++) {
-        if (i % 32 == 0) mine.look(a, i + lane, samples);
-        const Outlook now = mine.of(i % 32);
-        if (now.from >= now.to) continue;
-        const int chunks = (now.phase.columns + UNIT - 1) / UNIT, most = runLength(vectors, chunks);
-        for (int from = now.from; from < now.to; from += most) {
-            const Run run(from, min(now.to, from + most), chunks);
-            int tile = run.first / run.slotsATile, j = run.first % run.slotsATile;
-            for (int q = 0; q < run.count; q++) {
-                const Piece piece(run, now.phase, tile, j);
-                if (lane == 0) {
-                    for (; flying >= (i > *reached ? a.ahead : a.depth); flying--) {
-                        barrierWait(full + old, oldParity);
-                        if (++old == a.slots) {
-                            old = 0;
-                            oldParity ^= 1;
-                        }
-                    }
-                    flying++;
-                }
-                // The ring is full while attention has no weights to take. The memory need not rest: what the ring takes next
-                // goes as far as the second-level cache, at the memory's own pace.
-                if (BEYOND > 0 && !__all_sync(~0u, barrierTest(empty + slot, parity))) {
-                    const i64 began = clock64();
-                    for (int k = 0; !__all_sync(~0u, barrierTest(empty + slot, parity));) {
-                        if (k >= BEYOND || !__any_sync(~0u, clock64() - began >= k * (i64)PACE)) continue;
-                        const int rest = run.count - q, later = q + k;
-                        if (k < rest) {
-                            const Piece piece(run, now.phase, (run.first + later) / run.slotsATile, (run.first + later) % run.slotsATile);
-                            if (lane < 16) bulkPrefetch(piece.row(now.phase, lane), 2 * piece.columns);
-                        } else if (i % 32 < 31) {
-                            const Outlook after = mine.of(i % 32 + 1);
-                            if (after.from < after.to) {
-                                const Run next(after.from, after.to, (after.phase.columns + UNIT - 1) / UNIT);
-                                const int at = next.first + k - rest;
-                                const Piece piece(next, after.phase, at / next.slotsATile, at % next.slotsATile);
-                                if (lane < 16 && k - rest < next.count) bulkPrefetch(piece.row(after.phase, lane), 2 * piece.columns);
-                            }
-                        }
-                        k++;
-                    }
-                }
-                if (lane == 0) {
-                    barrierWait(empty + slot, parity);
-                    barrierExpect(full + slot, 32 * piece.columns);
-                }
-                __syncwarp();
-                if (lane < 16) bulkCopy(row + slot * SLOT + piece.skipped * 2, piece.row(now.phase, lane), 2 * piece.columns, full + slot, policy);
-                if (++j == run.slotsATile) {
-                    j = 0;
-                    tile++;
-                }
-                if (++slot == a.slots) {
-                    slot = 0;
-                    parity ^= 1;
-                }
-            }
-        }
+// How the contexts are parted among the blocks: in items, each a part of one row's context for one key/value head.
+struct Plan {
+    int items;
+    int position[MOST], tiles[MOST], each[MOST], parts[MOST], first[MOST];  // of a row; each: tiles of a part
+    const int* blocks[MOST];
+};
+struct Item {
+    int row, kv, split, from, to;  // tiles
+    FORCE Item(const Plan& plan, int index, int rows, int kvHeads) {
+        row = 0;
+        while (row + 1 < rows && plan.first[row + 1] <= index) row++;
+        const int rest = index - plan.first[row];
+        kv = rest / plan.parts[row];
+        split = rest % plan.parts[row];
+        from = split * plan.each[row];
+        to = min(plan.tiles[row], from + plan.each[row]);
     }
-}
-
-// 16 rows times up to eight vectors (the V vectors over and over): out[row][vector].
-template <int V>
-FORCE void multiplyUnit(const u8* unit, const bf16* x, int pitch, int columns, float* out) {
-    const int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
-    const uint4* low = (const uint4*)(unit + g / 2 * PAIR + g % 2 * (ROW + 64)) + q;
-    const uint4* high = (const uint4*)((const u8*)low + 4 * PAIR);
-    const uint4* vector = (const uint4*)(x + g % V * pitch) + q;
-    float c[2][4] = {};
-    const int steps = columns / 32;
-    if (steps == UNIT / 32) {
-#pragma unroll 8
-        for (int s = 0; s < UNIT / 32; s++) {
-            const uint4 a = low[s * 4], b = high[s * 4], v = vector[s * 4];
-            mma(c[0], a.x, b.x, a.y, b.y, v.x, v.y);
-            mma(c[1], a.z, b.z, a.w, b.w, v.z, v.w);
-        }
-    } else {
-        for (int s = 0; s < steps; s++) {
-            const uint4 a = low[s * 4], b = high[s * 4], v = vector[s * 4];
-            mma(c[0], a.x, b.x, a.y, b.y, v.x, v.y);
-            mma(c[1], a.z, b.z, a.w, b.w, v.z, v.w);
-        }
-    }
-#pragma unroll
-    for (int e = 0; e < 2; e++) {
-        if (2 * q + e < V) {
-            out[g * V + 2 * q + e] = c[0][e] + c[1][e];
-            out[(g + 8) * V + 2 * q + e] = c[0][e + 2] + c[1][e + 2];
-        }
-    }
-}
-
-// Residual sums (or, before the first layer, embeddings) to normed vectors in shared memory.
-template <int V>
-FORCE void normalise(const Decode& a, const Step& step, const Phase& p, bool first, int vectors, const float4 (&weight)[NORM],
-                     bf16* x, int pitch, float* scratch) {
-    const int t = threadIdx.x;
-    for (int v = 0; v < vectors; v++) {
-        const int token = p.type == LOGITS ? step.sampleToken()[v] : v;
-        const float4* in = (const float4*)(a.residual + (i64)token * a.hidden);
-        const bf16* row = nullptr;
-        if (first) {
-            int id = step.tokenId()[v];
-            if (id < 0) id = a.last[step.tokenSlot()[v]];
-            row = a.embedding + (i64)id * a.hidden;
-        }
-        float4 value[NORM];
-        float s = 0;
-#pragma unroll
-        for (int i = 0; i < NORM; i++) {
-            const int j = t + i * THREADS;
-            value[i] = make_float4(0, 0, 0, 0);
-            if (j < a.hidden / 4) {
-                if (first) {
-                    const uint2 e = ((const uint2*)row)[j];
-                    value[i] = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
-                    if (blockIdx.x == 0) __stcg((float4*)(a.residual + (i64)v * a.hidden) + j, value[i]);
-                } else {
-                    value[i] = __ldcg(in + j);
-                }
-            }
-            s += value[i].x * value[i].x + value[i].y * value[i].y + value[i].z * value[i].z + value[i].w * value[i].w;
-        }
-        s = warpSum(s);
-        if (t % 32 == 0) scratch[t / 32] = s;
-        consumersSync();
-        s = 0;
-#pragma unroll
-        for (int i = 0; i < WARPS; i++) s += scratch[i];
-        const float r = rsqrtf(s / (float)a.hidden + a.epsilon);
-#pragma unroll
-        for (int i = 0; i < NORM; i++) {
-            const int j = t + i * THREADS;
-            if (j < a.hidden / 4) {
-                const float4 n = value[i], w = weight[i];
-                ((uint2*)(x + v * pitch))[j] = make_uint2(pack(n.x * r * w.x, n.y * r * w.y), pack(n.z * r * w.z, n.w * r * w.w));
-            }
-        }
-        consumersSync();
-    }
-}
-
-// bf16 vectors to shared memory.
-FORCE void bring(const bf16* from, int columns, int vectors, bf16* x, int pitch) {
-    for (int v = 0; v < vectors; v++)
-        for (int i = threadIdx.x; i < columns / 8; i += THREADS)
-            ((uint4*)(x + v * pitch))[i] = __ldcg((const uint4*)(from + (i64)v * columns) + i);
-}
-
-// What a block does in every attention phase of a step: one row's queries of one key/value head against a part of the
-// row's context. It is the same in all layers, so addresses and angles are worked out once, into shared memory.
-template <int HD>
-struct Part {
-    static constexpr int CHUNKS = KEYS * HD / 8;  // 16-byte pieces of a tile of keys
-    int row, kv, split, most, position, from, to, tiles, used, newest;
-    const int* blocks;
-    int offset[CHUNKS];  // of the part's first tile within a layer's keys, in pieces; -1 for zeros
-    float2 angle[HD / 2];
 };
 
-template <int HD>
-FORCE void prepare(const Decode& a, const Step& step, int vectors, Part<HD>& p) {
-    const int most = gridDim.x / (vectors * a.kvHeads), item = blockIdx.x, row = item / (a.kvHeads * most);
-    if (row >= vectors) {
-        if (threadIdx.x == 0) p.from = p.to = 0;
-        return;
+// By one warp. Parts are as long as lets every block have at most one, where that can be.
+FORCE void makePlan(const Decode& a, const Step& step, int rows, Plan& plan) {
+    const int lane = threadIdx.x % 32, grid = gridDim.x;
+    const int position = lane < rows ? step.tokenPosition()[lane] : 0, tiles = lane < rows ? position / KEYS + 1 : 0;
+    const auto sum = [](int v) {
+#pragma unroll
+        for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
+        return v;
+    };
+    int longest = tiles;
+#pragma unroll
+    for (int o = 16; o; o >>= 1) longest = max(longest, __shfl_xor_sync(~0u, longest, o));
+    int each = max(1, sum(tiles) * a.kvHeads / grid), parts;
+    while (true) {
+        parts = (tiles + each - 1) / each;
+        if (sum(parts) * a.kvHeads <= grid || each >= longest) break;
+        each += max(1, each / 16);
     }
-    const int kv = item / most % a.kvHeads, split = item % most, position = step.tokenPosition()[row];
-    const int tiles = position / KEYS + 1, each = (tiles + most - 1) / most, from = split * each;
-    const int* blocks = a.table + (i64)step.tokenSlot()[row] * a.maxBlocks;
-    if (threadIdx.x == 0) {
-        p.row = row;
-        p.kv = kv;
-        p.split = split;
-        p.most = most;
-        p.position = position;
-        p.from = from;
-        p.to = min(tiles, from + each);
-        p.tiles = tiles;
-        p.used = (tiles + each - 1) / each;
-        p.blocks = blocks;
-        p.newest = ((blocks[position / a.blockSize] * a.kvHeads + kv) * a.blockSize + position % a.blockSize) * (HD / 8);
+    if (lane < rows) {
+        each = (tiles + parts - 1) / parts;
+        parts = (tiles + each - 1) / each;
     }
-    if (from >= tiles) return;
-    for (int i = threadIdx.x; i < Part<HD>::CHUNKS; i += THREADS) {
-        const int key = from * KEYS + i / (HD / 8);
-        p.offset[i] = key >= position ? -1 : ((blocks[key / a.blockSize] * a.kvHeads + kv) * a.blockSize + key % a.blockSize) * (HD / 8) + i % (HD / 8);
+    int before = parts;
+#pragma unroll
+    for (int o = 1; o < 32; o <<= 1) {
+        const int v = __shfl_up_sync(~0u, before, o);
+        if (lane >= o) before += v;
     }
-    for (int i = threadIdx.x; i < HD / 2; i += THREADS) p.angle[i] = a.rope[(i64)position * (HD / 2) + i];
+    if (lane == 31) plan.items = before * a.kvHeads;
+    if (lane < rows) {
+        plan.position[lane] = position;
+        plan.tiles[lane] = tiles;
+        plan.each[lane] = each;
+        plan.parts[lane] = parts;
+        plan.first[lane] = (before - parts) * a.kvHeads;
+        plan.blocks[lane] = a.table + (i64)step.tokenSlot()[lane] * a.maxBlocks;
+    }
 }
+FORCE void planMade() { asm volatile("bar.arrive 2, %0;" ::"n"(THREADS + 32 * PRODUCERS) : "memory"); }
+FORCE void planAwaited() { asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32 * PRODUCERS) : "memory"); }
 
-// `work`: shared memory of a tile; `small`: of 18 rows and a little. What does not depend on this step's phases is asked
-// for before the grid is awaited.
+struct Ring {
+    u8* memory;
+    u64 *full, *empty;
+    int slots, slotBytes;
+};
+
+struct Producer {
+    const Decode& a;
+    const Ring& ring;
+    const volatile int* reached;  // the phase that the block is in
+    int number;  // of this warp among the producers
+    u64 policy;
+    int slot = 0, parity = 1, old = 0, oldParity = 0, flying = 0;
+
+    // Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take
+    // from its share of the memory's speed: so they have fewer bytes in flight then.
+    FORCE void limitFlight(int phase) {
+        if (threadIdx.x % 32 == 0) {
+            for (; flying >= (phase > *reached ? a.ahead : a.depth); flying--) {
+                barrierWait(ring.full + old, oldParity);
+                if (++old == ring.slots) {
+                    old = 0;
+                    oldParity ^= 1;
+                }
+            }
+            flying++;
+        }
+    }
+    // Waits for the slot, says what will come from this warp.
+    FORCE u32 claim(int bytes) {
+        if (threadIdx.x % 32 == 0) {
+            barrierWait(ring.empty + slot, parity);
+            barrierExpect(ring.full + slot, bytes);
+        }
+        __syncwarp();
+        return shared(ring.memory) + slot * ring.slotBytes;
+    }
+    FORCE u64* full() const { return ring.full + slot; }
+    FORCE void next() {
+        if (++slot == ring.slots) {
+            slot = 0;
+            parity ^= 1;
+        }
+    }
+};
+
+// Keys and values of a block's items: a tile of 64 takes a slot, keys first, or two. They are the same blocks in all layers.
 template <int HD>
-FORCE void attendPart(const Decode& a, const Part<HD>& part, const Phase& p, u32 met, bf16* work, bf16* small) {
-    constexpr int STRIDE = Tile<HD>::STRIDE, HALF = HD / 2;
-    const int t = threadIdx.x, warp = t / 32, lane = t % 32, group = a.heads / a.kvHeads;
-    const int from = part.from, to = part.to, kv = part.kv;
-    const bf16 *layerKeys = a.keys + p.layer * a.cacheLayer, *layerValues = a.values + p.layer * a.cacheLayer;
-    int* isLast = (int*)(small + 18 * STRIDE);
-    bf16 *k = work, *v = work + Tile<HD>::ELEMENTS;
-    if (from < to) {
-        for (int i = t; i < Part<HD>::CHUNKS; i += THREADS) {
-            const int offset = part.offset[i], at = i / (HD / 8) * STRIDE + i % (HD / 8) * 8;
-            const bool valid = offset >= 0;
-            const i64 element = valid ? (i64)offset * 8 : 0;
-            copyAsync(shared(k + at), layerKeys + element, valid);
-            copyAsync(shared(v + at), layerValues + element, valid);
-        }
-        copyCommit();
+struct Context {
+    const Plan& plan;
+    int rows, lane, span, copy, what;  // what: keys, values, or nothing
+    Item first;
+    int firstBlock;
+
+    FORCE Context(const Decode& a, const Plan& plan, int rows)
+        : plan(plan), rows(rows), lane(threadIdx.x % 32), span(min(KEYS, a.blockSize)), copy(lane % (KEYS / span)), what(lane / (KEYS / span)),
+          first(plan, min((int)blockIdx.x, plan.items - 1), rows, a.kvHeads), firstBlock(block(a, first, first.from)) {}
+    // Past the newest key, its own block once more: what lies there are numbers.
+    FORCE int block(const Decode& a, const Item& item, int tile) const {
+        return what < 2 ? plan.blocks[item.row][min(tile * KEYS + copy * span, plan.position[item.row]) / a.blockSize] : 0;
     }
-    // The row's queries of this head, then, where the new key lies in this part, its key and its value.
-    const int rotations = from < to ? (to == part.tiles ? group + 2 : group) * HALF : 0;
-    float2 bias[PAIRS], value[PAIRS];
-    int low[PAIRS], high[PAIRS];
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-        const int i = t + j * THREADS, h = i / HALF, pair = i % HALF;
-        const int head = h < group ? kv * group + h : h == group ? a.heads + kv : a.heads + a.kvHeads + kv;
-        const bool neighbours = a.interleaved || h > group;
-        low[j] = head * HD + (neighbours ? 2 * pair : pair);
-        high[j] = head * HD + (neighbours ? 2 * pair + 1 : pair + HALF);
-        bias[j] = make_float2(0, 0);
-        if (i < rotations && p.vector) bias[j] = make_float2(p.vector[low[j]], p.vector[high[j]]);
-    }
-    if (t == 0) awaitGrid(a.barrier, met);
-    consumersSync();
-    if (from >= to) return;
-    const float* qkv = a.qkv + (i64)part.row * p.rows;
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++)
-        if (t + j * THREADS < rotations) value[j] = make_float2(__ldcg(qkv + low[j]), __ldcg(qkv + high[j]));
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-        const int i = t + j * THREADS, h = i / HALF;
-        if (i >= rotations) continue;
-        const float x = value[j].x + bias[j].x, y = value[j].y + bias[j].y;
-        const float2 f = h <= group ? part.angle[i % HALF] : make_float2(1, 0);
-        const bf16 e = toBf16(x * f.x - y * f.y), o = toBf16(y * f.x + x * f.y);
-        const int d = low[j] % HD, d2 = high[j] % HD, r = h < group ? h : 16 + h - group;
-        small[r * STRIDE + d] = e;
-        small[r * STRIDE + d2] = o;
-        if (h >= group) {
-            bf16* out = (bf16*)(h == group ? layerKeys : layerValues) + (i64)part.newest * 8;
-            out[d] = e;
-            out[d2] = o;
+    FORCE void produce(const Decode& a, Producer& to, int phase, int layer) const {
+        const bf16* from = (what ? a.values : a.keys) + layer * a.cacheLayer;
+        for (int index = blockIdx.x; index < plan.items; index += gridDim.x) {
+            const bool isFirst = index == blockIdx.x;
+            const Item item = isFirst ? first : Item(plan, index, rows, a.kvHeads);
+            int here = isFirst ? firstBlock : block(a, item, item.from);
+            for (int tile = item.from; tile < item.to; tile++) {
+                const int next = tile + 1 < item.to ? block(a, item, tile + 1) : 0;
+                for (int s = 0; s < a.contextSlots; s++) {
+                    const bool copies = (a.contextSlots == 1 ? what < 2 : what == s) && lane % PRODUCERS == to.number;
+                    to.limitFlight(phase);
+                    const u32 slot = to.claim(__popc(__ballot_sync(~0u, copies)) * 2 * span * HD);
+                    if (copies)
+                        bulkCopy(slot + ((what - s) * KEYS + copy * span) * HD * 2,
+                                 from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD,
+                                 2 * span * HD, to.full(), to.policy);
+                    to.next();
+                }
+                here = next;
+            }
         }
     }
-    for (int i = group * STRIDE + t; i < 16 * STRIDE; i += THREADS) small[i] = 0;
-    copyWait<0>();
-    consumersSync();
-    u32 q[HD / 16][4];
-#pragma unroll
-    for (int d = 0; d < HD / 16; d++) ldmatrix(q[d], shared(small + lane % 16 * STRIDE + d * 16 + lane / 16 * 8));
-    const int limit[2] = {part.position + 1, part.position + 1};
-    float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
-    for (int tile = from; tile < to; tile++) {
-        if (tile > from) {
-            const Cache cache = {layerKeys, layerValues, a.table, a.maxBlocks, a.blockSize, a.heads, a.kvHeads};
-            loadTile<HD>(cache, part.blocks, kv, tile * KEYS, part.position, k, v, THREADS);
-            copyWait<0>();
-            consumersSync();
+};
+
+// The block's share of a matrix, a part of each piece. A few warps do this for all the others: it must be quick.
+FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
+    const int lane = threadIdx.x % 32;
+    const bool packed = isInt4(p.format);
+    const int step = packed ? granuleBytes(p.format) : p.format == BF16 ? 2 * GRANULE : GRANULE;  // bytes of a granule, of one row or of all
+    const int pitch = packed ? w.granules * step : p.columns * (step / GRANULE);                  // from row to row, or from tile to tile
+    // Rows of a piece; all of it where it is one.
+    const int copies = packed ? to.number == 0 : TILE / PRODUCERS, first = packed ? 0 : to.number * copies;
+    while (w.left > 0) {
+        const int n = w.length(), from = w.column * step, bytes = min(n * step, pitch - from);
+        // Rows past the end are the last one once more.
+        const i64 row = packed ? w.tile : min(w.tile * TILE + first + lane, p.rows - 1);
+        const u8* source = p.weights + row * pitch + from;
+        const int scales = to.number > 0 ? 0 : p.format == FP8_ROWS ? ROW_SCALES : p.format == FP8_BLOCKS ? blockScaleBytes(w, n) : 0;
+        to.limitFlight(phase);
+        const u32 slot = to.claim(copies * bytes + scales);
+        if (lane < copies) bulkCopy(slot + (first + lane) * ROW, source, bytes, to.full(), to.policy);
+        if (scales && lane == TILE) {
+            if (p.format == FP8_ROWS) {
+                bulkCopy(slot + ROWS_END, p.scales + (i64)w.tile * ROW_SCALES, ROW_SCALES, to.full(), to.policy);
+            } else {
+                const i64 padded = (w.granules + 1) & ~1;
+                bulkCopy(slot + ROWS_END + ROW_SCALES, p.scales + 8 * (w.tile * padded + (w.column & ~1)), scales, to.full(), to.policy);
+            }
         }
-        if (tile == part.tiles - 1) {
-            const int at = part.position % KEYS * STRIDE;
-            if (t < HD / 8) ((uint4*)(k + at))[t] = ((const uint4*)(small + 16 * STRIDE))[t];
-            if (t >= 32 && t < 32 + HD / 8) ((uint4*)(v + at))[t - 32] = ((const uint4*)(small + 17 * STRIDE))[t - 32];
-            consumersSync();
-        }
-        if (warp < 4) attend<HD, 2>(q, k, v, warp * 16, tile * KEYS, limit, a.scale, m, l, o);
-        consumersSync();
-    }
-    float* sums = (float*)work;  // [4][16][HD]
-    float2* ml = (float2*)(sums + 64 * HD);
-    if (warp < 4) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const float total = quadSum(l[h]);
-            const int r = lane / 4 + 8 * h;
-            if (lane % 4 == 0) ml[warp * 16 + r] = make_float2(m[h], total);
-#pragma unroll
-            for (int d = 0; d < HD / 8; d++) *(float2*)(sums + (warp * 16 + r) * HD + d * 8 + lane % 4 * 2) = make_float2(o[d][2 * h], o[d][2 * h + 1]);
-        }
-    }
-    consumersSync();
-    const i64 parts = (i64)(part.row * a.kvHeads + kv) * part.most;
-    for (int i = t; i < group * HD; i += THREADS) {
-        const int r = i / HD, d = i % HD;
-        float top = NEG_INF, total = 0, sum = 0;
-#pragma unroll
-        for (int w = 0; w < 4; w++) top = fmaxf(top, ml[w * 16 + r].x);
-#pragma unroll
-        for (int w = 0; w < 4; w++) {
-            const float e = power2(ml[w * 16 + r].x - top);
-            total += ml[w * 16 + r].y * e;
-            sum += sums[(w * 16 + r) * HD + d] * e;
-        }
-        __stcg(a.parts + ((parts + part.split) * 16 + r) * HD + d, sum);
-        if (d == 0) __stcg(a.partSums + (parts + part.split) * 16 + r, make_float2(top, total));
-    }
-    if (part.used <= JOINED) return;
-    // Many parts: the last block to finish a row's head joins them, so that not every block has to read them all.
-    consumersSync();
-    if (t == 0) {
-        u32* arrivals = a.arrivals + part.row * a.kvHeads + kv;
-        asm volatile("fence.acq_rel.gpu;" ::: "memory");
-        *isLast = atomicAdd(arrivals, 1u) == (u32)part.used - 1;
-        asm volatile("fence.acq_rel.gpu;" ::: "memory");
-        if (*isLast) *arrivals = 0;
-    }
-    consumersSync();
-    if (!*isLast) return;
-    bf16* out = a.attended + ((i64)part.row * a.heads + kv * group) * HD;
-    for (int i = t; i < group * HD; i += THREADS) {
-        const int r = i / HD, d = i % HD;
-        float top = NEG_INF, total = 0, sum = 0;
-#pragma unroll 8
-        for (int s = 0; s < part.used; s++) {
-            const float2 theirs = __ldcg(a.partSums + (parts + s) * 16 + r);
-            const float other = __ldcg(a.parts + ((parts + s) * 16 + r) * HD + d);
-            const float higher = fmaxf(top, theirs.x), shrink = power2(top - higher), e = power2(theirs.x - higher);
-            total = total * shrink + theirs.y * e;
-            sum = sum * shrink + other * e;
-            top = higher;
-        }
-        out[i] = toBf16(sum / total);
+        to.next();
+        w.advance(n);
     }
 }
 
-// What attention gave, into shared memory; parts are joined on the way where they are few.
 template <int HD>
-FORCE void bringAttended(const Decode& a, const Step& step, int vectors, bf16* x, int pitch) {
-    const int group = a.heads / a.kvHeads, most = gridDim.x / (vectors * a.kvHeads);
-    for (int v = 0; v < vectors; v++) {
-        const int tiles = step.tokenPosition()[v] / KEYS + 1, each = (tiles + most - 1) / most, used = (tiles + each - 1) / each;
+FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, const Plan& plan, const volatile int* reached) {
+    Producer to = {a, ring, reached, (int)threadIdx.x / 32 - WARPS};
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(to.policy));
+    Outlook mine;
+    mine.look(a, threadIdx.x % 32, samples);
+    const Outlook begin = mine.of(0);
+    if (begin.phase.type != ATTENTION) produceMatrix(to, begin.phase, begin.walk, 0);
+    planAwaited();
+    const Context<HD> context(a, plan, rows);
+    for (int i = begin.phase.type != ATTENTION; i < a.count; i++) {
+        if (i % 32 == 0) mine.look(a, i + threadIdx.x % 32, samples);
+        const Outlook now = mine.of(i % 32);
+        if (now.phase.type == ATTENTION)
+            context.produce(a, to, i, now.phase.layer);
+        else
+            produceMatrix(to, now.phase, now.walk, i);
+    }
+}
+
+// ---- products
+
+// The e4m3 values of bytes 0 and 2, and of 1 and 3, as bf16 of 2^-120 their size.
+FORCE void fromFp8(u32 four, u32& even, u32& odd) {
+    even = (four << 8 & 0x80008000u) | (four << 4 & 0x07f007f0u);
+    odd = (four & 0x80008000u) | (four >> 4 & 0x07f007f0u);
+}
+constexpr float FP8_VECTOR = 0x1p64f, FP8_SUM = 0x1p56f;  // what the vectors are multiplied by, and then the sums
+
+// Nibbles i and i + 4, less the zero point; `zero` is 128 more than that, twice.
+FORCE u32 fromInt4(u32 eight, int i, u32 zero) {
+    u32 r;
+    asm("lop3.b32 %0, %1, 0x000f000f, 0x43004300, 0xea;" : "=r"(r) : "r"(eight >> 4 * i));
+    asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(r), "r"(zero));
+    return r;
+}
+
+// Sums of 16 rows and 8 vectors at a time, as the tensor cores leave them; two chains of additions.
+template <int NT>
+struct Sums {
+    float c[2][NT][4];
+    FORCE void clear() {
+#pragma unroll
+        for (int i = 0; i < 8 * NT; i++) (&c[0][0][0])[i] = 0;
+    }
+    FORCE void addScaled(const Sums& s, float low, float high) {
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) c[0][n][e] += (s.c[0][n][e] + s.c[1][n][e]) * (e < 2 ? low : high);
+        }
+    }
+};
+
+// 16 columns of 16 rows times the vectors.
+template <int NT>
+FORCE void multiplyStep(Sums<NT>& sums, int chain, u32 a0, u32 a1, u32 a2, u32 a3, const u32 (&x)[NT][4], int half) {
+#pragma unroll
+    for (int t = 0; t < NT; t++) mma(sums.c[chain][t], a0, a1, a2, a3, x[t][2 * half], x[t][2 * half + 1]);
+}
+template <int NT>
+FORCE void loadVectors(u32 (&to)[NT][4], const u32 (&x)[NT], int column) {
+#pragma unroll
+    for (int t = 0; t < NT; t++) ldmatrix(to[t], x[t] + 2 * column);
+}
+
+// A piece in a slot times the vectors. `x`: addresses of this lane's part of the vectors' first 32 columns, where the
+// matrix' first column would be.
+template <int NT>
+FORCE void multiplyPiece(const Phase& p, const Walk& w, int n, u32 slot, const u32 (&x)[NT], Sums<NT>& sums, float2& rowScale) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
+    const u32 rows = slot + lane % 16 * ROW + lane / 16 * 16;
+    const int start = w.column * GRANULE;
+    if (p.format == BF16) {
+        // Half a granule at a time, so that there are as many pieces of work as warps.
+        for (int k = warp; k < 2 * n; k += WARPS) {
+            const int column = start + k * 64;
+            u32 a[4][4], v[2][NT][4];
+            if (p.columns - column >= 64) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) ldmatrix(a[i], rows + k * 128 + i * 32);
+                loadVectors(v[0], x, column);
+                loadVectors(v[1], x, column + 32);
+#pragma unroll
+                for (int i = 0; i < 4; i++) multiplyStep(sums, i % 2, a[i][0], a[i][1], a[i][2], a[i][3], v[i / 2], i % 2);
+            } else if (p.columns > column) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) ldmatrix(a[i], rows + k * 128 + i * 32);
+                loadVectors(v[0], x, column);
+#pragma unroll
+                for (int i = 0; i < 2; i++) multiplyStep(sums, i, a[i][0], a[i][1], a[i][2], a[i][3], v[0], i);
+            }
+        }
+    } else if (isFp8(p.format)) {
+        if (p.format == FP8_ROWS) rowScale = make_float2(loadShared(slot + ROWS_END + 4 * g), loadShared(slot + ROWS_END + 4 * g + 32));
+        for (int k = warp; k < n; k += WARPS) {
+            u32 a[4][4], v[4][NT][4];
+            Sums<NT> part;
+            part.clear();
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                ldmatrix(a[i], rows + k * GRANULE + i * 32);
+                loadVectors(v[i], x, start + k * GRANULE + i * 32);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+#pragma unroll
+                for (int h = 0; h < 2; h++) {
+                    u32 even, odd, evenHigh, oddHigh;
+                    fromFp8(a[i][2 * h], even, odd);
+                    fromFp8(a[i][2 * h + 1], evenHigh, oddHigh);
+                    multiplyStep(part, h, even, evenHigh, odd, oddHigh, v[i], h);
+                }
+            }
+            float2 scale = make_float2(1, 1);
+            if (p.format == FP8_BLOCKS) {
+                const u32 at = slot + ROWS_END + ROW_SCALES + 8 * (w.column + k - (w.column & ~1));
+                scale = make_float2(loadShared(at), loadShared(at + 4));
+            }
+            sums.addScaled(part, scale.x, scale.y);
+        }
+    } else {
+        const int bytes = granuleBytes(p.format);
+#pragma unroll 2
+        for (int k = warp; k < n; k += WARPS) {
+            const u32 granule = slot + k * bytes;
+            u32 low[4], high[4], v[4][NT][4];
+            loadShared4(low, granule + 16 * lane);
+            loadShared4(high, granule + 512 + 16 * lane);
+            const float scaleLow = halfToFloat(loadShared2(granule + 1024 + 2 * g)), scaleHigh = halfToFloat(loadShared2(granule + 1040 + 2 * g));
+            u32 zeroLow = 0x43084308u, zeroHigh = 0x43084308u;
+            if (p.format == INT4_ZEROS) {
+                zeroLow = 0x43004300u | loadShared1(granule + 1056 + g) * 0x10001u;
+                zeroHigh = 0x43004300u | loadShared1(granule + 1064 + g) * 0x10001u;
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) loadVectors(v[i], x, start + k * GRANULE + i * 32);
+            Sums<NT> part;
+            part.clear();
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    multiplyStep(part, h, fromInt4(low[i], 2 * h, zeroLow), fromInt4(high[i], 2 * h, zeroHigh),
+                                 fromInt4(low[i], 2 * h + 1, zeroLow), fromInt4(high[i], 2 * h + 1, zeroHigh), v[i], h);
+            }
+            sums.addScaled(part, scaleLow, scaleHigh);
+        }
+    }
+}
+
+// Four elements of a vector, in the order that the weights' format wants: what a lane has of FP8's 16 columns are four
+// neighbours, of which the even ones meet one half of an instruction's columns.
+FORCE void putQuad(bf16* x, int format, int column, float4 v) {
+    if (isFp8(format)) {
+        const int at = (column & ~15) | (column & 12) >> 1;
+        *(u32*)(x + at) = pack(v.x * FP8_VECTOR, v.z * FP8_VECTOR);
+        *(u32*)(x + at + 8) = pack(v.y * FP8_VECTOR, v.w * FP8_VECTOR);
+    } else {
+        *(uint2*)(x + column) = make_uint2(pack(v.x, v.y), pack(v.z, v.w));
+    }
+}
+
+// Residual sums (or, before the first layer, embeddings) times the norm's weights, to shared memory, and the sums of their
+// squares: what a vector is divided by goes to the product's results instead.
+FORCE void bringResidual(const Decode& a, const Step& step, const Phase& p, bool first, int vectors, const float4 (&weight)[NORM], bf16* x,
+                         float* squares) {
+    constexpr int TOGETHER = 4;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, quads = a.hidden / 4;
+    for (int v0 = 0; v0 < vectors; v0 += TOGETHER) {
+        float s[TOGETHER] = {};
+#pragma unroll 1
+        for (int h = 0; h < NORMS; h++) {
+            if ((warp + h * NORM * WARPS) * 32 >= quads) break;
+            float4 value[TOGETHER][NORM];
+#pragma unroll
+            for (int u = 0; u < TOGETHER; u++) {
+                const int v = v0 + u;
+                if (v >= vectors) break;
+                const float* in = a.residual + (i64)(p.type == LOGITS ? step.sampleToken()[v] : v) * a.hidden;
+                const bf16* row = nullptr;
+                if (first) {
+                    int id = step.tokenId()[v];
+                    if (id < 0) id = a.last[step.tokenSlot()[v]];
+                    row = a.embedding + (i64)id * a.hidden;
+                }
+#pragma unroll
+                for (int n = 0; n < NORM; n++) {
+                    const int j = (warp + (h * NORM + n) * WARPS) * 32 + lane;
+                    value[u][n] = make_float4(0, 0, 0, 0);
+                    if (j >= quads) continue;
+                    if (first) {
+                        const uint2 e = ((const uint2*)row)[j];
+                        value[u][n] = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
+                    } else {
+                        value[u][n] = __ldcg((const float4*)in + j);
+                    }
+                }
+            }
+#pragma unroll
+            for (int u = 0; u < TOGETHER; u++) {
+                const int v = v0 + u;
+                if (v >= vectors) break;
+#pragma unroll
+                for (int n = 0; n < NORM; n++) {
+                    const int j = (warp + (h * NORM + n) * WARPS) * 32 + lane;
+                    if (j >= quads) continue;
+                    const float4 e = value[u][n], f = h == 0 ? weight[n] : ((const float4*)p.vector)[j];
+                    if (first && blockIdx.x == 0) __stcg((float4*)(a.residual + (i64)v * a.hidden) + j, e);
+                    s[u] += e.x * e.x + e.y * e.y + e.z * e.z + e.w * e.w;
+                    putQuad(x + v * a.pitch, p.format, 4 * j, make_float4(e.x * f.x, e.y * f.y, e.z * f.z, e.w * f.w));
+                }
+            }
+        }
+#pragma unroll
+        for (int u = 0; u < TOGETHER; u++) {
+            if (v0 + u >= vectors) break;
+            const float total = warpSum(s[u]);
+            if (lane == 0) squares[(v0 + u) * WARPS + warp] = total;
+        }
+    }
+}
+
+// Columns [from, to) of bf16 vectors to shared memory.
+FORCE void bring(const Decode& a, const bf16* in, const Phase& p, int vectors, int from, int to, bf16* x) {
+    const int pieces = (to - from) / 8;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < pieces * vectors; i += THREADS) {
+        const int v = i / pieces, c = i % pieces * 8;
+        const uint4 e = __ldcg((const uint4*)(in + (i64)v * p.columns + from + c));
+        if (isFp8(p.format)) {
+            putQuad(x + v * a.pitch, p.format, c, make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y)));
+            putQuad(x + v * a.pitch, p.format, c + 4, make_float4(lowFloat(e.z), highFloat(e.z), lowFloat(e.w), highFloat(e.w)));
+        } else {
+            *(uint4*)(x + v * a.pitch + c) = e;
+        }
+    }
+}
+
+// Columns of what attention gave; parts are joined on the way where they are few.
+template <int HD>
+FORCE void bringAttended(const Decode& a, const Plan& plan, const Phase& p, int vectors, int from, int to, bf16* x) {
+    const int group = a.heads / a.kvHeads, quads = (to - from) / 4;
+    for (int i = threadIdx.x; i < quads * vectors; i += THREADS) {
+        const int v = i / quads, c = i % quads * 4, head = (from + c) / HD, r = head % group, used = plan.parts[v];
+        float4 sum = make_float4(0, 0, 0, 0);
         if (used > JOINED) {
-            for (int i = threadIdx.x; i < a.heads * HD / 8; i += THREADS)
-                ((uint4*)(x + v * pitch))[i] = __ldcg((const uint4*)(a.attended + (i64)v * a.heads * HD) + i);
-            continue;
-        }
-        for (int i = threadIdx.x; i < a.heads * HD / 4; i += THREADS) {
-            const int head = i / (HD / 4), r = head % group;
-            const i64 parts = (i64)(v * a.kvHeads + head / group) * most;
+            const uint2 e = __ldcg((const uint2*)(a.attended + (i64)v * p.columns + from + c));
+            sum = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
+        } else {
+            const i64 parts = plan.first[v] + head / group * used;
             float2 ml[JOINED];
             float4 o[JOINED];
 #pragma unroll
@@ -541,11 +685,10 @@ FORCE void bringAttended(const Decode& a, const Step& step, int vectors, bf16* x
                 o[s] = make_float4(0, 0, 0, 0);
                 if (s < used) {
                     ml[s] = __ldcg(a.partSums + (parts + s) * 16 + r);
-                    o[s] = __ldcg((const float4*)(a.parts + ((parts + s) * 16 + r) * HD) + i % (HD / 4));
+                    o[s] = __ldcg((const float4*)(a.parts + ((parts + s) * 16 + r) * HD) + c % HD / 4);
                 }
             }
             float top = NEG_INF, total = 0;
-            float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll
             for (int s = 0; s < JOINED; s++) top = fmaxf(top, ml[s].x);
 #pragma unroll
@@ -555,146 +698,363 @@ FORCE void bringAttended(const Decode& a, const Step& step, int vectors, bf16* x
                 sum = make_float4(sum.x + o[s].x * e, sum.y + o[s].y * e, sum.z + o[s].z * e, sum.w + o[s].w * e);
             }
             const float f = 1.f / total;
-            ((uint2*)(x + v * pitch))[i] = make_uint2(pack(sum.x * f, sum.y * f), pack(sum.z * f, sum.w * f));
+            sum = make_float4(sum.x * f, sum.y * f, sum.z * f, sum.w * f);
         }
+        putQuad(x + v * a.pitch, p.format, c, sum);
     }
 }
 
-// What becomes of the sums of a run of units.
-template <int V>
-FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sums, int from, int to, int chunks) {
-    const int firstTile = from / chunks, tiles = (to + chunks - 1) / chunks - firstTile;
+// What becomes of the sums of a run of tiles. `factors`: of the vectors, where they were normed.
+FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sums, const float* factors, int firstTile, int tiles, int allTiles) {
+    const int stride = TILE * vectors;  // from warp to warp
     if (p.type == GATE_UP) {
-        for (int i = threadIdx.x; i < tiles * 8 * V; i += THREADS) {
-            const int v = i % V, r = i / V % 8, tile = i / (8 * V);
-            const float* s = sums + (i64)tile * chunks * 16 * V + r * V + v;
+        for (int i = threadIdx.x; i < tiles * 8 * vectors; i += THREADS) {
+            const int r = i % 8, v = i / 8 % vectors, tile = i / (8 * vectors);
+            const float* s = sums + tile * WARPS * stride + r * vectors + v;
             float gate = 0, up = 0;
-            for (int c = 0; c < chunks; c++) {
-                gate += s[c * 16 * V];
-                up += s[c * 16 * V + 8 * V];
+#pragma unroll
+            for (int w = 0; w < WARPS; w++) {
+                gate += s[w * stride];
+                up += s[w * stride + 8 * vectors];
             }
-            if (v < vectors) a.activated[(i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r] = toBf16(gate / (1.f + __expf(-gate)) * up);
+            gate *= factors[v];
+            up *= factors[v];
+            a.activated[(i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r] = toBf16(gate / (1.f + __expf(-gate)) * up);
         }
         return;
     }
-    for (int i = threadIdx.x; i < tiles * 16 * V; i += THREADS) {
-        const int v = i % V, r = i / V % 16, tile = firstTile + i / (16 * V), row = tile * 16 + r;
-        const int first = max(tile * chunks, from), last = min(tile * chunks + chunks, to);
-        float s = 0;
-        for (int u = first; u < last; u++) s += sums[((u - from) * 16 + r) * V + v];
-        if (v >= vectors || row >= p.rows) continue;
-        if (p.type == LOGITS) {
-            a.logits[(i64)v * a.vocabulary + row] = s;
-        } else if (p.type == QKV) {
-            atomicAdd(a.qkv + (i64)v * p.rows + row, s);
-        } else {
-            atomicAdd(a.residual + (i64)v * a.hidden + row, s);
-        }
+    const bool normed = p.type != OUTPUT && p.type != DOWN;
+    float* out = p.type == LOGITS ? a.logits : p.type == QKV ? a.qkv : a.residual;
+    const i64 pitch = p.type == LOGITS ? a.vocabulary : p.rows;
+    for (int i = threadIdx.x; i < tiles * TILE * vectors; i += THREADS) {
+        const int r = i % TILE, v = i / TILE % vectors, tile = i / stride;
+        const float* s = sums + tile * WARPS * stride + r * vectors + v;
+        float sum = 0;
+#pragma unroll
+        for (int w = 0; w < WARPS; w++) sum += s[w * stride];
+        if (normed) sum *= factors[v];
+        int at = firstTile + tile;
+        if (at >= allTiles) at -= allTiles;
+        const int row = at * TILE + r;
+        if (row >= p.rows) continue;
+        if (p.type == LOGITS)
+            out[v * pitch + row] = sum;
+        else
+            atomicAdd(out + v * pitch + row, sum);
     }
 }
 
-template <int HD, int V>
-FORCE void decodeStep(const Step& step, const Decode& a) {
-    extern __shared__ __align__(128) u8 memory[];
-    u8* ring = memory;
-    bf16* x = (bf16*)(ring + a.slots * SLOT);
-    const int pitch = a.widest + 32;
-    float* sums = (float*)((u8*)x + a.vectorBytes);
-    Part<HD>& part = *(Part<HD>*)(sums + SUMS * 16);
-    float* scratch = (float*)(&part + 1);
-    u64* full = (u64*)(scratch + 32);
-    u64* empty = full + a.slots;
-    volatile int* reached = (volatile int*)(empty + a.slots);
-    const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
-    if (t == 0) {
-        for (int i = 0; i < a.slots; i++) {
-            barrierInit(full + i, 1);
-            barrierInit(empty + i, 2);
+// ---- attention
+
+struct Taker {
+    const Ring& ring;
+    int slot = 0, parity = 0;
+    FORCE u8* await() {
+        barrierWait(ring.full + slot, parity);
+        return ring.memory + slot * ring.slotBytes;
+    }
+    // The slot behind, while this one is still held.
+    FORCE u8* awaitFollowing() {
+        const int next = slot + 1 == ring.slots ? 0 : slot + 1;
+        barrierWait(ring.full + next, next == 0 ? parity ^ 1 : parity);
+        return ring.memory + next * ring.slotBytes;
+    }
+    FORCE void release() {
+        __syncwarp();
+        if (threadIdx.x % 32 == 0) barrierArrive(ring.empty + slot);
+        if (++slot == ring.slots) {
+            slot = 0;
+            parity ^= 1;
         }
-        *reached = 0;
-        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
-    __syncthreads();
-    if (warp == WARPS) {
-        produce(a, samples, V, ring, full, empty, reached);
-        return;
+};
+
+// The block's items of a layer. `small`: shared memory of 18 rows, `sums`: of 32 rows of floats and a little. What does not
+// depend on this step's phases is asked for before the grid is awaited, by `await`.
+template <int HD, class Await>
+FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int rows, Taker& taker, bf16* small, float* sums, Await await) {
+    constexpr int STRIDE = HD + 8, HALF = HD / 2;
+    const int t = threadIdx.x, warp = t / 32, lane = t % 32, group = a.heads / a.kvHeads;
+    bf16 *layerKeys = a.keys + p.layer * a.cacheLayer, *layerValues = a.values + p.layer * a.cacheLayer;
+    float2* ml = (float2*)(sums + 4 * 8 * HD);
+    int* isLast = (int*)(ml + 32);
+    bool awaited = false;
+    for (int index = blockIdx.x;; index += gridDim.x) {
+        const bool any = index < plan.items;
+        if (!any && awaited) return;
+        const Item item(plan, any ? index : 0, rows, a.kvHeads);
+        const int position = plan.position[item.row], kv = item.kv;
+        const bool newest = item.to == plan.tiles[item.row];
+        // The row's queries of this head, then, where the new key lies in this part, its key and its value.
+        const int rotations = any ? (newest ? group + 2 : group) * HALF : 0;
+        float2 bias[PAIRS], angle[PAIRS], value[PAIRS];
+        int low[PAIRS], high[PAIRS];
+#pragma unroll
+        for (int j = 0; j < PAIRS; j++) {
+            const int i = t + j * THREADS, h = i / HALF, pair = i % HALF;
+            const int head = h < group ? kv * group + h : h == group ? a.heads + kv : a.heads + a.kvHeads + kv;
+            const bool neighbours = a.interleaved || h > group;
+            low[j] = head * HD + (neighbours ? 2 * pair : pair);
+            high[j] = head * HD + (neighbours ? 2 * pair + 1 : pair + HALF);
+            bias[j] = make_float2(0, 0);
+            angle[j] = make_float2(1, 0);
+            if (i < rotations && p.vector) bias[j] = make_float2(p.vector[low[j]], p.vector[high[j]]);
+            if (i < rotations && h <= group) angle[j] = a.rope[(i64)position * HALF + pair];
+        }
+        const int newestBlock = any ? plan.blocks[item.row][position / a.blockSize] : 0;
+        if (!awaited) await();
+        awaited = true;
+        if (!any) return;
+        const float* qkv = a.qkv + (i64)item.row * p.rows;
+#pragma unroll
+        for (int j = 0; j < PAIRS; j++)
+            if (t + j * THREADS < rotations) value[j] = make_float2(__ldcg(qkv + low[j]), __ldcg(qkv + high[j]));
+#pragma unroll
+        for (int j = 0; j < PAIRS; j++) {
+            const int i = t + j * THREADS, h = i / HALF;
+            if (i >= rotations) continue;
+            const float x = value[j].x + bias[j].x, y = value[j].y + bias[j].y;
+            const float2 f = angle[j];
+            const bf16 e = toBf16(x * f.x - y * f.y), o = toBf16(y * f.x + x * f.y);
+            const int d = low[j] % HD, d2 = high[j] % HD, r = h < group ? h : 16 + h - group;
+            small[r * STRIDE + d] = e;
+            small[r * STRIDE + d2] = o;
+            if (h >= group) {
+                bf16* out = (h == group ? layerKeys : layerValues) +
+                            (((i64)newestBlock * a.kvHeads + kv) * a.blockSize + position % a.blockSize) * HD;
+                out[swizzled(d, position)] = e;
+                out[swizzled(d2, position)] = o;
+            }
+        }
+        for (int i = group * STRIDE + t; i < 16 * STRIDE; i += THREADS) small[i] = 0;
+        consumersSync();
+        u32 q[HD / 16][4];
+#pragma unroll
+        for (int d = 0; d < HD / 16; d++) ldmatrix(q[d], shared(small + lane % 16 * STRIDE + d * 16 + lane / 16 * 8));
+        const int limit[2] = {position + 1, position + 1};
+        float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
+        for (int tile = item.from; tile < item.to; tile++) {
+            bf16* k = (bf16*)taker.await();
+            bf16* v = a.contextSlots == 1 ? k + KEYS * HD : (bf16*)taker.awaitFollowing();
+            if (newest && tile == item.to - 1) {
+                const int at = position % KEYS * HD, flip = position & 7;
+                if (t < HD / 8) ((uint4*)(k + at))[t ^ flip] = ((const uint4*)(small + 16 * STRIDE))[t];
+                if (t >= 32 && t < 32 + HD / 8) ((uint4*)(v + at))[(t - 32) ^ flip] = ((const uint4*)(small + 17 * STRIDE))[t - 32];
+                // The slot's next content comes through another path to memory than these writes.
+                asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+                consumersSync();
+            }
+            if (warp / 4 == (tile - item.from) % GROUPS) attend<HD, 2>(q, k, v, warp % 4 * 16, tile * KEYS, limit, a.scale, m, l, o);
+            taker.release();
+            if (a.contextSlots == 2) taker.release();
+        }
+        const bool several = GROUPS > 1 && item.to - item.from > 1;
+        l[0] = quadSum(l[0]);
+        l[1] = quadSum(l[1]);
+        // 8 of the 16 queries at a time: the groups of warps, then the warps of the first.
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            if (8 * h >= group) break;
+            const int r = lane / 4, c = lane % 4 * 2;
+            const auto put = [&]() {
+                if (lane % 4 == 0) ml[warp % 4 * 8 + r] = make_float2(m[h], l[h]);
+#pragma unroll
+                for (int d = 0; d < HD / 8; d++) *(float2*)(sums + (warp % 4 * 8 + r) * HD + d * 8 + c) = make_float2(o[d][2 * h], o[d][2 * h + 1]);
+            };
+            for (int other = 1; several && other < GROUPS; other++) {
+                if (warp / 4 == other) put();
+                consumersSync();
+                if (warp < 4) {
+                    const float2 theirs = ml[warp * 8 + r];
+                    const float top = fmaxf(m[h], theirs.x), base = top == NEG_INF ? 0.f : top;
+                    const float e = power2(m[h] - base), f = power2(theirs.x - base);
+                    m[h] = top;
+                    l[h] = l[h] * e + theirs.y * f;
+#pragma unroll
+                    for (int d = 0; d < HD / 8; d++) {
+                        const float2 s = *(const float2*)(sums + (warp * 8 + r) * HD + d * 8 + c);
+                        o[d][2 * h] = o[d][2 * h] * e + s.x * f;
+                        o[d][2 * h + 1] = o[d][2 * h + 1] * e + s.y * f;
+                    }
+                }
+                consumersSync();
+            }
+            if (warp < 4) put();
+            consumersSync();
+            for (int i = t; i < min(8, group - 8 * h) * HD; i += THREADS) {
+                const int row = i / HD, d = i % HD;
+                float top = NEG_INF, total = 0, sum = 0;
+#pragma unroll
+                for (int w = 0; w < 4; w++) top = fmaxf(top, ml[w * 8 + row].x);
+#pragma unroll
+                for (int w = 0; w < 4; w++) {
+                    const float e = power2(ml[w * 8 + row].x - top);
+                    total += ml[w * 8 + row].y * e;
+                    sum += sums[(w * 8 + row) * HD + d] * e;
+                }
+                const i64 to = (i64)index * 16 + 8 * h + row;
+                __stcg(a.parts + to * HD + d, sum);
+                if (d == 0) __stcg(a.partSums + to, make_float2(top, total));
+            }
+            consumersSync();
+        }
+        const int used = plan.parts[item.row];
+        if (used <= JOINED) continue;
+        // Many parts: the last block to finish a row's head joins them, so that not every block has to read them all.
+        if (t == 0) {
+            u32* arrivals = a.arrivals + item.row * a.kvHeads + kv;
+            asm volatile("fence.acq_rel.gpu;" ::: "memory");
+            *isLast = atomicAdd(arrivals, 1u) == (u32)used - 1;
+            asm volatile("fence.acq_rel.gpu;" ::: "memory");
+            if (*isLast) *arrivals = 0;
+        }
+        consumersSync();
+        if (*isLast) {
+            bf16* out = a.attended + ((i64)item.row * a.heads + kv * group) * HD;
+            const i64 parts = index - item.split;
+            for (int i = t; i < group * HD; i += THREADS) {
+                const int r = i / HD, d = i % HD;
+                float top = NEG_INF, total = 0, sum = 0;
+#pragma unroll 8
+                for (int s = 0; s < used; s++) {
+                    const float2 theirs = __ldcg(a.partSums + (parts + s) * 16 + r);
+                    const float other = __ldcg(a.parts + ((parts + s) * 16 + r) * HD + d);
+                    const float higher = fmaxf(top, theirs.x), shrink = power2(top - higher), e = power2(theirs.x - higher);
+                    total = total * shrink + theirs.y * e;
+                    sum = sum * shrink + other * e;
+                    top = higher;
+                }
+                out[i] = toBf16(sum / total);
+            }
+        }
+        consumersSync();
     }
-    prepare<HD>(a, step, tokens, part);
+}
+
+// ---- the step
+
+template <int HD, int NT>
+FORCE void consume(const Decode& a, const Step& step, const Ring& ring, Plan& plan, bf16* x, float* sums, float* squares, float* factors,
+                   volatile int* reached, u64* trace) {
+    const int t = threadIdx.x, warp = t / 32, lane = t % 32, samples = step.samples(), tokens = step.tokens();
+    i64 marked = clock64();
+    const auto mark = [&](int type, int what) {
+        if (TILING_TRACE && t == 0) {
+            const i64 now = clock64();
+            trace[type * 8 + what] += now - marked;
+            marked = now;
+        }
+    };
+    if (warp == 0) makePlan(a, step, tokens, plan);
+    planMade();
     consumersSync();
-    // A team of two warps takes every TEAMS-th slot, counted over all phases; each warp its half.
-    const int team = warp / 2, half = warp % 2;
-    int slot = team, parity = 0, next = team;
+    Taker taker = {ring};
     u32 met = 0;
     for (int i = 0; i < a.count; i++) {
         const Phase p = a.phases[i];
-        if (skipped(p, samples)) continue;
-        if (p.type == ATTENTION) {
-            attendPart<HD>(a, part, p, met, x, (bf16*)sums);
-            consumersSync();
-            if (t == 0) addRelease(a.barrier);
-            met += gridDim.x;
-            continue;
-        }
-        const bool normed = p.type == QKV || p.type == GATE_UP || p.type == LOGITS;
-        float4 weight[NORM];
-        if (normed) {
-#pragma unroll
-            for (int j = 0; j < NORM; j++)
-                if (t + j * THREADS < a.hidden / 4) weight[j] = ((const float4*)p.vector)[t + j * THREADS];
-        }
-        const int chunks = (p.columns + UNIT - 1) / UNIT, most = runLength(V, chunks);
-        int from, to;
-        share(p, blockIdx.x, gridDim.x, from, to);
-        if (i > 0) {
-            if (t == 0) {
-                awaitGrid(a.barrier, met);
-                *reached = i;
+        if (i + 2 < a.count) asm volatile("prefetch.global.L1 [%0];" ::"l"(a.phases + i + 2));
+        const auto await = [&]() {
+            if (i > 0) {
+                if (t == 0) {
+                    awaitGrid(a.barrier, met);
+                    *reached = i;
+                }
+                consumersSync();
             }
+            mark(p.type, 0);
+        };
+        if (p.type == ATTENTION) {
+            attendItems<HD>(a, plan, p, tokens, taker, x, sums, await);
             consumersSync();
-        }
-        const int vectors = p.type == LOGITS ? samples : tokens;
-        if (normed) {
-            normalise<V>(a, step, p, i == 0, vectors, weight, x, pitch, scratch);
-        } else {
-            if (p.type == OUTPUT) {
-                bringAttended<HD>(a, step, vectors, x, pitch);
-                if (blockIdx.x == gridDim.x - 1) {
-                    // For the next layer's sums.
-                    const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
-                    for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
+            mark(p.type, 1);
+        } else if (!skipped(p.type, samples)) {
+            const bool normed = p.type != OUTPUT && p.type != DOWN;
+            float4 weight[NORM];
+            if (normed) {
+#pragma unroll
+                for (int j = 0; j < NORM; j++)
+                    if ((warp + j * WARPS) * 32 + lane < a.hidden / 4) weight[j] = ((const float4*)p.vector)[(warp + j * WARPS) * 32 + lane];
+            }
+            Walk w;
+            w.start(p, blockIdx.x, gridDim.x);
+            const int vectors = p.type == LOGITS ? samples : tokens, capacity = a.sumFloats / (WARPS * TILE * vectors);
+            const int base = w.byColumns ? w.begin(w.cut) * GRANULE : 0;  // the first column that x holds
+            await();
+            if (normed) {
+                bringResidual(a, step, p, i == 0, vectors, weight, x, squares);
+                consumersSync();
+                if (t < vectors) {
+                    float s = 0;
+#pragma unroll
+                    for (int k = 0; k < WARPS; k++) s += squares[t * WARPS + k];
+                    factors[t] = rsqrtf(s / (float)a.hidden + a.epsilon);
                 }
             } else {
-                bring(a.activated, p.columns, vectors, x, pitch);
-            }
-            consumersSync();
-        }
-        for (; from < to; from += most) {
-            const Run run(from, min(to, from + most), chunks);
-            for (; next < run.count; next += TEAMS) {
-                const int q = run.first + next, tile = q / run.slotsATile, chunk = q % run.slotsATile * 2 + half;
-                const int unit = tile * chunks + chunk;
-                barrierWait(full + slot, parity);
-                if (chunk < chunks && unit >= run.from && unit < run.to) {
-                    multiplyUnit<V>(ring + slot * SLOT + half * 2 * UNIT, x + chunk * UNIT, pitch, min(UNIT, p.columns - chunk * UNIT),
-                                    sums + (unit - run.from) * 16 * V);
+                // A share never reaches over more than two slots' columns.
+                const int width = w.begin(w.cut + 1) - w.begin(w.cut);
+                const bool more = w.left > (w.tiles - w.tile) * width - (w.column - w.begin(w.cut));
+                const int end = min(w.begin(w.cut + 1 + more) * GRANULE, p.columns);
+                if (p.type == OUTPUT) {
+                    bringAttended<HD>(a, plan, p, vectors, base, end, x);
+                    if (blockIdx.x == gridDim.x - 1) {
+                        // For the next layer's sums.
+                        const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
+                        for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
+                    }
+                } else {
+                    bring(a, a.activated, p, vectors, base, end, x);
                 }
-                __syncwarp();
-                if (t % 32 == 0) barrierArrive(empty + slot);
-                slot += TEAMS;
-                if (slot >= a.slots) {
-                    slot -= a.slots;
-                    parity ^= 1;
-                }
+                consumersSync();
             }
-            next -= run.count;
-            consumersSync();
-            finish<V>(a, p, vectors, sums, run.from, run.to, chunks);
-            consumersSync();
+            mark(p.type, 1);
+            u32 mine[NT];
+#pragma unroll
+            for (int n = 0; n < NT; n++) mine[n] = shared(x) + 2 * (min(n * 8 + lane % 8, vectors - 1) * a.pitch - base + lane / 8 * 8);
+            Sums<NT> acc;
+            acc.clear();
+            bool begun = false;
+            while (w.left > 0) {
+                const int firstTile = w.tile;
+                int tiles = 0;
+                while (w.left > 0 && tiles < capacity) {
+                    const int n = w.length(), tile = w.tile;
+                    float2 rowScale = make_float2(1, 1);
+                    const u32 slot = shared(taker.await());
+                    if (!begun) mark(p.type, 2);
+                    begun = true;
+                    multiplyPiece<NT>(p, w, n, slot, mine, acc, rowScale);
+                    taker.release();
+                    w.advance(n);
+                    if (!w.byColumns && w.tile == tile && w.left > 0) continue;
+                    const float fp8 = isFp8(p.format) ? FP8_SUM : 1.f;
+                    float* to = sums + (tiles * WARPS + warp) * TILE * vectors;
+#pragma unroll
+                    for (int k = 0; k < NT; k++) {
+#pragma unroll
+                        for (int e = 0; e < 4; e++) {
+                            const int v = k * 8 + lane % 4 * 2 + e % 2, r = lane / 4 + e / 2 * 8;
+                            if (v < vectors) to[r * vectors + v] = (acc.c[0][k][e] + acc.c[1][k][e]) * (e < 2 ? rowScale.x : rowScale.y) * fp8;
+                        }
+                    }
+                    acc.clear();
+                    tiles++;
+                }
+                if (w.left == 0) mark(p.type, 3);
+                consumersSync();
+                finish(a, p, vectors, sums, factors, firstTile, tiles, w.tiles);
+                consumersSync();
+            }
+            mark(p.type, 4);
+        } else {
+            await();
         }
         if (t == 0) addRelease(a.barrier);
         met += gridDim.x;
+        mark(p.type, 5);
     }
     if (t == 0) {
+        if (TILING_TRACE && a.trace)
+            for (int i = 0; i < 64; i++) atomicAdd(a.trace + i, trace[i]);
         // The last block to leave makes the counters ready for the next step.
         if (atomicAdd(a.barrier + 1, 1u) == gridDim.x - 1) {
             a.barrier[0] = 0;
@@ -703,9 +1063,41 @@ FORCE void decodeStep(const Step& step, const Decode& a) {
     }
 }
 
-#define DECODE(HD, V)                                                                                                     \
-    extern "C" __global__ void __launch_bounds__(THREADS + 32, 1) decode##HD##x##V(Step step, const __grid_constant__ Decode a) { \
-        decodeStep<HD, V>(step, a);                                                                                       \
+template <int HD, int NT>
+FORCE void decodeStep(const Step& step, const Decode& a) {
+    extern __shared__ __align__(128) u8 memory[];
+    const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
+    bf16* x = (bf16*)(memory + a.slots * a.slotBytes);
+    float* sums = (float*)((u8*)x + a.vectorBytes);
+    float* squares = sums + a.sumFloats;  // [vectors, warps]
+    float* factors = squares + MOST * WARPS;
+    Plan& plan = *(Plan*)(factors + MOST);
+    u64* full = (u64*)(&plan + 1);
+    u64* empty = full + a.slots;
+    volatile int* reached = (volatile int*)(empty + a.slots);
+    u64* trace = (u64*)(reached + 2);  // [kinds, marks]
+    const Ring ring = {memory, full, empty, a.slots, a.slotBytes};
+    if (t == 0) {
+        for (int i = 0; i < a.slots; i++) {
+            barrierInit(full + i, PRODUCERS);
+            barrierInit(empty + i, WARPS);
+        }
+        *reached = 0;
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+        if (TILING_TRACE)
+            for (int i = 0; i < 64; i++) trace[i] = 0;
+    }
+    __syncthreads();
+    if (warp >= WARPS) {
+        produce<HD>(a, samples, tokens, ring, plan, reached);
+    } else {
+        consume<HD, NT>(a, step, ring, plan, x, sums, squares, factors, reached, trace);
+    }
+}
+
+#define DECODE(HD, NT)                                                                                                     \
+    extern "C" __global__ void __launch_bounds__(THREADS + 32 * PRODUCERS, 1) decode##HD##x##NT(Step step, const __grid_constant__ Decode a) { \
+        decodeStep<HD, NT>(step, a);                                                                                       \
     }
 DECODE(64, 1)
 DECODE(64, 2)

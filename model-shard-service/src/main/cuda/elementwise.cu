@@ -178,6 +178,7 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
             y += bias[h * headSize + b];
         }
         bf16* out;
+        int flip = 0;  // keys and values are permuted by position: see attention.cuh
         if (rotated) {
             const float2 f = angle[p];
             const float u = x * f.x - y * f.y;
@@ -190,9 +191,10 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
             const int kv = rotated ? h - heads : h - heads - kvHeads;
             out = (rotated ? keys : values) +
                   (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
+            flip = (position & 7) << 3;
         }
-        out[a] = toBf16(x);
-        out[b] = toBf16(y);
+        out[a ^ flip] = toBf16(x);
+        out[b ^ flip] = toBf16(y);
     }
 }
 

@@ -9,9 +9,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/// Matrix products of more than a few rows, by cuBLASLt of whichever CUDA is installed. A product is
-/// planned once, with
-/// the library's own choice of kernel, and then only run. For one thread.
+/// Matrix products of more than a few rows, by cuBLASLt of whichever CUDA is installed. A product
+/// is planned once, with the library's own choice of kernel, and then only run. For one thread.
 final class CublasLt implements AutoCloseable {
     /// Device memory that products may use meanwhile.
     static final long WORKSPACE = 32L << 20;
@@ -49,7 +48,8 @@ final class CublasLt implements AutoCloseable {
     ///
     /// @param rows of W, outputs
     /// @param columns of W, inputs
-    Product plan(int rows, int columns, int tokens, boolean floatOutput, boolean add) {
+    /// @param stride from a vector of outputs to the next
+    Product plan(int rows, int columns, int tokens, int stride, boolean floatOutput, boolean add) {
         try {
             MemorySegment out = arena.allocate(JAVA_LONG);
             check("cublasLtMatmulDescCreate", (int) Library.DESCRIBE.invokeExact(out, COMPUTE_F32, TYPE_F32));
@@ -60,7 +60,7 @@ final class CublasLt implements AutoCloseable {
             // The library thinks in columns: a row-major [rows, columns] is its transpose.
             long w = layout(out, TYPE_BF16, columns, rows, columns);
             long x = layout(out, TYPE_BF16, columns, tokens, columns);
-            long y = layout(out, floatOutput ? TYPE_F32 : TYPE_BF16, rows, tokens, rows);
+            long y = layout(out, floatOutput ? TYPE_F32 : TYPE_BF16, rows, tokens, stride);
             check("cublasLtMatmulPreferenceCreate", (int) Library.PREFER.invokeExact(out));
             long preference = out.get(JAVA_LONG, 0);
             MemorySegment bytes = arena.allocateFrom(JAVA_LONG, WORKSPACE);

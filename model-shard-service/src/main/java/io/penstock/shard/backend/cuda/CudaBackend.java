@@ -22,9 +22,9 @@ import org.jboss.logging.Logger;
 
 /// A rank on an NVIDIA GPU. Weights and keys and values are bf16, residual sums and softmax f32.
 ///
-/// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in flight; so do ranks that
-/// meet on their devices ([DevicePeers]). Where they meet through host memory and [Collective], `await` does a
-/// step's work.
+/// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in
+/// flight; so do ranks that meet on their devices ([DevicePeers]). Where they meet through host
+/// memory and [Collective], `await` does a step's work.
 public final class CudaBackend implements Backend {
     private static final Logger LOG = Logger.getLogger(CudaBackend.class);
 
@@ -36,7 +36,8 @@ public final class CudaBackend implements Backend {
     private DeviceWeights weights;
     private float[] ropeDivisors;
     private CudaEpoch epoch;
-    // For peers to write to. It outlives epochs: a peer may have it mapped a little longer than this rank.
+    // For peers to write to. It outlives epochs: a peer may have it mapped a little longer than
+    // this rank.
     private CudaDevice.DeviceMemory mailbox;
 
     /// @return why there can be no such backend here, or nothing if there can
@@ -85,7 +86,9 @@ public final class CudaBackend implements Backend {
         takeWeights(ShardShape.of(checkpoint.config(), slice));
         long began = System.nanoTime();
         try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {
-            upload.upload(shape, weights);
+            try (Quantizer quantizer = new Quantizer(device, modules, weights.matrices())) {
+                upload.upload(shape, weights, quantizer);
+            }
             LOG.infof(
                     "%.2f GB read, %.2f GB/s, reading, conversion and the way to the device together",
                     upload.bytes() / 1e9, upload.bytes() / (double) (System.nanoTime() - began));
@@ -105,9 +108,9 @@ public final class CudaBackend implements Backend {
         device.bind();
         shape = loading;
         DeviceArena measured = DeviceArena.measuring();
-        DeviceWeights.lay(shape, measured);
+        DeviceWeights.lay(shape, options.formats(), measured);
         weightArena = DeviceArena.of(device, measured.used());
-        weights = DeviceWeights.lay(shape, weightArena);
+        weights = DeviceWeights.lay(shape, options.formats(), weightArena);
     }
 
     @Override
@@ -183,9 +186,21 @@ public final class CudaBackend implements Backend {
         return current().profile(kinds);
     }
 
+    /// Where blocks spend their time, as [DecodeKernel#trace] has it.
+    ///
+    /// @param sequences of the last step
+    String trace(int sequences) {
+        return current().trace(sequences);
+    }
+
     /// The persistent kernel of this epoch, or null.
     DecodeKernel decodeKernel() {
         return current().decodeKernel();
+    }
+
+    /// Bytes of weights that a step of few rows reads.
+    long weightBytes() {
+        return weights.bytesAStep();
     }
 
     CudaDevice cudaDevice() {

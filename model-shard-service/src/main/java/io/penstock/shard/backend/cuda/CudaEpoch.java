@@ -21,8 +21,8 @@ import java.util.Optional;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
-/// The steps of one epoch: what sequences the device knows, the memory they use, and the graphs that
-/// steps replay.
+/// The steps of one epoch: what sequences the device knows, the memory they use, and the graphs
+/// that steps replay.
 final class CudaEpoch implements AutoCloseable {
     private static final int IN_FLIGHT = 2;
 
@@ -82,18 +82,20 @@ final class CudaEpoch implements AutoCloseable {
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
         buckets.addAll(mixedBuckets);
+        boolean expands = weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16);
         // Measured first without KV blocks, to see how many fit beside the rest; nothing is taken
         // before that is known.
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), measured, null);
+        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), expands, measured, null);
         kvBlocks = kvBlocks(options, measured.used());
         DeviceArena exact = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), exact, null);
+        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), expands, exact, null);
         deviceArena = DeviceArena.of(device, exact.used());
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         // Values that no key admits are still multiplied, by 0: they must be numbers.
         deviceArena.zero();
-        memory = StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), deviceArena, results);
+        memory = StepMemory.lay(
+                shape, limits, buckets, kvBlocks, device.multiprocessors(), expands, deviceArena, results);
         cublas = new CublasLt(memory.workspace());
         pass = new ForwardPass(device, modules, cublas, shape, weights, memory, limits, arena);
         peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
@@ -252,7 +254,7 @@ final class CudaEpoch implements AutoCloseable {
         }
         if (onDevice) {
             StepBucket bucket = begin(parity, null);
-            if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows) {
+            if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows && plan.rows > 0) {
                 runDecode(new Heads(bucket, samples[parity]));
             } else {
                 run(bucket, samples[parity]);
@@ -360,8 +362,8 @@ final class CudaEpoch implements AutoCloseable {
         return (plan.start[row] + plan.count[row] + limits.blockSize() - 1) / limits.blockSize();
     }
 
-    /// More news of slots than fit one description: the device is told what there is, as a step without
-    /// tokens.
+    /// More news of slots than fit one description: the device is told what there is, as a step
+    /// without tokens.
     private void flush(StepDescriptor descriptor, StepBucket bucket, int parity) {
         descriptor.writeAdmissions(shape.config().vocabularySize());
         pass.begin(bucket, words[parity].address(), descriptor.end());
@@ -439,6 +441,10 @@ final class CudaEpoch implements AutoCloseable {
     /// @param kinds as in [DecodeKernel#profile], after a step of one sequence
     String profile(int kinds) {
         return decode.profile(decodeBuckets.getFirst(), kinds);
+    }
+
+    String trace(int sequences) {
+        return decode.trace(StepBucket.smallest(decodeBuckets, sequences));
     }
 
     DecodeKernel decodeKernel() {

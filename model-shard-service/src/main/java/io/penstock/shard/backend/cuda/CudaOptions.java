@@ -3,15 +3,29 @@ package io.penstock.shard.backend.cuda;
 /// What an operator may choose about a device.
 ///
 /// @param ordinal of the device, as the driver counts them
-/// @param memoryShare part of the memory free after loading that keys, values and steps may take, (0, 1]
+/// @param memoryShare part of the memory free after loading that keys, values and steps may
+///     take, (0, 1]
 /// @param graphs whether steps are captured as graphs; off only to look for errors
-/// @param persistentDecode whether small decode steps are one kernel where the device has it; off only
-///     to compare
+/// @param persistentDecode whether small decode steps are one kernel where the device has it;
+///     off only to compare
 /// @param meeting how tensor-parallel ranks meet
-public record CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode, Meeting meeting) {
+/// @param formats what matrices are kept in; what is stored in another format is converted
+///     while it is loaded
+public record CudaOptions(
+        int ordinal,
+        double memoryShare,
+        boolean graphs,
+        boolean persistentDecode,
+        Meeting meeting,
+        DeviceWeights.Formats formats) {
+    public CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode, Meeting meeting) {
+        this(ordinal, memoryShare, graphs, persistentDecode, meeting, DeviceWeights.Formats.WIDE);
+    }
+
     /// By what way tensor-parallel ranks come to their sums.
     public enum Meeting {
-        /// On the devices where all ranks of a stage can reach each other's memory, through the hosts elsewhere.
+        /// On the devices where all ranks of a stage can reach each other's memory, through the
+        /// hosts elsewhere.
         AUTO,
         /// On the devices, by CUDA's interprocess memory, or not at all.
         IPC,

@@ -1,6 +1,5 @@
 package io.penstock.shard.backend.cuda;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -14,14 +13,23 @@ import java.util.List;
 import java.util.StringJoiner;
 import jcuda.driver.CUevent;
 
-/// The persistent decode kernel (decode.cu): a whole step of one or two sequences in one launch, for a
-/// rank that is
-/// alone on a Hopper GPU. Put together from the model's description as a list of phases.
+/// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, for
+/// a rank that is alone on a Hopper GPU. Put together from the model's description as a list of
+/// phases.
 final class DecodeKernel {
+    static final int MAX_VECTORS = 16;
+    static final int TRACE_BYTES = 512;
+
     private static final int SHARED_BYTES = 227 * 1024;
     private static final int COMPUTE_CAPABILITY = 90;
+    private static final int KEYS_A_TILE = 64;
+    private static final int MAX_SLOTS = 16;
+    private static final int MIN_SLOTS = 2;
+    /// Vectors that one instruction of the tensor cores takes.
+    private static final int VECTORS_A_TILE = 8;
 
-    private static final int PHASE_BYTES = 32;
+    private static final int PHASE_BYTES = 48;
+    private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
     private static final int OUTPUT = 2;
@@ -32,17 +40,19 @@ final class DecodeKernel {
     private final CudaDevice device;
     private final StepMemory memory;
     private final int grid;
-    private final int maxVectors;
     private final List<Phase> phases;
-    private final Kernel[] kernels;
-    private final int[] shared;
-    private final int[] vectorBytes;
+    private final Setup[] setups;
     private final DecodeTiling tiling;
     private final MemorySegment stepArgument;
     private final MemorySegment argument;
     private int depth = 2;
     private int ahead = 1;
     private String tuning = "";
+
+    /// What a number of vectors is launched with.
+    ///
+    /// @param slots of the ring
+    private record Setup(Kernel kernel, int sharedBytes, int slots, int vectorBytes, int sumFloats) {}
 
     private DecodeKernel(
             CudaDevice device,
@@ -52,27 +62,29 @@ final class DecodeKernel {
             StepMemory memory,
             StepLimits limits,
             DecodeTiling tiling,
-            int maxVectors,
+            Extents extents,
             Arena arena) {
         this.device = device;
         this.memory = memory;
-        this.maxVectors = maxVectors;
         grid = device.multiprocessors();
         this.tiling = tiling;
-        kernels = new Kernel[maxVectors + 1];
-        shared = new int[maxVectors + 1];
-        vectorBytes = new int[maxVectors + 1];
-        for (int vectors = 1; vectors <= maxVectors; vectors++) {
-            vectorBytes[vectors] = vectorBytes(shape, vectors);
-            shared[vectors] = sharedBytes(shape, tiling, vectors);
-            kernels[vectors] =
-                    modules.kernel(tiling.source(), "decode" + shape.headSize() + "x" + vectors, shared[vectors]);
+        setups = new Setup[extents.vectors() + 1];
+        for (int vectors = 1; vectors <= extents.vectors(); vectors++) {
+            int slots = extents.slots(vectors);
+            String name = "decode%dx%d".formatted(shape.headSize(), (vectors + VECTORS_A_TILE - 1) / VECTORS_A_TILE);
+            int shared = extents.sharedBytes(vectors, slots);
+            setups[vectors] = new Setup(
+                    modules.kernel(tiling.source(), name, SHARED_BYTES),
+                    shared,
+                    slots,
+                    extents.vectorBytes(vectors),
+                    tiling.sumFloats(shape.headSize(), vectors));
         }
         phases = phases(shape, weights);
         tell(phases);
         stepArgument = arena.allocate(16, 8);
-        argument = arena.allocate(200, 8);
-        describe(shape, weights, limits, phases.size());
+        argument = arena.allocate(ARGUMENT_BYTES, 8);
+        describe(shape, weights, limits, extents);
     }
 
     private void tell(List<Phase> list) {
@@ -95,93 +107,136 @@ final class DecodeKernel {
             StepLimits limits,
             Arena arena) {
         DecodeTiling tiling = DecodeTiling.chosen();
-        int vectors = vectors(device, shape, tiling);
-        return vectors == 0
-                ? null
-                : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, vectors, arena);
-    }
-
-    /// How many sequences a step may have; 0 where the kernel does not serve this device or model at all.
-    private static int vectors(CudaDevice device, ShardShape shape, DecodeTiling tiling) {
         boolean whole = shape.slice().embeds()
                 && shape.slice().samples()
                 && shape.vocabulary() == shape.config().vocabularySize()
                 && shape.heads() == shape.config().heads();
+        boolean evenBlocks = limits.blockSize() % KEYS_A_TILE == 0
+                || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!whole
+                || !evenBlocks
                 || device.computeCapability() != COMPUTE_CAPABILITY
                 || shape.group() > ShardShape.QUERY_TILE
-                || shape.hidden() > tiling.maxHidden()) {
-            return 0;
+                || shape.hidden() > DecodeTiling.MAX_HIDDEN) {
+            return null;
         }
-        int vectors = 2;
-        while (vectors > 0
-                && (sharedBytes(shape, tiling, vectors) > SHARED_BYTES
-                        || vectors * shape.kvHeads() > device.multiprocessors())) {
-            vectors--;
+        Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors());
+        return extents.vectors() == 0
+                ? null
+                : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, arena);
+    }
+
+    /// How shared memory is parted.
+    ///
+    /// @param pitch elements from a vector to the next
+    /// @param slotBytes of a slot of the ring: the most that any matrix' format wants
+    /// @param vectors at most; 0 where not even one fits
+    private record Extents(DecodeTiling tiling, int headSize, int pitch, int slotBytes, int vectors) {
+        static Extents of(ShardShape shape, DeviceWeights weights, DecodeTiling tiling, int multiprocessors) {
+            int widest = shape.hidden();
+            int slotBytes = 2 * KEYS_A_TILE * shape.headSize();
+            for (Matrix matrix : weights.matrices()) {
+                slotBytes = Math.max(slotBytes, matrix.format().slotBytes());
+            }
+            for (DeviceWeights.Layer layer : weights.layers()) {
+                for (Matrix matrix : List.of(layer.output(), layer.down())) {
+                    // Products by columns: a block meets at most two slots' columns.
+                    widest = Math.max(widest, matrix.format().columnsOfTwo(matrix.columns()));
+                    if (matrix.format().cuts(matrix.columns()) > multiprocessors) {
+                        return new Extents(tiling, shape.headSize(), 0, slotBytes, 0);
+                    }
+                }
+            }
+            // Rows of vectors 16 bytes apart from multiples of 128: ldmatrix meets all banks.
+            int pitch = (widest + 63) / 64 * 64 + 8;
+            // From nine sequences on the library's products are quicker where weights are bf16.
+            boolean wide = weights.matrices().stream().allMatch(matrix -> matrix.format() == WeightFormat.BF16);
+            int vectors = wide ? VECTORS_A_TILE : MAX_VECTORS;
+            while (vectors > 0
+                    && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < MIN_SLOTS) {
+                vectors--;
+            }
+            return new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors);
         }
-        return vectors;
+
+        int vectorBytes(int count) {
+            // Attention keeps a head's queries there, and the newest key and value.
+            int queries = 2 * 18 * (headSize + 8);
+            return (Math.max(queries, 2 * count * pitch) + 127) / 128 * 128;
+        }
+
+        int slots(int count) {
+            return Math.min(MAX_SLOTS, (SHARED_BYTES - sharedBytes(count, 0)) / (slotBytes + 16));
+        }
+
+        int sharedBytes(int count, int slots) {
+            int small = 4 * MAX_VECTORS * (tiling.warps() + 1) + PLAN_BYTES + 8 + TRACE_BYTES;
+            return slots * (slotBytes + 16) + vectorBytes(count) + 4 * tiling.sumFloats(headSize, count) + small;
+        }
     }
 
-    private static int widest(ShardShape shape) {
-        return Math.max(Math.max(shape.hidden(), shape.intermediate()), shape.attentionSize());
-    }
-
-    private static int vectorBytes(ShardShape shape, int vectors) {
-        int tile = 2 * 2 * 64 * (shape.headSize() + 8);
-        int bytes = Math.max(tile, 2 * vectors * (widest(shape) + 32));
-        return (bytes + 127) / 128 * 128;
-    }
-
-    private static int sharedBytes(ShardShape shape, DecodeTiling tiling, int vectors) {
-        return tiling.sharedBytes(shape.headSize()) + vectorBytes(shape, vectors);
-    }
+    // Struct Plan of decode.cu.
+    private static final int PLAN_BYTES = 8 + 4 * 5 * MAX_VECTORS + 8 * MAX_VECTORS;
 
     /// Device bytes of the list of phases.
     static long phaseBytes(ShardShape shape) {
         return (long) PHASE_BYTES * (5 * shape.layers() + 1);
     }
 
-    /// Device bytes of attention's parts, a head size of floats and a pair for each of 16 queries.
+    /// Device rows of attention's parts, a head size of floats and a pair for each of 16 queries.
     static long partRows(ShardShape shape, int multiprocessors) {
-        return ShardShape.QUERY_TILE * (multiprocessors + 2L * shape.kvHeads());
+        return ShardShape.QUERY_TILE * (multiprocessors + (long) MAX_VECTORS * shape.kvHeads());
     }
 
     /// Device bytes of the counters, zero between steps.
     static long counterBytes(ShardShape shape) {
-        return 4 * (2L * shape.kvHeads() + 2);
+        return 4 * ((long) MAX_VECTORS * shape.kvHeads() + 2);
     }
 
     /// A row of the kernel's list.
     ///
+    /// @param cuts slots that a tile's columns are cut into
     /// @param vector norm weights before the product, or the bias that attention adds to its inputs
-    private record Phase(int type, int rows, int columns, int layer, long weights, long vector) {
+    private record Phase(int type, int layer, Matrix matrix, int cuts, long vector) {
         void write(MemorySegment to, long at) {
             to.set(JAVA_INT, at, type);
-            to.set(JAVA_INT, at + 4, rows);
-            to.set(JAVA_INT, at + 8, columns);
-            to.set(JAVA_INT, at + 12, layer);
-            to.set(JAVA_LONG, at + 16, weights);
-            to.set(JAVA_LONG, at + 24, vector);
+            to.set(JAVA_INT, at + 4, matrix.format().code());
+            to.set(JAVA_INT, at + 8, matrix.rows());
+            to.set(JAVA_INT, at + 12, matrix.columns());
+            to.set(JAVA_INT, at + 16, layer);
+            to.set(JAVA_INT, at + 20, cuts);
+            to.set(JAVA_LONG, at + 24, matrix.address());
+            to.set(JAVA_LONG, at + 32, matrix.scales());
+            to.set(JAVA_LONG, at + 40, vector);
+        }
+
+        long bytes() {
+            return type == ATTENTION ? 0 : matrix.bytes();
         }
     }
 
     private static List<Phase> phases(ShardShape shape, DeviceWeights weights) {
         List<Phase> phases = new ArrayList<>();
-        int hidden = shape.hidden();
-        int qkv = shape.qkvSize();
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
-            phases.add(new Phase(QKV, qkv, hidden, i, layer.qkv(), layer.attentionNorm()));
-            phases.add(new Phase(ATTENTION, qkv, 0, i, 0, layer.qkvBias()));
-            phases.add(new Phase(OUTPUT, hidden, shape.attentionSize(), i, layer.output(), 0));
-            phases.add(new Phase(GATE_UP, 2 * shape.intermediate(), hidden, i, layer.gateUp(), layer.mlpNorm()));
-            phases.add(new Phase(DOWN, hidden, shape.intermediate(), i, layer.down(), 0));
+            phases.add(phase(QKV, i, layer.qkv(), layer.attentionNorm()));
+            phases.add(phase(ATTENTION, i, layer.qkv(), layer.qkvBias()));
+            phases.add(phase(OUTPUT, i, layer.output(), 0));
+            phases.add(phase(GATE_UP, i, layer.gateUp(), layer.mlpNorm()));
+            phases.add(phase(DOWN, i, layer.down(), 0));
         }
-        phases.add(new Phase(LOGITS, shape.vocabulary(), hidden, 0, weights.output(), weights.outputNorm()));
+        phases.add(phase(LOGITS, 0, weights.output(), weights.outputNorm()));
         return phases;
     }
 
-    private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, int phases) {
+    private static Phase phase(int type, int layer, Matrix matrix, long vector) {
+        return new Phase(type, layer, matrix, matrix.format().cuts(matrix.columns()), vector);
+    }
+
+    private static final int NUMBERS = 18 * 8;
+    private static final int ARGUMENT_BYTES = NUMBERS + 18 * 4;
+
+    private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents) {
         long[] addresses = {
             memory.decodePhases(),
             weights.embedding(),
@@ -199,52 +254,85 @@ final class DecodeKernel {
             memory.keys(0),
             memory.values(0),
             memory.table(),
+            memory.decodeTrace(),
             memory.cacheLayer() / 2
         };
         for (int i = 0; i < addresses.length; i++) {
             argument.set(JAVA_LONG, 8L * i, addresses[i]);
         }
-        int[] numbers = {
-            phases,
-            memory.maxBlocks(),
-            limits.blockSize(),
-            shape.heads(),
-            shape.kvHeads(),
-            shape.hidden(),
-            shape.config().vocabularySize(),
-            switch (shape.config().ropeLayout()) {
-                case HALVES -> 0;
-                case INTERLEAVED -> 1;
-            },
-            tiling.slots(),
-            depth,
-            widest(shape),
-            0,
-            ahead
-        };
-        long at = 8L * addresses.length;
-        for (int i = 0; i < numbers.length; i++) {
-            argument.set(JAVA_INT, at + 4L * i, numbers[i]);
+        number(Field.COUNT, phases.size());
+        number(Field.MAX_BLOCKS, memory.maxBlocks());
+        number(Field.BLOCK_SIZE, limits.blockSize());
+        number(Field.HEADS, shape.heads());
+        number(Field.KV_HEADS, shape.kvHeads());
+        number(Field.HIDDEN, shape.hidden());
+        number(Field.VOCABULARY, shape.config().vocabularySize());
+        number(
+                Field.INTERLEAVED,
+                switch (shape.config().ropeLayout()) {
+                    case HALVES -> 0;
+                    case INTERLEAVED -> 1;
+                });
+        number(Field.SLOT_BYTES, extents.slotBytes());
+        number(Field.PITCH, extents.pitch());
+        number(Field.CONTEXT_SLOTS, extents.slotBytes() < 4 * KEYS_A_TILE * shape.headSize() ? 2 : 1);
+        number(Field.EPSILON, Float.floatToRawIntBits((float) shape.config().rmsNormEpsilon()));
+        number(Field.SCALE, Float.floatToRawIntBits((float) (1 / Math.log(2) / Math.sqrt(shape.headSize()))));
+    }
+
+    /// What lies behind the addresses in the kernel's `Decode`, in its order.
+    private enum Field {
+        COUNT(0),
+        MAX_BLOCKS(1),
+        BLOCK_SIZE(2),
+        HEADS(3),
+        KV_HEADS(4),
+        HIDDEN(5),
+        VOCABULARY(6),
+        INTERLEAVED(7),
+        SLOTS(8),
+        SLOT_BYTES(9),
+        DEPTH(10),
+        AHEAD(11),
+        PITCH(12),
+        VECTOR_BYTES(13),
+        SUM_FLOATS(14),
+        CONTEXT_SLOTS(15),
+        EPSILON(16),
+        SCALE(17);
+
+        private final int index;
+
+        Field(int index) {
+            this.index = index;
         }
-        argument.set(JAVA_FLOAT, at + 52, (float) shape.config().rmsNormEpsilon());
-        argument.set(JAVA_FLOAT, at + 56, (float) (1 / Math.log(2) / Math.sqrt(shape.headSize())));
+    }
+
+    private void number(Field which, int value) {
+        argument.set(JAVA_INT, NUMBERS + 4L * which.index, value);
     }
 
     boolean serves(StepBucket bucket) {
-        return !bucket.prefill() && bucket.tokens() <= maxVectors;
+        return !bucket.prefill() && serves(bucket.tokens());
+    }
+
+    /// Whether steps of so many sequences are served.
+    boolean serves(int vectors) {
+        return vectors < setups.length;
     }
 
     /// Embedding to logits, for a step whose rows are of one token each.
     void launch(StepBucket bucket) {
+        Setup setup = setups[bucket.tokens()];
         stepArgument.set(JAVA_LONG, 0, memory.words());
         stepArgument.set(JAVA_INT, 8, bucket.tokens());
         stepArgument.set(JAVA_INT, 12, bucket.rows());
-        argument.set(JAVA_INT, 8L * 17 + 36, depth);
-        argument.set(JAVA_INT, 8L * 17 + 44, vectorBytes[bucket.tokens()]);
-        argument.set(JAVA_INT, 8L * 17 + 48, ahead);
-        int vectors = bucket.tokens();
-        device.launch(
-                kernels[vectors], new Grid(grid, 1, 1, tiling.threads(), shared[vectors]), stepArgument, argument);
+        number(Field.SLOTS, setup.slots);
+        number(Field.DEPTH, Math.min(depth, setup.slots));
+        number(Field.AHEAD, Math.min(ahead, setup.slots));
+        number(Field.VECTOR_BYTES, setup.vectorBytes);
+        number(Field.SUM_FLOATS, setup.sumFloats);
+        device.launch(setup.kernel, new Grid(grid, 1, 1, tiling.threads(), setup.sharedBytes), stepArgument, argument);
     }
 
     /// How many slots should be in flight differs by card and shape: tried on a step of one token,
@@ -254,7 +342,7 @@ final class DecodeKernel {
         float best = Float.POSITIVE_INFINITY;
         int[] chosen = {depth, ahead};
         StringJoiner tried = new StringJoiner(", ");
-        for (depth = 1; depth <= tiling.slots(); depth++) {
+        for (depth = 1; depth <= Math.min(8, setups[1].slots); depth++) {
             for (ahead = 1; ahead <= depth; ahead++) {
                 float millis = millis(bucket);
                 tried.add("%d/%d %.3f".formatted(depth, ahead, millis));
@@ -287,24 +375,47 @@ final class DecodeKernel {
         return best;
     }
 
-    /// Where a step's time goes: the kernel's time with some kinds of phases only. What it computes is
-    /// worthless, and
-    /// so are the sums it leaves: for measuring, before an epoch's end.
+    /// Where a step's time goes: the kernel's time with some kinds of phases only. What it computes
+    /// is worthless, and so are the sums it leaves: for measuring, before an epoch's end.
     ///
     /// @param kinds a bit for each kind of phase
     String profile(StepBucket bucket, int kinds) {
         List<Phase> some =
                 phases.stream().filter(phase -> (kinds >> phase.type & 1) != 0).toList();
         tell(some);
-        long at = 8L * 17;
-        argument.set(JAVA_INT, at, some.size());
+        number(Field.COUNT, some.size());
         float millis = millis(bucket);
         tell(phases);
-        argument.set(JAVA_INT, at, phases.size());
-        double bytes = some.stream()
-                .mapToDouble(phase -> 2.0 * phase.rows * phase.columns)
-                .sum();
+        number(Field.COUNT, phases.size());
+        double bytes = some.stream().mapToDouble(Phase::bytes).sum();
         return "%.4f ms, %.3f TB/s, %d phases".formatted(millis, bytes / millis / 1e9, some.size());
+    }
+
+    /// Where blocks spend their cycles, where the kernel was compiled to count them
+    /// (`-DTILING_TRACE=1`): for each kind of phase the mean of a block and phase, in nanoseconds
+    /// at 1.755 GHz, of waiting for the grid, bringing vectors, waiting
+    /// for the first weights, multiplying, finishing and leaving.
+    String trace(StepBucket bucket) {
+        HostMemory host = device.allocateHost(TRACE_BYTES);
+        for (int i = 0; i < 64; i++) {
+            host.segment().setAtIndex(JAVA_LONG, i, 0);
+        }
+        device.upload(memory.decodeTrace(), host, TRACE_BYTES);
+        launch(bucket);
+        device.download(host, memory.decodeTrace(), TRACE_BYTES);
+        device.synchronize();
+        StringBuilder text = new StringBuilder();
+        for (int kind = 0; kind < KINDS.length; kind++) {
+            int type = kind;
+            long count =
+                    grid * phases.stream().filter(phase -> phase.type == type).count();
+            text.append("%n    %-10s".formatted(KINDS[kind]));
+            for (int mark = 0; mark < 6; mark++) {
+                text.append(" %7.0f".formatted(host.segment().getAtIndex(JAVA_LONG, 8L * kind + mark) / 1.755 / count));
+            }
+        }
+        device.free(host);
+        return text.toString();
     }
 
     /// For the log: what was chosen, and the times it was chosen by.

@@ -11,10 +11,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/// The kernels of a step, in order, for a bucket: launched as they come, or while a graph is captured.
-/// Residual sums
-/// are
-/// f32; what goes into matrix products is bf16.
+/// The kernels of a step, in order, for a bucket: launched as they come, or while a graph is
+/// captured. Residual sums are f32; what goes into matrix products is bf16.
 final class ForwardPass {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
@@ -50,6 +48,7 @@ final class ForwardPass {
     private final Kernel decodeAttention;
     private final Kernel mergeAttention;
     private final Kernel sample;
+    private final Kernel expand;
 
     ForwardPass(
             CudaDevice device,
@@ -81,6 +80,7 @@ final class ForwardPass {
         decodeAttention = modules.kernel("attention", "decodeAttention" + shape.headSize(), attentionShared);
         mergeAttention = modules.kernel("attention", "mergeAttention");
         sample = modules.kernel("sampling", "sample");
+        expand = modules.kernel("weights", "expand");
         stepArgument = arena.allocate(16, 8);
         cacheArgument = arena.allocate(40, 8);
         samplingArgument = arena.allocate(64, 8);
@@ -123,12 +123,12 @@ final class ForwardPass {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm());
-            multiply(layer.qkv(), memory.normed(), memory.qkv(), shape.qkvSize(), shape.hidden(), bucket, Into.F32);
+            product(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), Into.F32);
             attention(bucket, layer, i);
-            contribute(layer.output(), memory.attended(), shape.attentionSize(), bucket, sum, 2 * i);
+            contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
             norm(bucket, layer.mlpNorm());
             mlp(bucket, layer);
-            contribute(layer.down(), memory.activated(), shape.intermediate(), bucket, sum, 2 * i + 1);
+            contribute(layer.down(), memory.activated(), bucket, sum, 2 * i + 1);
         }
     }
 
@@ -213,20 +213,11 @@ final class ForwardPass {
     }
 
     private void mlp(StepBucket bucket, DeviceWeights.Layer layer) {
-        int rows = 2 * shape.intermediate();
         if (bucket.tokens() <= GEMV_VECTORS) {
-            gemv(
-                    gemvSwiglu,
-                    layer.gateUp(),
-                    memory.normed(),
-                    memory.activated(),
-                    rows,
-                    shape.hidden(),
-                    bucket.tokens(),
-                    shape.intermediate());
+            product(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Into.ACTIVATED);
             return;
         }
-        multiply(layer.gateUp(), memory.normed(), memory.gateUp(), rows, shape.hidden(), bucket, Into.BF16);
+        product(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Into.BF16);
         device.launch(
                 swiglu,
                 new Grid((shape.intermediate() / 8 + 127) / 128, bucket.tokens(), 1, 128, 0),
@@ -237,12 +228,12 @@ final class ForwardPass {
     }
 
     /// Adds a product to the residual sums, by way of the other ranks' parts where there are any.
-    private void contribute(long matrix, long inputs, int columns, StepBucket bucket, RankSum sum, int index) {
+    private void contribute(Matrix matrix, long inputs, StepBucket bucket, RankSum sum, int index) {
         if (sum == null) {
-            multiply(matrix, inputs, memory.residual(), shape.hidden(), columns, bucket, Into.SUM);
+            product(matrix, inputs, memory.residual(), bucket.tokens(), Into.SUM);
             return;
         }
-        multiply(matrix, inputs, sum.part(index), shape.hidden(), columns, bucket, Into.F32);
+        product(matrix, inputs, sum.part(index), bucket.tokens(), Into.F32);
         sum.add(bucket, index);
     }
 
@@ -274,14 +265,7 @@ final class ForwardPass {
                 memory.normed(),
                 shape.hidden(),
                 (float) shape.config().rmsNormEpsilon());
-        product(
-                weights.output(),
-                memory.normed(),
-                memory.logits(),
-                shape.vocabulary(),
-                shape.hidden(),
-                samples,
-                Into.F32);
+        product(weights.output(), memory.normed(), memory.logits(), samples, Into.F32);
     }
 
     /// From the whole vocabulary's logits to ids.
@@ -292,38 +276,71 @@ final class ForwardPass {
     private enum Into {
         F32,
         BF16,
-        SUM
+        SUM,
+        /// silu(gate) * up as bf16, by our own kernels only
+        ACTIVATED;
+
+        /// Bytes of a row's result.
+        long bytes(long rows) {
+            return switch (this) {
+                case F32, SUM -> 4 * rows;
+                case BF16 -> 2 * rows;
+                case ACTIVATED -> rows;
+            };
+        }
     }
 
-    private record Extents(int rows, int columns, int vectors, Into into) {}
+    private record Extents(int rows, int columns, int vectors, int stride, Into into) {}
 
-    private void multiply(long matrix, long inputs, long outputs, int rows, int columns, StepBucket bucket, Into into) {
-        product(matrix, inputs, outputs, rows, columns, bucket.tokens(), into);
+    /// A product with all of a matrix; in pieces of rows where it must become bf16 first.
+    private void product(Matrix matrix, long inputs, long outputs, int vectors, Into into) {
+        int stride = into == Into.ACTIVATED ? matrix.rows() / 2 : matrix.rows();
+        if (matrix.format() == WeightFormat.BF16) {
+            product(matrix.address(), inputs, outputs, matrix.rows(), matrix.columns(), vectors, stride, into);
+            return;
+        }
+        int most = StepMemory.expandedRows(matrix.columns());
+        for (int row = 0; row < matrix.rows(); row += most) {
+            int rows = Math.min(most, matrix.rows() - row);
+            device.launch(
+                    expand,
+                    Grid.of(8 * device.multiprocessors(), 256),
+                    matrix.address(),
+                    matrix.scales(),
+                    matrix.format().code(),
+                    matrix.columns(),
+                    row,
+                    rows,
+                    memory.expanded());
+            long to = outputs + into.bytes(row);
+            product(memory.expanded(), inputs, to, rows, matrix.columns(), vectors, stride, into);
+        }
     }
 
-    private void product(long matrix, long inputs, long outputs, int rows, int columns, int vectors, Into into) {
+    private void product(
+            long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Into into) {
         if (vectors <= GEMV_VECTORS && into != Into.BF16) {
-            gemv(into == Into.SUM ? gemvAdd : gemvStore, matrix, inputs, outputs, rows, columns, vectors, rows);
+            Kernel kernel = switch (into) {
+                case SUM -> gemvAdd;
+                case ACTIVATED -> gemvSwiglu;
+                case F32, BF16 -> gemvStore;
+            };
+            device.launch(
+                    kernel,
+                    Grid.of((rows + ROWS_A_TILE - 1) / ROWS_A_TILE, 256),
+                    matrix,
+                    inputs,
+                    rows,
+                    columns,
+                    vectors,
+                    outputs,
+                    stride);
             return;
         }
         Product plan = products.computeIfAbsent(
-                new Extents(rows, columns, vectors, into),
-                _ -> cublas.plan(rows, columns, vectors, into != Into.BF16, into == Into.SUM));
+                new Extents(rows, columns, vectors, stride, into),
+                _ -> cublas.plan(rows, columns, vectors, stride, into != Into.BF16, into == Into.SUM));
         cublas.run(plan, matrix, inputs, outputs, device.streamHandle());
-    }
-
-    private void gemv(
-            Kernel kernel, long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride) {
-        device.launch(
-                kernel,
-                Grid.of((rows + ROWS_A_TILE - 1) / ROWS_A_TILE, 256),
-                matrix,
-                inputs,
-                rows,
-                columns,
-                vectors,
-                outputs,
-                stride);
     }
 
     private MemorySegment step(StepBucket bucket) {

@@ -2,53 +2,62 @@ package io.penstock.shard.backend.cuda;
 
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 
-/// Random weights of a model's shape, made on the device.
+/// Random weights of a model's shape, made on the device; the same ones in any format.
 final class RandomWeights {
     private static final float SCALE = 0.02f;
 
     private RandomWeights() {}
 
     static void fill(CudaDevice device, CudaModules modules, ShardShape shape, DeviceWeights weights) {
-        Kernel random = modules.kernel("elementwise", "randomWeights");
-        Kernel fill = modules.kernel("elementwise", "fill");
         long hidden = shape.hidden();
-        Filler filler = new Filler(device, random, fill);
-        if (weights.embedding() != 0) {
-            filler.matrix(weights.embedding(), hidden * shape.config().vocabularySize());
-        }
-        for (DeviceWeights.Layer layer : weights.layers()) {
-            filler.vector(layer.attentionNorm(), hidden, 1);
-            filler.matrix(layer.qkv(), hidden * shape.qkvSize());
-            if (layer.qkvBias() != 0) {
-                filler.vector(layer.qkvBias(), shape.qkvSize(), 0.01f);
+        try (Quantizer quantizer = new Quantizer(device, modules, weights.matrices())) {
+            Filler filler = new Filler(device, modules, quantizer);
+            if (weights.embedding() != 0) {
+                filler.values(weights.embedding(), hidden * shape.config().vocabularySize());
             }
-            filler.matrix(layer.output(), hidden * shape.attentionSize());
-            filler.vector(layer.mlpNorm(), hidden, 1);
-            filler.matrix(layer.gateUp(), 2 * hidden * shape.intermediate());
-            filler.matrix(layer.down(), hidden * shape.intermediate());
-        }
-        if (shape.slice().samples()) {
-            filler.vector(weights.outputNorm(), hidden, 1);
-            if (!DeviceWeights.sharesEmbedding(shape)) {
-                filler.matrix(weights.output(), hidden * shape.vocabulary());
+            for (DeviceWeights.Layer layer : weights.layers()) {
+                filler.vector(layer.attentionNorm(), hidden, 1);
+                filler.matrix(layer.qkv());
+                if (layer.qkvBias() != 0) {
+                    filler.vector(layer.qkvBias(), shape.qkvSize(), 0.01f);
+                }
+                filler.matrix(layer.output());
+                filler.vector(layer.mlpNorm(), hidden, 1);
+                filler.matrix(layer.gateUp());
+                filler.matrix(layer.down());
             }
+            if (shape.slice().samples()) {
+                filler.vector(weights.outputNorm(), hidden, 1);
+                long embedded = weights.embedding()
+                        + 2 * hidden * shape.slice().vocabulary().from();
+                if (weights.embedding() == 0 || weights.output().address() != embedded) {
+                    filler.matrix(weights.output());
+                }
+            }
+            device.synchronize();
         }
-        device.synchronize();
     }
 
     private static final class Filler {
         private final CudaDevice device;
         private final Kernel random;
         private final Kernel fill;
+        private final Quantizer quantizer;
         private int seed;
 
-        Filler(CudaDevice device, Kernel random, Kernel fill) {
+        Filler(CudaDevice device, CudaModules modules, Quantizer quantizer) {
             this.device = device;
-            this.random = random;
-            this.fill = fill;
+            this.quantizer = quantizer;
+            random = modules.kernel("elementwise", "randomWeights");
+            fill = modules.kernel("elementwise", "fill");
         }
 
-        void matrix(long to, long count) {
+        void matrix(Matrix matrix) {
+            values(quantizer.landing(matrix), (long) matrix.rows() * matrix.columns());
+            quantizer.landed(matrix);
+        }
+
+        void values(long to, long count) {
             device.launch(random, Grid.of(8 * device.multiprocessors(), 256), to, count, SCALE, ++seed * 7_919);
         }
 

@@ -74,10 +74,16 @@ record ShardShape(
         return (heads + 2 * kvHeads) * headSize();
     }
 
-    /// Bytes that a step of few rows reads of this rank's weights; biases and norms are left out.
+    /// Bytes that a step of few rows reads of this rank's weights where they are bf16; biases and
+    /// norms are left out.
     long weightBytes() {
+        return 2 * (layerWeights() + (long) hidden() * vocabulary);
+    }
+
+    /// Weights of all layers' matrices.
+    long layerWeights() {
         long perLayer = (long) hidden() * qkvSize() + (long) hidden() * attentionSize() + 3L * hidden() * intermediate;
-        return 2 * (perLayer * layers + (long) hidden() * vocabulary);
+        return perLayer * layers;
     }
 
     /// Bytes of keys and values that one KV block holds over all layers.

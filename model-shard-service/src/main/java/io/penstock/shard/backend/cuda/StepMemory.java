@@ -31,8 +31,9 @@ import java.util.List;
 /// @param edited as large: logits after bias and penalties
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
 /// @param workspace of [CublasLt]
-/// @param decodePhases of [DecodeKernel], as are the four behind it
-/// @param decodeQkv `[2, qkvSize]` f32, zero between steps
+/// @param decodePhases of [DecodeKernel], as are the five behind it
+/// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
+/// @param expanded rows of a matrix as bf16, where there are any that are not
 /// @param results page-locked host memory, two steps' results
 record StepMemory(
         long words,
@@ -63,7 +64,11 @@ record StepMemory(
         long decodeParts,
         long decodePartSums,
         long decodeCounters,
+        long decodeTrace,
+        long expanded,
         HostMemory results) {
+
+    private static final long EXPANDED_BYTES = 192L << 20;
 
     /// Words of a sampled row's result: token, log-probability, alternatives, fault; 20 ids, 20
     /// log-probabilities.
@@ -81,6 +86,7 @@ record StepMemory(
             List<StepBucket> buckets,
             int kvBlocks,
             int multiprocessors,
+            boolean expands,
             DeviceArena arena,
             HostMemory results) {
         long tokens = Math.max(limits.maxStepTokens(), limits.maxSequences());
@@ -119,11 +125,18 @@ record StepMemory(
                 cacheLayer,
                 arena.take(CublasLt.WORKSPACE),
                 arena.take(DecodeKernel.phaseBytes(shape)),
-                arena.take(8L * shape.qkvSize()),
+                arena.take(4L * DecodeKernel.MAX_VECTORS * shape.qkvSize()),
                 arena.take(4 * DecodeKernel.partRows(shape, multiprocessors) * shape.headSize()),
                 arena.take(8 * DecodeKernel.partRows(shape, multiprocessors)),
                 arena.take(DecodeKernel.counterBytes(shape)),
+                arena.take(DecodeKernel.TRACE_BYTES),
+                expands ? arena.take(EXPANDED_BYTES) : 0,
                 results);
+    }
+
+    /// Rows of so many columns that `expanded` holds.
+    static int expandedRows(int columns) {
+        return (int) (EXPANDED_BYTES / (2L * columns) / 128 * 128);
     }
 
     long keys(int layer) {

@@ -16,9 +16,9 @@ import java.util.Map;
 import java.util.function.LongConsumer;
 import jcuda.driver.CUevent;
 
-/// Brings a rank's part of a checkpoint to the device: pieces of whole rows are read into one
-/// page-locked buffer while the other is on its way, and kernels turn the stored format into bf16, pick columns and
-/// order rows.
+/// Brings a rank's part of a checkpoint to the device: pieces of whole rows are read into one page-
+/// locked buffer while the other is on its way, and kernels turn the stored format into bf16, pick
+/// columns and order rows.
 final class WeightUpload implements AutoCloseable {
     private static final int PIECE = 32 << 20;
 
@@ -54,7 +54,7 @@ final class WeightUpload implements AutoCloseable {
         }
     }
 
-    void upload(ShardShape shape, DeviceWeights weights) {
+    void upload(ShardShape shape, DeviceWeights weights, Quantizer quantizer) {
         int head = shape.headSize();
         Range all = new Range(0, shape.hidden());
         Range queries = scaled(shape.slice().heads(), head);
@@ -73,15 +73,11 @@ final class WeightUpload implements AutoCloseable {
             int number = shape.slice().layers().from() + i;
             DeviceWeights.Layer layer = weights.layers().get(i);
             vector(TensorNames.layer(number, LayerTensor.ATTENTION_NORM), all, layer.attentionNorm());
-            matrix(TensorNames.layer(number, LayerTensor.QUERY), queries, all, layer.qkv(), 0, 0);
-            matrix(TensorNames.layer(number, LayerTensor.KEY), keys, all, layer.qkv(), queries.count(), 0);
-            matrix(
-                    TensorNames.layer(number, LayerTensor.VALUE),
-                    keys,
-                    all,
-                    layer.qkv(),
-                    queries.count() + keys.count(),
-                    0);
+            long qkv = quantizer.landing(layer.qkv());
+            matrix(TensorNames.layer(number, LayerTensor.QUERY), queries, all, qkv, 0, 0);
+            matrix(TensorNames.layer(number, LayerTensor.KEY), keys, all, qkv, queries.count(), 0);
+            matrix(TensorNames.layer(number, LayerTensor.VALUE), keys, all, qkv, queries.count() + keys.count(), 0);
+            quantizer.landed(layer.qkv());
             if (shape.config().attentionBias()) {
                 long at = layer.qkvBias();
                 vector(TensorNames.layer(number, LayerTensor.QUERY_BIAS), queries, at);
@@ -91,17 +87,26 @@ final class WeightUpload implements AutoCloseable {
                         keys,
                         at + 4L * (queries.count() + keys.count()));
             }
-            matrix(TensorNames.layer(number, LayerTensor.ATTENTION_OUTPUT), all, queries, layer.output(), 0, 0);
+            long output = quantizer.landing(layer.output());
+            matrix(TensorNames.layer(number, LayerTensor.ATTENTION_OUTPUT), all, queries, output, 0, 0);
+            quantizer.landed(layer.output());
             vector(TensorNames.layer(number, LayerTensor.MLP_NORM), all, layer.mlpNorm());
-            matrix(TensorNames.layer(number, LayerTensor.GATE), intermediate, all, layer.gateUp(), 0, 1);
-            matrix(TensorNames.layer(number, LayerTensor.UP), intermediate, all, layer.gateUp(), 0, 2);
-            matrix(TensorNames.layer(number, LayerTensor.DOWN), all, intermediate, layer.down(), 0, 0);
+            long gateUp = quantizer.landing(layer.gateUp());
+            matrix(TensorNames.layer(number, LayerTensor.GATE), intermediate, all, gateUp, 0, 1);
+            matrix(TensorNames.layer(number, LayerTensor.UP), intermediate, all, gateUp, 0, 2);
+            quantizer.landed(layer.gateUp());
+            long down = quantizer.landing(layer.down());
+            matrix(TensorNames.layer(number, LayerTensor.DOWN), all, intermediate, down, 0, 0);
+            quantizer.landed(layer.down());
         }
         if (shape.slice().samples()) {
             vector(TensorNames.OUTPUT_NORM, all, weights.outputNorm());
-            if (!DeviceWeights.sharesEmbedding(shape)) {
+            long embedded =
+                    weights.embedding() + 2L * shape.slice().vocabulary().from() * shape.hidden();
+            if (weights.embedding() == 0 || weights.output().address() != embedded) {
                 String name = shape.config().tiedEmbeddings() ? TensorNames.EMBEDDING : TensorNames.OUTPUT;
-                matrix(name, shape.slice().vocabulary(), all, weights.output(), 0, 0);
+                matrix(name, shape.slice().vocabulary(), all, quantizer.landing(weights.output()), 0, 0);
+                quantizer.landed(weights.output());
             }
         }
         device.synchronize();
@@ -159,7 +164,7 @@ final class WeightUpload implements AutoCloseable {
         ByteBuffer bytes = ByteBuffer.allocate((int) tensor.length()).order(java.nio.ByteOrder.LITTLE_ENDIAN);
         read(tensor, 0, bytes);
         float[] values = new float[bytes.capacity() / 4];
-        bytes.flip().asFloatBuffer().get(values);
+        bytes.rewind().asFloatBuffer().get(values);
         return values;
     }
 

@@ -11,16 +11,22 @@ import java.util.List;
 import java.util.Random;
 import jcuda.driver.CUevent;
 
-/// Timings at the shape of a 7B model with random weights, and what the memory can do in the same run.
+/// Timings at the shape of a 7B model with random weights, and what the memory can do in the same
+/// run.
 final class GpuBench {
     private GpuBench() {}
 
     static void run(List<String> what) {
         ModelConfig config = GpuCheck.qwen7b();
+        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
+        boolean quick = Integer.getInteger("penstock.bench.steps") != null;
+        CudaOptions options = new CudaOptions(
+                0, 0.9, !quick, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
         long start = System.nanoTime();
-        try (CudaBackend backend = new CudaBackend(CudaOptions.defaults())) {
+        try (CudaBackend backend = new CudaBackend(options)) {
             double ceiling = ceiling(backend);
-            System.out.printf("%s; read ceiling (8 GiB, plain loads) %.3f TB/s%n", backend.device(), ceiling / 1e12);
+            System.out.printf(
+                    "%s, %s; read ceiling (8 GiB, plain loads) %.3f TB/s%n", backend.device(), format, ceiling / 1e12);
             ShardShape shape = ShardShape.of(config, SequenceDriver.whole(config));
             backend.loadRandom(shape);
             StepLimits limits = new StepLimits(16, 64, 2_048, 4_096);
@@ -47,8 +53,14 @@ final class GpuBench {
                 for (int i = 0; i < kinds.length; i++) {
                     System.out.printf("  kernel at context 384, %s: %s%n", names[i], backend.profile(kinds[i]));
                 }
+                System.out.printf("  a block's time in a phase, ns: %s%n", backend.trace(1));
+                int last = Integer.parseInt(what.getLast());
+                if (backend.decodeKernel().serves(last)) {
+                    time(backend, limits, last, 383, 2);
+                    System.out.printf("  with %d sequences: %s%n", last, backend.trace(last));
+                }
             }
-            if (what.size() == 1) {
+            if (quick) {
                 return;
             }
             for (int tokens : new int[] {128, 512, 2_048}) {
@@ -67,9 +79,10 @@ final class GpuBench {
         return sequences;
     }
 
-    // From 128 tokens of context on; the prompts' own time is measured with one token and taken off.
+    // From 128 tokens of context on; the prompts' own time is measured with one token and taken
+    // off.
     private static void decode(CudaBackend backend, StepLimits limits, ShardShape shape, int batch, double ceiling) {
-        int steps = 513;
+        int steps = Integer.getInteger("penstock.bench.steps", 513);
         double prompt = time(backend, limits, batch, 128, 1);
         double all = time(backend, limits, batch, 128, steps);
         double step = (all - prompt) / (steps - 1);
@@ -79,13 +92,13 @@ final class GpuBench {
                 batch,
                 step * 1e3,
                 batch / step,
-                100 * shape.weightBytes() / step / ceiling,
-                100 * (shape.weightBytes() + kv) / step / ceiling);
+                100 * backend.weightBytes() / step / ceiling,
+                100 * (backend.weightBytes() + kv) / step / ceiling);
     }
 
     private static double time(CudaBackend backend, StepLimits limits, int batch, int prompt, int wanted) {
         double best = Double.POSITIVE_INFINITY;
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 2; i++) {
             SequenceDriver driver = new SequenceDriver(backend, limits);
             List<Sequence> sequences = sequences(driver, batch, prompt, wanted);
             long begun = System.nanoTime();
@@ -97,7 +110,7 @@ final class GpuBench {
 
     private static void prefill(CudaBackend backend, StepLimits limits, ShardShape shape, int tokens) {
         double seconds = time(backend, limits, 1, tokens, 1);
-        double products = (shape.weightBytes() - 2.0 * shape.hidden() * shape.vocabulary()) * tokens;
+        double products = 2.0 * shape.layerWeights() * tokens;
         double attention = 2.0 * shape.layers() * shape.attentionSize() * tokens * tokens;
         System.out.printf(
                 "prefill %5d: %.2f ms to the first token, %.0f TFLOP/s%n",

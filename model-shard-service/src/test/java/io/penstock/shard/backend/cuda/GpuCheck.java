@@ -23,9 +23,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
-/// Checks and timings that need a GPU; `bench/gpu/run.sh` runs them. Each prints one line a finding,
-/// `FAIL` in those that
-/// must not be.
+/// Checks and timings that need a GPU; `bench/gpu/run.sh` runs them. Each prints one line a
+/// finding, `FAIL` in those that must not be.
 public final class GpuCheck {
     private static int failures;
 
@@ -34,6 +33,7 @@ public final class GpuCheck {
     public static void main(String[] arguments) throws IOException {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
+            case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> model(Path.of(arguments[1]), Path.of(arguments[2]));
             case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
@@ -106,7 +106,7 @@ public final class GpuCheck {
         return rows;
     }
 
-    private static double error(float[] value, float[] reference) {
+    static double error(float[] value, float[] reference) {
         double difference = 0;
         double size = 0;
         for (int i = 0; i < value.length; i++) {
@@ -175,8 +175,8 @@ public final class GpuCheck {
 
     private static final Pattern FIELD = Pattern.compile("\"(prompt_ids|greedy_ids|margins)\": \\[([^\\]]*)\\]");
 
-    /// Greedy tokens against the yardstick of the file's lines, up to the first place whose margin is
-    /// small.
+    /// Greedy tokens against the yardstick of the file's lines, up to the first place whose margin
+    /// is small.
     private static void greedy(Path checkpoint, Path yardstick) throws IOException {
         try (CudaBackend backend = load(checkpoint)) {
             List<Sequence> sequences = new ArrayList<>();

@@ -162,12 +162,13 @@ public final class GpuRanks {
             box = cuda.allocate(layout.bytes());
             results = cuda.allocateHost(StepMemory.resultBytes(limits));
             DeviceArena measured = DeviceArena.measuring();
-            StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), measured, results);
+            StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), false, measured, results);
             memoryArena = DeviceArena.of(cuda, measured.used());
             memoryArena.zero();
-            memory = StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), memoryArena, results);
+            memory = StepMemory.lay(
+                    shape, limits, List.of(bucket), 1, cuda.multiprocessors(), false, memoryArena, results);
             pass = new ForwardPass(
-                    cuda, modules, null, shape, new DeviceWeights(0, List.of(), 0, 0), memory, limits, arena);
+                    cuda, modules, null, shape, new DeviceWeights(0, List.of(), 0, null), memory, limits, arena);
             collective = join();
             peers = DevicePeers.meet(cuda, collective, layout, box)
                     .peers(cuda, modules, collective, shape, memory, arena);

@@ -35,6 +35,11 @@ final class KernelCheck {
             conversion(device, modules, type, 0);
             conversion(device, modules, type, 2);
         }
+        for (WeightFormat format : WeightFormat.values()) {
+            for (boolean halves : new boolean[] {false, true}) {
+                FormatCheck.run(device, modules, format, halves);
+            }
+        }
         sampling(device, modules, 151_936);
         sampling(device, modules, 1_000);
         modules.close();
@@ -141,7 +146,7 @@ final class KernelCheck {
         StepBucket bucket = new StepBucket(ROWS, ROWS, false, 1);
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, List.of(bucket), 64, 132, measured, results);
+        StepMemory.lay(shape, limits, List.of(bucket), 64, 132, false, measured, results);
         Random random = new Random(vocabulary);
         int[][] table = new int[ROWS][4];
         SlotSampling[] slots = new SlotSampling[ROWS];
@@ -159,10 +164,10 @@ final class KernelCheck {
         try (Arena arena = Arena.ofConfined();
                 DeviceArena memoryArena = DeviceArena.of(device, measured.used())) {
             memoryArena.zero();
-            StepMemory memory = StepMemory.lay(shape, limits, List.of(bucket), 64, 132, memoryArena, results);
+            StepMemory memory = StepMemory.lay(shape, limits, List.of(bucket), 64, 132, false, memoryArena, results);
             CublasLt unused = null;
             ForwardPass pass = new ForwardPass(
-                    device, modules, unused, shape, new DeviceWeights(0, List.of(), 0, 0), memory, limits, arena);
+                    device, modules, unused, shape, new DeviceWeights(0, List.of(), 0, null), memory, limits, arena);
             for (int position = 0; position < 6; position++) {
                 float[] logits = new float[ROWS * vocabulary];
                 for (int i = 0; i < logits.length; i++) {

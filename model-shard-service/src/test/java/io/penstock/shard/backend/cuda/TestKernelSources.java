@@ -8,6 +8,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /// What Java and the kernels must agree on, and what NVRTC gets where there is no compiled kernel.
@@ -22,7 +24,8 @@ class TestKernelSources {
 
     @Test
     void sourcesBecomeOneTextWithoutAnyInclude() {
-        for (String name : new String[] {"attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "sampling.cu"}) {
+        for (String name :
+                new String[] {"attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "sampling.cu", "weights.cu"}) {
             String text = Nvrtc.inline(name, TestKernelSources::source);
             assertThat(text)
                     .doesNotContain("#include")
@@ -40,8 +43,15 @@ class TestKernelSources {
         DecodeTiling tiling = DecodeTiling.chosen();
         assertThat(source("decode.cu"))
                 .contains("#define TILING_WARPS %d\n".formatted(tiling.warps()))
-                .contains("#define TILING_UNIT %d\n".formatted(tiling.unit()))
-                .contains("#define TILING_SUMS %d\n".formatted(tiling.sums()));
+                .contains("#define TILING_PRODUCERS %d\n".formatted(tiling.producers()))
+                .contains("MOST = %d;".formatted(DecodeKernel.MAX_VECTORS));
+        assertThat(source("decode.cu")).contains(formats());
+        assertThat(source("weights.cu")).contains(formats());
+    }
+
+    private static String formats() {
+        return "enum { %s };"
+                .formatted(Stream.of(WeightFormat.values()).map(Enum::name).collect(Collectors.joining(", ")));
     }
 
     @Test
