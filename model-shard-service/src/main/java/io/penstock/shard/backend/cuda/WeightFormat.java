@@ -2,8 +2,8 @@ package io.penstock.shard.backend.cuda;
 
 /// How a matrix lies in device memory. One format is: a layout (here), how the decode kernel takes
 /// it (`multiplyPiece` in decode.cu), how it becomes bf16 for other products, and how it is made
-/// from bf16 (weights.cu), and a scalar oracle in `TestWeightFormat`. Kernels know a format by its
-/// ordinal.
+/// from bf16 (weights.cu), and a scalar oracle in `ScalarFormats` (tests). Kernels know a format by its
+/// code.
 ///
 /// Rows go by tiles of 16, columns by granules of 128.
 public enum WeightFormat {
