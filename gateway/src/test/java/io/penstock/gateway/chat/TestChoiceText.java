@@ -85,10 +85,20 @@ class TestChoiceText {
     }
 
     @Test
-    void aTokenBeyondTheVocabularyIsRefused() {
+    void aRowThatPadsTheEmbeddingsHasNoText() {
+        ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), true, 0, Set.of());
+        assertThat(text.append(token('a'))).isEqualTo("a");
+        assertThat(text.append(token(300))).isEmpty();
+        assertThat(text.append(token('b'))).isEqualTo("b");
+        assertThat(text.tokens()).isEqualTo(3);
+        assertThat(text.takeTokens()).extracting(TokenText::text).containsExactly("a", "", "b");
+    }
+
+    @Test
+    void aTokenThatIsNoneIsRefused() {
         ChoiceText text = new ChoiceText(new TinyTokenizer(), List.of(), false, 0, Set.of());
-        assertThatThrownBy(() -> text.append(token(300)))
+        assertThatThrownBy(() -> text.append(token(-1)))
                 .isInstanceOf(PenstockException.class)
-                .hasMessageContaining("300");
+                .hasMessageContaining("-1");
     }
 }

@@ -57,6 +57,9 @@ public final class TinyTokenizer implements Tokenizer {
 
     @Override
     public String piece(int id) {
+        if (id >= vocabularySize()) {
+            return "";
+        }
         return id < END ? "<0x%02X>".formatted(id) : SPECIALS.get(id - END);
     }
 
