@@ -15,6 +15,7 @@ public final class Faults {
 
     private final List<Injected> injected = new ArrayList<>();
     private int struck;
+    private long clearings;
 
     private record Injected(Fault fault, int times, Predicate<ObjectRead> target) {}
 
@@ -41,6 +42,30 @@ public final class Faults {
         lock.lock();
         try {
             injected.clear();
+            clearings++;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// How often [#clear()] was called.
+    long clearings() {
+        lock.lock();
+        try {
+            return clearings;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// Does what a fault does to the store, unless it was cleared meanwhile: who has cleared the faults sees no
+    /// late one.
+    void unlessCleared(long since, Runnable deed) {
+        lock.lock();
+        try {
+            if (clearings == since) {
+                deed.run();
+            }
         } finally {
             lock.unlock();
         }

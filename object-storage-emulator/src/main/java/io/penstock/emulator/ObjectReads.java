@@ -80,6 +80,7 @@ final class ObjectReads {
     }
 
     private Future<Void> answer(HttpServerRequest request, ObjectPath path, ObjectRead read) {
+        long clearings = faults.clearings();
         Optional<Fault> fault = faults.next(read);
         if (fault.isEmpty()) {
             return send(request, path, read);
@@ -126,7 +127,7 @@ final class ObjectReads {
             case Fault.ExpiredCredentials() ->
                 Future.failedFuture(ServiceException.notAuthenticated("an injected expiry of credentials"));
             case Fault.Replacement() -> {
-                replace(path);
+                faults.unlessCleared(clearings, () -> replace(path));
                 yield send(request, path, read);
             }
         };

@@ -39,7 +39,12 @@ public final class Retry {
                 .maxDuration(0, ChronoUnit.MILLIS)
                 .jitter(0, ChronoUnit.MILLIS)
                 .retryOn(TransientFailure.class)
-                .beforeRetry(failure -> onRetry.accept(((TransientFailure) failure).kind()))
+                .beforeRetry(failure -> {
+                    // Called for what the interruption of a wait made of a failure, too.
+                    if (failure instanceof TransientFailure transientFailure) {
+                        onRetry.accept(transientFailure.kind());
+                    }
+                })
                 .withCustomBackoff()
                 .strategy(() -> new Backoff(base.toMillis(), longest.toMillis()))
                 .done()

@@ -146,7 +146,11 @@ final class Fixture implements AutoCloseable {
 
     /// @return its bytes, once it has its durable name
     byte[] awaitPublished(Snapshot snapshot) throws IOException, InterruptedException {
-        Path file = published(snapshot);
+        return await(published(snapshot));
+    }
+
+    /// Publication follows the end that callers hear of.
+    static byte[] await(Path file) throws IOException, InterruptedException {
         long deadline = System.nanoTime() + 10_000_000_000L;
         while (!Files.exists(file) && System.nanoTime() < deadline) {
             // The name comes by a rename, which nothing here can wait for.

@@ -221,7 +221,9 @@ class TestTransfers {
         Heard heard = new Heard(wish);
         wish.ask(heard);
         assertThat(heard.end.get()).isZero();
-        assertThat(wish.path(true)).isEmptyFile();
+        Path published = fixture.published(both).resolveSibling("empty");
+        assertThat(Fixture.await(published)).isEmpty();
+        assertThat(wish.path(true)).isEqualTo(published);
     }
 
     @Test
