@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,8 +52,10 @@ final class SystemTestDemo {
         Process demo = demo("--pp", "2");
         readUntil(demo, "Up until Ctrl-C.");
         assertThat(pids()).as("services").hasSize(5).allMatch(SystemTestDemo::alive);
+        chatForgetsWhenTold();
         signal("INT", demo.pid());
-        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        // A first run writes down, at its end, what quickens later starts.
+        assertThat(demo.waitFor(120, TimeUnit.SECONDS)).isTrue();
         assertNothingLeft();
     }
 
@@ -63,6 +66,40 @@ final class SystemTestDemo {
         List<Long> pids = pids();
         signal("KILL", demo.pid());
         Clusters.await("the services follow their parent", () -> pids.stream().noneMatch(SystemTestDemo::alive));
+    }
+
+    /// What a person types into `penstock chat`, at temperature 0: after /new the same question has the same answer.
+    private void chatForgetsWhenTold() throws Exception {
+        String url = lines.stream()
+                .map(String::strip)
+                .filter(line -> line.startsWith("./penstock chat --url "))
+                .map(line -> line.substring("./penstock chat --url ".length()))
+                .findFirst()
+                .orElseThrow();
+        Process chat = new ProcessBuilder(
+                        HOME.resolve("penstock").toString(),
+                        "chat",
+                        "--url",
+                        url,
+                        "--temperature",
+                        "0",
+                        "--max-tokens",
+                        "12")
+                .redirectErrorStream(true)
+                .start();
+        try (Writer in = chat.outputWriter(StandardCharsets.UTF_8)) {
+            in.write("Name a river.\n/new\nName a river.\n/exit\n");
+        }
+        List<String> answers = chat.inputReader(StandardCharsets.UTF_8).lines().toList();
+        assertThat(chat.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(chat.exitValue()).as(String.join("\n", answers)).isZero();
+        String said = String.join("\n", answers);
+        assertThat(said).startsWith(Clusters.MODEL + " at " + url);
+        // The prompts "> " part the turns; the second follows /new at once.
+        String[] turns = said.split("> ", -1);
+        assertThat(turns).hasSize(5);
+        assertThat(turns[1]).isNotBlank().isEqualTo(turns[3]);
+        assertThat(turns[2]).isEmpty();
     }
 
     private Process demo(String... options) throws IOException {
