@@ -95,23 +95,7 @@ final class VerifyCall {
     private long repair(Snapshot snapshot, RemoteFile file, Source source, List<ByteRange> ranges) {
         CompletableFuture<Long> end = new CompletableFuture<>();
         try (FileWish wish = transfers.wish(snapshot, file, source, ranges)) {
-            wish.ask(new FileWish.Listener() {
-                @Override
-                public void present(long offset, long length) {}
-
-                @Override
-                public void progress(long arrived) {}
-
-                @Override
-                public void done(long fetched) {
-                    end.complete(fetched);
-                }
-
-                @Override
-                public void failed(PenstockException failure) {
-                    end.completeExceptionally(failure);
-                }
-            });
+            wish.ask(FileWish.Listener.of(end));
             return end.get();
         } catch (ExecutionException e) {
             throw e.getCause() instanceof PenstockException known

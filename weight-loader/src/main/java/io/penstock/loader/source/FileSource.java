@@ -41,17 +41,7 @@ public final class FileSource implements Source {
     @Override
     public Snapshot resolve(String model, String revision) {
         List<RemoteFile> files = files(model);
-        Snapshot snapshot = new Snapshot(model, Snapshot.digest(files), files);
-        if (!revision.isEmpty() && !revision.equals(snapshot.revision())) {
-            throw new PenstockException(
-                    ErrorCategory.NOT_FOUND,
-                    "model '%s': %s now holds revision %s, not %s",
-                    model,
-                    path,
-                    snapshot.revision(),
-                    revision);
-        }
-        return snapshot;
+        return Snapshot.of(model, files, revision, path);
     }
 
     private List<RemoteFile> files(String model) {

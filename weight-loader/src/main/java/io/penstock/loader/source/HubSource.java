@@ -7,7 +7,6 @@ import io.vertx.core.json.DecodeException;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.net.URI;
-import java.net.URLEncoder;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
@@ -69,7 +68,8 @@ public final class HubSource implements Source {
     @Override
     public Snapshot resolve(String model, String wanted) {
         String name = wanted.isEmpty() ? revision : wanted;
-        URI address = URI.create(endpoint + "/api/models/" + path(repository) + "/revision/" + encode(name));
+        URI address =
+                URI.create(endpoint + "/api/models/" + path(repository) + "/revision/" + BucketFolder.encode(name));
         String commit = object(call("hf://" + repository + "@" + name, address)).getString("sha", "");
         if (!commit.matches("[0-9a-f]{40,64}")) {
             throw new PenstockException(
@@ -204,12 +204,8 @@ public final class HubSource implements Source {
     private static String path(String name) {
         StringBuilder path = new StringBuilder();
         for (String segment : name.split("/", -1)) {
-            path.append(path.isEmpty() ? "" : "/").append(encode(segment));
+            path.append(path.isEmpty() ? "" : "/").append(BucketFolder.encode(segment));
         }
         return path.toString();
-    }
-
-    private static String encode(String text) {
-        return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
     }
 }

@@ -8,7 +8,6 @@ import io.penstock.model.PenstockException;
 import io.vertx.core.json.DecodeException;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
-import java.net.URLEncoder;
 import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -34,9 +33,7 @@ public final class OciSource implements Source {
 
     private final RemoteHttp http;
     private final Renewable<OciAccount> account;
-    private final String bucketTarget;
-    private final String place;
-    private final String prefix;
+    private final BucketFolder folder;
     private final int pageSize;
 
     /// @param account asked for at first use, so that a service starts without credentials it may not need
@@ -54,9 +51,10 @@ public final class OciSource implements Source {
             int pageSize) {
         this.http = http;
         this.account = account;
-        this.bucketTarget = "/n/" + encode(namespace) + "/b/" + encode(bucket) + "/o";
-        this.place = "oci://" + namespace + "/" + bucket;
-        this.prefix = prefix;
+        this.folder = new BucketFolder(
+                "oci://" + namespace + "/" + bucket,
+                "/n/" + BucketFolder.encode(namespace) + "/b/" + BucketFolder.encode(bucket) + "/o",
+                prefix);
         this.pageSize = pageSize;
     }
 
@@ -75,8 +73,8 @@ public final class OciSource implements Source {
                 .findFirst()
                 .map(object -> Manifest.parse(new String(
                         http.call(
-                                        place + "/" + object.object(),
-                                        () -> account.get().signed("GET", target(object.object())))
+                                        folder.place(object.object()),
+                                        () -> account.get().signed("GET", folder.target(object.object())))
                                 .body(),
                         StandardCharsets.UTF_8)));
         List<RemoteFile> files = heads(
@@ -84,30 +82,22 @@ public final class OciSource implements Source {
                         .filter(object -> !object.name().value().equals(Manifest.NAME))
                         .toList(),
                 manifest);
-        Snapshot snapshot = new Snapshot(model, Snapshot.digest(files), files);
-        if (!revision.isEmpty() && !revision.equals(snapshot.revision())) {
-            throw new PenstockException(
-                    ErrorCategory.NOT_FOUND,
-                    "model '%s': %s now holds revision %s, not %s",
-                    model,
-                    place,
-                    snapshot.revision(),
-                    revision);
-        }
-        return snapshot;
+        return Snapshot.of(model, files, revision, folder.place());
     }
 
     private List<Listed> list() {
         List<Listed> listed = new ArrayList<>();
         String start = "";
         for (int page = 0; page < MAX_PAGES; page++) {
-            String target = bucketTarget + "?fields=name&limit=" + pageSize + "&prefix=" + encode(prefix)
-                    + (start.isEmpty() ? "" : "&start=" + encode(start));
+            String target = folder.target() + "?fields=name&limit=" + pageSize + "&prefix="
+                    + BucketFolder.encode(folder.prefix())
+                    + (start.isEmpty() ? "" : "&start=" + BucketFolder.encode(start));
             JsonObject answer =
-                    json(http.call("list " + place, () -> account.get().signed("GET", target)));
+                    json(http.call("list " + folder.place(), () -> account.get().signed("GET", target)));
             JsonArray objects = answer.getJsonArray("objects", new JsonArray());
             for (int i = 0; i < objects.size(); i++) {
-                add(listed, objects.getJsonObject(i).getString("name", ""));
+                String object = objects.getJsonObject(i).getString("name", "");
+                folder.name(object).ifPresent(name -> listed.add(new Listed(name, object)));
             }
             start = answer.getString("nextStartWith", "");
             if (start.isEmpty()) {
@@ -115,18 +105,11 @@ public final class OciSource implements Source {
             }
         }
         throw new PenstockException(
-                ErrorCategory.BAD_INPUT, "%s holds over %d objects below '%s'", place, MAX_PAGES * pageSize, prefix);
-    }
-
-    private void add(List<Listed> listed, String object) {
-        String folder = prefix.isEmpty() ? "" : prefix + "/";
-        if (object.equals(prefix)) {
-            listed.add(new Listed(new FileName(object.substring(object.lastIndexOf('/') + 1)), object));
-        } else if (object.startsWith(folder) && !object.endsWith("/")) {
-            listed.add(new Listed(new FileName(object.substring(folder.length())), object));
-        }
-        // Others only share the beginning of their name; names that end in a slash are consoles' folder
-        // marks.
+                ErrorCategory.BAD_INPUT,
+                "%s holds over %d objects below '%s'",
+                folder.place(),
+                MAX_PAGES * pageSize,
+                folder.prefix());
     }
 
     private List<RemoteFile> heads(List<Listed> listed, Optional<Manifest> manifest) {
@@ -143,24 +126,26 @@ public final class OciSource implements Source {
         } catch (ExecutionException e) {
             throw e.getCause() instanceof PenstockException failure
                     ? failure
-                    : new PenstockException(ErrorCategory.INTERNAL, e.getCause(), "%s: %s", place, e.getCause());
+                    : new PenstockException(
+                            ErrorCategory.INTERNAL, e.getCause(), "%s: %s", folder.place(), e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", place);
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", folder.place());
         }
     }
 
     private RemoteFile head(Listed object, Optional<Manifest> manifest) {
-        String what = place + "/" + object.object();
-        HttpHeaders headers = http.call(what, () -> account.get().signed("HEAD", target(object.object())))
+        String what = folder.place(object.object());
+        HttpHeaders headers = http.call(what, () -> account.get().signed("HEAD", folder.target(object.object())))
                 .headers();
-        String etag = headers.firstValue("etag").orElseThrow(() -> missing(what, "ETag"));
-        long size = headers.firstValueAsLong("content-length").orElseThrow(() -> missing(what, "Content-Length"));
+        String etag = headers.firstValue("etag").orElseThrow(() -> BucketFolder.missing(what, "ETag"));
+        long size = headers.firstValueAsLong("content-length")
+                .orElseThrow(() -> BucketFolder.missing(what, "Content-Length"));
         Optional<PieceChecksums> pieces = manifest.map(entries -> pieces(entries, object.name(), size));
         return new RemoteFile(
                 object.name(),
                 size,
-                what + "#" + etag,
+                folder.contentId(object.object(), etag),
                 Optional.of(etag),
                 headers.firstValue("opc-content-crc32c").map(Checksum::crc32c),
                 pieces);
@@ -179,20 +164,15 @@ public final class OciSource implements Source {
         return entry.pieces();
     }
 
-    private static PenstockException missing(String what, String header) {
-        return new PenstockException(ErrorCategory.CORRUPT, "%s: the answer has no %s", what, header);
-    }
-
     @Override
     public Access access(Snapshot snapshot, RemoteFile file) {
         String etag = file.etag().orElseThrow();
-        String id = file.contentId();
-        String object = id.substring(place.length() + 1, id.length() - etag.length() - 1);
+        String object = folder.object(file);
         return new Access.OverHttp(new RangeRequests() {
             @Override
             public HttpRequest range(long offset, long length) {
                 String range = "bytes=" + offset + "-" + (offset + length - 1);
-                return account.get().signed("GET", target(object), "range", range, "if-match", etag);
+                return account.get().signed("GET", folder.target(object), "range", range, "if-match", etag);
             }
 
             @Override
@@ -202,23 +182,11 @@ public final class OciSource implements Source {
         });
     }
 
-    private String target(String object) {
-        StringBuilder target = new StringBuilder(bucketTarget);
-        for (String segment : object.split("/", -1)) {
-            target.append('/').append(encode(segment));
-        }
-        return target.toString();
-    }
-
-    private static String encode(String text) {
-        return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
-    }
-
     private JsonObject json(HttpResponse<byte[]> response) {
         try {
             return new JsonObject(new String(response.body(), StandardCharsets.UTF_8));
         } catch (DecodeException e) {
-            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s answered with no JSON object", place);
+            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s answered with no JSON object", folder.place());
         }
     }
 }

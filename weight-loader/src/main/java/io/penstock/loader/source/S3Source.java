@@ -6,9 +6,7 @@ import io.penstock.model.PenstockException;
 import java.io.ByteArrayInputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.net.URLEncoder;
 import java.net.http.HttpHeaders;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -18,10 +16,8 @@ import javax.xml.stream.XMLStreamConstants;
 import javax.xml.stream.XMLStreamException;
 import javax.xml.stream.XMLStreamReader;
 
-/// Objects of a bucket under a prefix, by the API of S3: OCI's compatible endpoint, or any other service
-/// that speaks
-/// it.
-/// Paths name buckets (host names that do are not what OCI likes).
+/// Objects of a bucket under a prefix, by the API of S3: OCI's compatible endpoint, or any other service that speaks
+/// it. Paths name buckets (host names that do are not what OCI likes).
 ///
 /// ETags pin objects. A checksum of the whole is known where the upload asked for CRC32C over it.
 public final class S3Source implements Source {
@@ -30,9 +26,7 @@ public final class S3Source implements Source {
 
     private final RemoteHttp http;
     private final Supplier<S3Account> account;
-    private final String bucketTarget;
-    private final String place;
-    private final String prefix;
+    private final BucketFolder folder;
     private volatile boolean knowsChecksums = true;
 
     /// @param account asked for at first use
@@ -40,9 +34,7 @@ public final class S3Source implements Source {
     public S3Source(RemoteHttp http, Supplier<S3Account> account, String bucket, String prefix) {
         this.http = http;
         this.account = account;
-        this.bucketTarget = "/" + encode(bucket);
-        this.place = "s3://" + bucket;
-        this.prefix = prefix;
+        this.folder = new BucketFolder("s3://" + bucket, "/" + BucketFolder.encode(bucket), prefix);
     }
 
     @Override
@@ -54,41 +46,21 @@ public final class S3Source implements Source {
     public Snapshot resolve(String model, String revision) {
         List<RemoteFile> files = new ArrayList<>();
         for (String object : list()) {
-            name(object).ifPresent(name -> files.add(head(name, object)));
+            folder.name(object).ifPresent(name -> files.add(head(name, object)));
         }
-        Snapshot snapshot = new Snapshot(model, Snapshot.digest(files), files);
-        if (!revision.isEmpty() && !revision.equals(snapshot.revision())) {
-            throw new PenstockException(
-                    ErrorCategory.NOT_FOUND,
-                    "model '%s': %s now holds revision %s, not %s",
-                    model,
-                    place,
-                    snapshot.revision(),
-                    revision);
-        }
-        return snapshot;
-    }
-
-    /// Empty for what only shares the beginning of the name, and for consoles' folder marks.
-    private Optional<FileName> name(String object) {
-        String folder = prefix.isEmpty() ? "" : prefix + "/";
-        if (object.equals(prefix)) {
-            return Optional.of(new FileName(object.substring(object.lastIndexOf('/') + 1)));
-        }
-        return object.startsWith(folder) && !object.endsWith("/")
-                ? Optional.of(new FileName(object.substring(folder.length())))
-                : Optional.empty();
+        return Snapshot.of(model, files, revision, folder.place());
     }
 
     private List<String> list() {
         List<String> objects = new ArrayList<>();
         Optional<String> next = Optional.empty();
         for (int page = 0; page < MAX_PAGES; page++) {
-            String target = bucketTarget + "?"
-                    + next.map(token -> "continuation-token=" + encode(token) + "&")
+            String target = folder.target() + "?"
+                    + next.map(token -> "continuation-token=" + BucketFolder.encode(token) + "&")
                             .orElse("")
-                    + "list-type=2&prefix=" + encode(prefix);
-            byte[] body = http.call("list " + place, () -> account.get().signed("GET", target))
+                    + "list-type=2&prefix=" + BucketFolder.encode(folder.prefix());
+            byte[] body = http.call(
+                            "list " + folder.place(), () -> account.get().signed("GET", target))
                     .body();
             next = read(body, objects);
             if (next.isEmpty()) {
@@ -96,7 +68,11 @@ public final class S3Source implements Source {
             }
         }
         throw new PenstockException(
-                ErrorCategory.BAD_INPUT, "%s holds over %d pages of objects below '%s'", place, MAX_PAGES, prefix);
+                ErrorCategory.BAD_INPUT,
+                "%s holds over %d pages of objects below '%s'",
+                folder.place(),
+                MAX_PAGES,
+                folder.prefix());
     }
 
     /// @return the token of the next page
@@ -119,19 +95,20 @@ public final class S3Source implements Source {
             return next;
         } catch (XMLStreamException e) {
             throw new PenstockException(
-                    ErrorCategory.CORRUPT, e, "%s answered with no listing: %s", place, e.getMessage());
+                    ErrorCategory.CORRUPT, e, "%s answered with no listing: %s", folder.place(), e.getMessage());
         }
     }
 
     private RemoteFile head(FileName name, String object) {
-        String what = place + "/" + object;
-        HttpHeaders headers = headers(what, target(object));
-        String etag = headers.firstValue("etag").orElseThrow(() -> missing(what, "ETag"));
-        long size = headers.firstValueAsLong("content-length").orElseThrow(() -> missing(what, "Content-Length"));
+        String what = folder.place(object);
+        HttpHeaders headers = headers(what, folder.target(object));
+        String etag = headers.firstValue("etag").orElseThrow(() -> BucketFolder.missing(what, "ETag"));
+        long size = headers.firstValueAsLong("content-length")
+                .orElseThrow(() -> BucketFolder.missing(what, "Content-Length"));
         return new RemoteFile(
                 name,
                 size,
-                what + "#" + etag,
+                folder.contentId(object, etag),
                 Optional.of(etag),
                 // One with a dash is over the checksums of parts, whose borders are not known here.
                 headers.firstValue("x-amz-checksum-crc32c")
@@ -149,7 +126,7 @@ public final class S3Source implements Source {
                 if (e.category() != ErrorCategory.UNAVAILABLE) {
                     throw e;
                 }
-                LOG.log(Level.DEBUG, "{0} may not know of checksums: {1}", place, e.getMessage());
+                LOG.log(Level.DEBUG, "{0} may not know of checksums: {1}", folder.place(), e.getMessage());
             }
         }
         HttpHeaders headers =
@@ -159,30 +136,11 @@ public final class S3Source implements Source {
         return headers;
     }
 
-    private static PenstockException missing(String what, String header) {
-        return new PenstockException(ErrorCategory.CORRUPT, "%s: the answer has no %s", what, header);
-    }
-
     @Override
     public Access access(Snapshot snapshot, RemoteFile file) {
         String etag = file.etag().orElseThrow();
-        String id = file.contentId();
-        String target = target(id.substring(place.length() + 1, id.length() - etag.length() - 1));
+        String target = folder.target(folder.object(file));
         return new Access.OverHttp((offset, length) -> account.get()
                 .signed("GET", target, "range", "bytes=" + offset + "-" + (offset + length - 1), "if-match", etag));
-    }
-
-    private String target(String object) {
-        StringBuilder target = new StringBuilder(bucketTarget);
-        for (String segment : object.split("/", -1)) {
-            target.append('/').append(encode(segment));
-        }
-        return target.toString();
-    }
-
-    private static String encode(String text) {
-        return URLEncoder.encode(text, StandardCharsets.UTF_8)
-                .replace("+", "%20")
-                .replace("*", "%2A");
     }
 }

@@ -41,6 +41,25 @@ public record Snapshot(String model, String revision, List<RemoteFile> files) {
         }
     }
 
+    /// The files of a source that has no revisions of its own.
+    ///
+    /// @param asked the revision that is wanted; empty for whatever there is
+    /// @param place for the message
+    /// @throws PenstockException NOT_FOUND when another revision is there
+    static Snapshot of(String model, List<RemoteFile> files, String asked, Object place) {
+        Snapshot snapshot = new Snapshot(model, digest(files), files);
+        if (!asked.isEmpty() && !asked.equals(snapshot.revision())) {
+            throw new PenstockException(
+                    ErrorCategory.NOT_FOUND,
+                    "model '%s': %s now holds revision %s, not %s",
+                    model,
+                    place,
+                    snapshot.revision(),
+                    asked);
+        }
+        return snapshot;
+    }
+
     /// @throws PenstockException NOT_FOUND when the revision has no such file
     public RemoteFile file(FileName name) {
         for (RemoteFile file : files) {

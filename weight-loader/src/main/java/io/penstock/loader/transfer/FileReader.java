@@ -28,24 +28,8 @@ public sealed interface FileReader extends AutoCloseable {
     record Cached(Transfers.OpenFile file) implements FileReader {
         @Override
         public void await(ByteRange range, CompletableFuture<Void> given) {
-            CompletableFuture<Void> present = new CompletableFuture<>();
-            file.ask(List.of(range), true, new FileWish.Listener() {
-                @Override
-                public void present(long offset, long length) {}
-
-                @Override
-                public void progress(long arrived) {}
-
-                @Override
-                public void done(long fetched) {
-                    present.complete(null);
-                }
-
-                @Override
-                public void failed(PenstockException failure) {
-                    present.completeExceptionally(failure);
-                }
-            });
+            CompletableFuture<Long> present = new CompletableFuture<>();
+            file.ask(List.of(range), true, FileWish.Listener.of(present));
             try {
                 CompletableFuture.anyOf(present, given).join();
             } catch (CompletionException e) {

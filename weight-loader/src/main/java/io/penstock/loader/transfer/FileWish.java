@@ -4,6 +4,7 @@ import io.penstock.loader.source.RemoteFile;
 import io.penstock.model.PenstockException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 
 /// Ranges of one file that a caller wants on this node, wherever the file comes from.
 public sealed interface FileWish extends AutoCloseable {
@@ -23,6 +24,29 @@ public sealed interface FileWish extends AutoCloseable {
 
         /// Last call: it cannot be met.
         void failed(PenstockException failure);
+
+        /// One that only waits for the end.
+        ///
+        /// @param end completed with the bytes fetched, or with the failure
+        static Listener of(CompletableFuture<Long> end) {
+            return new Listener() {
+                @Override
+                public void present(long offset, long length) {}
+
+                @Override
+                public void progress(long arrived) {}
+
+                @Override
+                public void done(long fetched) {
+                    end.complete(fetched);
+                }
+
+                @Override
+                public void failed(PenstockException failure) {
+                    end.completeExceptionally(failure);
+                }
+            };
+        }
     }
 
     RemoteFile file();
