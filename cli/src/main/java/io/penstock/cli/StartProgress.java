@@ -12,9 +12,8 @@ import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 
-/// How far the weights have come: into this node's cache, then into the shards. Bars on a terminal, a line
-/// each when
-/// done elsewhere.
+/// How far the weights have come: into this node's cache, then into the shards. Bars on a terminal, a
+/// line each when done elsewhere.
 final class StartProgress implements AutoCloseable {
     private static final long MEGABYTE = 1_000_000;
 

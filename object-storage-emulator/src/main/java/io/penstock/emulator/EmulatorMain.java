@@ -5,9 +5,8 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.util.concurrent.CountDownLatch;
 
-/// The emulator as a program: `EmulatorMain <folder> <port> <bucket>...` serves until it is stopped, and
-/// prints the
-/// endpoint and the config file that a client needs.
+/// The emulator as a program: `EmulatorMain <folder> <port> <bucket>...` serves until it is stopped,
+/// and prints the endpoint and the config file that a client needs.
 public final class EmulatorMain {
     private EmulatorMain() {}
 

@@ -7,8 +7,7 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 
 /// The faults that are switched on. Each strikes the next reads that it is meant for, a given number of
-/// times, in the
-/// order of their injection; one read meets at most one.
+/// times, in the order of their injection; one read meets at most one.
 public final class Faults {
     /// Guards [#injected] and [#struck].
     private final ReentrantLock lock = new ReentrantLock();

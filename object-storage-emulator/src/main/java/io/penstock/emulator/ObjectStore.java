@@ -18,8 +18,8 @@ import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.stream.Stream;
 
 /// Buckets and objects as files: `<bucket>/<id>` holds the bytes of a version, `<bucket>/<hash of the
-/// name>.json` says
-/// which version an object's name stands for. Names of objects never become paths, so any name is safe.
+/// name>.json` says which version an object's name stands for. Names of objects never become paths, so
+/// any name is safe.
 ///
 /// A replaced version's file is deleted; a response that is being sent holds it open and so ends
 /// undisturbed.

@@ -5,10 +5,8 @@ import io.quarkus.runtime.annotations.QuarkusMain;
 import java.lang.System.Logger.Level;
 import java.lang.reflect.Proxy;
 
-/// Starts the service. A SIGTERM is an order that it carries out and then exits 0; the JVM by itself would
-/// say 143, as
-/// of
-/// a process that was cut down.
+/// Starts the service. A SIGTERM is an order that it carries out and then exits 0; the JVM by itself
+/// would say 143, as of a process that was cut down.
 @QuarkusMain
 public final class LoaderMain {
     private LoaderMain() {}

@@ -20,13 +20,9 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /// Closed-loop load on an OpenAI-style server: so many clients, each with one streamed chat at a time,
-/// seeded prompts
-/// of
-/// mixed lengths. Every stream is checked to the token: as many log-probability entries as the usage says,
-/// one finish
-/// reason, `[DONE]` last; and greedy answers to the same prompt must be equal, so a token lost, doubled or
-/// taken from
-/// another stream is seen.
+/// seeded prompts of mixed lengths. Every stream is checked to the token: as many log-probability
+/// entries as the usage says, one finish reason, `[DONE]` last; and greedy answers to the same prompt
+/// must be equal, so a token lost, doubled or taken from another stream is seen.
 @Command(
         name = "load",
         mixinStandardHelpOptions = true,

@@ -29,9 +29,8 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/// `./penstock bench services`: what the services cost. From process start to the first token, and between
-/// tokens
-/// beside the bare loop of the same backend in the same run.
+/// `./penstock bench services`: what the services cost. From process start to the first token, and
+/// between tokens beside the bare loop of the same backend in the same run.
 @Command(
         name = "services",
         description = "Measures what gateway, scheduler and one shard add to the bare CPU backend.",

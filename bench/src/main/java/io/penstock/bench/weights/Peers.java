@@ -9,9 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/// What the loader is compared with: each downloads the object to a new file, in a process of its own whose
-/// CPU time the
-/// shell tells.
+/// What the loader is compared with: each downloads the object to a new file, in a process of its own
+/// whose CPU time the shell tells.
 record Peers(Path folder, long size) {
     private static final long PATIENCE_MINUTES = 10;
 

@@ -11,8 +11,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
 /// One object by the OCI Java SDK's own manager of downloads: endpoint, config file, bucket, object,
-/// target, parts at
-/// once.
+/// target, parts at once.
 final class SdkDownload {
     private SdkDownload() {}
 

@@ -24,8 +24,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `./penstock bench weights`: the weight-loader against aria2c and the OCI Java SDK, all from the same
-/// emulator in this
-/// process, in turns.
+/// emulator in this process, in turns.
 @Command(
         name = "weights",
         description = "Measures the weight-loader on loopback, with aria2c and the OCI SDK in the same run.",

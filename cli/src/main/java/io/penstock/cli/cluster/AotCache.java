@@ -13,11 +13,9 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 
-/// A service's loaded classes and method profiles as an earlier run left them, for the JVM to start from
-/// (JEP 483,
-/// 514, 515). A JVM takes a cache only from the same build of itself with the same jars and module flags,
-/// so these are
-/// part of the file's name.
+/// A service's loaded classes and method profiles as an earlier run left them, for the JVM to start
+/// from (JEP 483, 514, 515). A JVM takes a cache only from the same build of itself with the same jars
+/// and module flags, so these are part of the file's name.
 ///
 /// @param file the cache; absent until a run has recorded it
 record AotCache(Path file) {

@@ -7,11 +7,9 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/// How a child is tied to this process, where the system has the programs for it: it gets SIGTERM when this
-/// process
-/// dies, even outright, so that no service is left behind; and it is out of reach of a Ctrl-C at the
-/// terminal, so that
-/// services are stopped by us, in order.
+/// How a child is tied to this process, where the system has the programs for it: it gets SIGTERM when
+/// this process dies, even outright, so that no service is left behind; and it is out of reach of a
+/// Ctrl-C at the terminal, so that services are stopped by us, in order.
 ///
 /// The kernel counts the *thread* that started the child as its parent, so that must be a thread that
 /// lasts.

@@ -37,8 +37,7 @@ public final class LoadWatch implements AutoCloseable {
     }
 
     /// Asks the weight-loader for the whole model, as the shards do for their parts of it: the same
-    /// download serves
-    /// all.
+    /// download serves all.
     ///
     /// @param onProgress told bytes present and bytes needed
     public void awaitDownload(String model, BiConsumer<Long, Long> onProgress) {

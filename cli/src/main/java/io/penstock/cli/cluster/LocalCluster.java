@@ -20,8 +20,8 @@ import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /// All four services as real processes on this machine, and an Object Storage emulator that holds the
-/// checkpoint. Used
-/// by one thread, which must outlive it (the services die with the thread that started them).
+/// checkpoint. Used by one thread, which must outlive it (the services die with the thread that started
+/// them).
 public final class LocalCluster implements AutoCloseable {
     private static final String BUCKET = "models";
     private static final List<String> SMALL_JVM = List.of("-XX:+UseSerialGC", "-Xmx384m", "-XX:TieredStopAtLevel=1");
@@ -67,8 +67,7 @@ public final class LocalCluster implements AutoCloseable {
     }
 
     /// Starts scheduler, gateway and shards on a checkpoint that each of them reads from this machine's
-    /// disk: no
-    /// weight-loader, no emulator.
+    /// disk: no weight-loader, no emulator.
     public void startOnLocalCheckpoint() {
         try {
             Files.createDirectories(logs);

@@ -31,11 +31,10 @@ import java.util.stream.Stream;
 ///
 ///     GpuServices HOME WORK MODEL SOURCE TP DEVICES STAGE...
 ///
-/// SOURCE: a GGUF file (served through the Object Storage emulator), or a `file://` folder, used in place.
-/// DEVICES: `0,1`. STAGES: `references` (the test model's), `rate`, `start`, `kill`, `supervise`.
-/// `-Dtokens=N`: how long the streams are that a rank dies in. System properties that begin with
-/// `penstock.shard.` are
-/// passed on to the ranks.
+/// SOURCE: a GGUF file (served through the Object Storage emulator), or a `file://` folder, used in
+/// place. DEVICES: `0,1`. STAGES: `references` (the test model's), `rate`, `start`, `kill`,
+/// `supervise`. `-Dtokens=N`: how long the streams are that a rank dies in. System properties that
+/// begin with `penstock.shard.` are passed on to the ranks.
 public final class GpuServices {
     /// bf16 weights: where the reference's best two are nearer than this, the other may rightly come first.
     private static final double CLOSE_CALL = 0.3;
@@ -327,9 +326,8 @@ public final class GpuServices {
                 other);
     }
 
-    /// A rank that ends by itself in mid-stream, with a reason, is started again by whoever watches it: the
-    /// stream goes
-    /// on.
+    /// A rank that ends by itself in mid-stream, with a reason, is started again by whoever watches it:
+    /// the stream goes on.
     private void supervise() throws Exception {
         Reference reference = Reference.all().stream()
                 .filter(candidate -> candidate.ids().size() == 48)

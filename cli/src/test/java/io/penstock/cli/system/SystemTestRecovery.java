@@ -13,9 +13,8 @@ import java.util.concurrent.Future;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// A process killed in mid-stream and started again costs its users a pause: every stream finishes, with
-/// the tokens it
-/// would have had.
+/// A process killed in mid-stream and started again costs its users a pause: every stream finishes,
+/// with the tokens it would have had.
 final class SystemTestRecovery {
     @ParameterizedTest
     @ValueSource(strings = {"shard tp0 pp0", "shard tp0 pp1", "scheduler"})

@@ -9,10 +9,8 @@ import java.util.concurrent.Future;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/// The model answers what it should, however it is split: twenty chats at once through all four services,
-/// each token
-/// and
-/// log-probability against float32 arithmetic.
+/// The model answers what it should, however it is split: twenty chats at once through all four
+/// services, each token and log-probability against float32 arithmetic.
 final class SystemTestSplits {
     @ParameterizedTest(name = "tensor-parallel {0} x pipeline {1}")
     @CsvSource({"1, 1", "1, 2", "1, 3", "2, 1", "3, 1", "3, 2"})

@@ -22,8 +22,8 @@ import java.util.List;
 import java.util.Optional;
 
 /// The configuration that a Hugging Face `config.json` describes, with transformers' defaults. Settings
-/// that would change
-/// the arithmetic in a way that is not built are refused, and so is a file that says two things at once.
+/// that would change the arithmetic in a way that is not built are refused, and so is a file that says
+/// two things at once.
 final class HuggingFaceConfig {
     /// Real ones have some 1,000 bytes. Bounds the tree made of it.
     static final long LONGEST = 256 << 10;

@@ -19,10 +19,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 
-/// Reads one JSON object as a stream, with nothing forgiven: no repeated key, no byte-order mark, no other encoding
-/// than
-/// UTF-8, bounded depth, numbers whole and not negative. Whatever is wrong becomes a [CheckpointException] with file,
-/// subject and offset.
+/// Reads one JSON object as a stream, with nothing forgiven: no repeated key, no byte-order mark, no
+/// other encoding than UTF-8, bounded depth, numbers whole and not negative. Whatever is wrong becomes
+/// a [CheckpointException] with file, subject and offset.
 final class StrictJson implements AutoCloseable {
     private static final int DEEPEST = 16;
     private static final int LONGEST_NAME = 1_024;

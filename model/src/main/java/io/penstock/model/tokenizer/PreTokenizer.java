@@ -19,9 +19,8 @@ final class PreTokenizer {
         this.patterns = patterns.toArray(SplitPattern[]::new);
     }
 
-    /// The "Digits" pre-tokenizer: numbers of any script apart from other text, one by one or in runs. It asks Rust,
-    /// which
-    /// already knows the numbers of Unicode 17.
+    /// The "Digits" pre-tokenizer: numbers of any script apart from other text, one by one or in runs.
+    /// It asks Rust, which already knows the numbers of Unicode 17.
     static SplitPattern digits(boolean individual) {
         CodePointSet.Builder set = new CodePointSet.Builder();
         set.category("N", false);

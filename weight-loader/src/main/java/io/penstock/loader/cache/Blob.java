@@ -21,8 +21,7 @@ import java.util.function.IntConsumer;
 import java.util.zip.CRC32C;
 
 /// The bytes of one file in the cache: a sparse file of the full size, and the journal that says which
-/// pieces of it are
-/// real. Safe for many threads; pieces are written by one thread each.
+/// pieces of it are real. Safe for many threads; pieces are written by one thread each.
 public final class Blob implements AutoCloseable {
     private static final int READ_SIZE = 1 << 20;
 
@@ -243,9 +242,8 @@ public final class Blob implements AutoCloseable {
         }
     }
 
-    /// Compares what is there with the source's checksum; every piece must be present. Reads the file only
-    /// where the
-    /// checksum is not a CRC32C.
+    /// Compares what is there with the source's checksum; every piece must be present. Reads the file
+    /// only where the checksum is not a CRC32C.
     ///
     /// @return true also where the source has no checksum
     public boolean matches() {

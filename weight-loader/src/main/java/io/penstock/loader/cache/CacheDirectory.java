@@ -42,9 +42,8 @@ import java.util.stream.Stream;
 /// ```
 /// A name appears below `complete` by one atomic step, after the bytes and the journal are on the disk.
 ///
-/// A cache that is only read, as a clone of another node's volume or one that many nodes share, takes no
-/// lock and gives
-/// what is complete in it.
+/// A cache that is only read, as a clone of another node's volume or one that many nodes share, takes
+/// no lock and gives what is complete in it.
 public final class CacheDirectory implements AutoCloseable {
     private static final Duration LOCK_POLL = Duration.ofMillis(100);
     private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");

@@ -13,8 +13,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /// Takes revisions out of the cache, the one that was used longest ago first, so that the cache keeps
-/// within its budget
-/// and its volume. Never one that is pinned or in use.
+/// within its budget and its volume. Never one that is pinned or in use.
 ///
 /// A file that a process has open stays readable to it: its name goes, its bytes when that process lets go.
 public final class Eviction {

@@ -11,11 +11,10 @@ import java.util.BitSet;
 /// Which pieces of a file are on disk, with the CRC32C of each: a header, then eight bytes a piece at a
 /// fixed place.
 ///
-/// A slot is written after its piece. A killed process loses nothing, because the kernel holds both writes;
-/// after a
-/// crash of the machine either may be missing, so the header names the boot that wrote it and the owner
-/// re-reads pieces
-/// of an earlier boot. A torn slot does not match its own mark and counts as absent.
+/// A slot is written after its piece. A killed process loses nothing, because the kernel holds both
+/// writes; after a crash of the machine either may be missing, so the header names the boot that wrote
+/// it and the owner re-reads pieces of an earlier boot. A torn slot does not match its own mark and
+/// counts as absent.
 final class PieceJournal implements AutoCloseable {
     private static final long MAGIC = 0x504E_5354_4B4A_0001L;
     private static final int HEADER = 64;

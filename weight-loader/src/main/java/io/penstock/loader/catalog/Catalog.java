@@ -60,10 +60,8 @@ public final class Catalog {
         return sources.keySet().stream().sorted().toList();
     }
 
-    /// The files of a revision. An empty one is resolved at the source; where that is away the newest one
-    /// that this
-    /// node
-    /// knows is used, and the log says so. A named one, once seen, needs no source.
+    /// The files of a revision. An empty one is resolved at the source; where that is away the newest
+    /// one that this node knows is used, and the log says so. A named one, once seen, needs no source.
     public Snapshot describe(String model, String revision) {
         Source source = source(model);
         if (!revision.isEmpty() && source.isCached()) {

@@ -14,10 +14,9 @@ public sealed interface SourceAddress {
     /// `oci://<namespace>/<bucket>/<prefix>`; the prefix may be empty, or name one object.
     record Oci(String namespace, String bucket, String prefix) implements SourceAddress {}
 
-    /// `hf://<organisation>/<name>`, with `@<revision>` where it is not `main`, and then `/<path>` where
-    /// only one file
-    /// of the repository is meant, or with a slash at its end one folder. A revision holds no slash,
-    /// but for `refs/<kind>/<name>`.
+    /// `hf://<organisation>/<name>`, with `@<revision>` where it is not `main`, and then `/<path>`
+    /// where only one file of the repository is meant, or with a slash at its end one folder. A
+    /// revision holds no slash, but for `refs/<kind>/<name>`.
     ///
     /// @param path empty for the whole repository
     record Hub(String repository, String revision, String path) implements SourceAddress {}

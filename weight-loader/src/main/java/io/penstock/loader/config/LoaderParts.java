@@ -42,9 +42,9 @@ public class LoaderParts {
     private static final Logger LOG = System.getLogger(LoaderParts.class.getName());
     private static final int MAX_THREADS = 16;
 
-    /// Makes the parts before the service says that it has started: a cache in use or a source that cannot
-    /// be read ends
-    /// the process. Without this the framework would log that and go on without its gRPC server.
+    /// Makes the parts before the service says that it has started: a cache in use or a source that
+    /// cannot be read ends the process. Without this the framework would log that and go on without its
+    /// gRPC server.
     void start(@Observes StartupEvent event, Catalog catalog, Transfers transfers) {
         LOG.log(Level.INFO, "models: {0}", catalog.models());
     }

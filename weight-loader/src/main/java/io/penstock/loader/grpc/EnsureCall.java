@@ -29,11 +29,9 @@ import java.util.Set;
 import java.util.concurrent.Executor;
 import java.util.concurrent.locks.ReentrantLock;
 
-/// One `Ensure`: says where the files lie, then what arrives, as fast as the caller reads and no faster.
-/// What the
-/// caller
-/// is too slow for is merged, so the memory of a call is bounded by the count of separate ranges it asked
-/// for.
+/// One `Ensure`: says where the files lie, then what arrives, as fast as the caller reads and no
+/// faster. What the caller is too slow for is merged, so the memory of a call is bounded by the count
+/// of separate ranges it asked for.
 final class EnsureCall {
     private static final int MAX_RANGES = 1_000_000;
 

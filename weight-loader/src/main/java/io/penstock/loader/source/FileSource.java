@@ -14,11 +14,9 @@ import java.util.stream.Stream;
 
 /// A file or a folder on this node, used in place.
 ///
-/// Links to files are followed (a hub's cache is made of them): whoever configures the folder answers for
-/// what is in
-/// it.
-/// Names that begin with a dot are left out. The revision is a digest over names, sizes and times of
-/// modification.
+/// Links to files are followed (a hub's cache is made of them): whoever configures the folder answers
+/// for what is in it. Names that begin with a dot are left out. The revision is a digest over names,
+/// sizes and times of modification.
 public final class FileSource implements Source {
     private static final int MAX_DEPTH = 8;
 

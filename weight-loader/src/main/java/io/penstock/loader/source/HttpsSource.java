@@ -15,10 +15,8 @@ import java.util.Optional;
 /// One file at an address, whose SHA-256 the configuration knows: the address may be anybody's, the bytes
 /// may not.
 ///
-/// Redirects are followed step by step, each checked by [RedirectRule]; archives are refused, since nothing
-/// here
-/// unpacks
-/// them.
+/// Redirects are followed step by step, each checked by [RedirectRule]; archives are refused, since
+/// nothing here unpacks them.
 public final class HttpsSource implements Source {
     private static final Duration LOCATION_LIFE = Duration.ofMinutes(1);
     private static final int MAX_REDIRECTS = 5;

@@ -21,11 +21,9 @@ import java.util.regex.Pattern;
 
 /// A repository of a model hub that speaks Hugging Face's API.
 ///
-/// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large files
-/// carry their
-/// SHA-256, small ones git's own digest. Downloads are redirected to a content network: each step of that
-/// is checked by
-/// [RedirectRule], and the token stays with the hub.
+/// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large
+/// files carry their SHA-256, small ones git's own digest. Downloads are redirected to a content
+/// network: each step of that is checked by [RedirectRule], and the token stays with the hub.
 public final class HubSource implements Source {
     private static final Duration LOCATION_LIFE = Duration.ofMinutes(1);
     private static final int MAX_REDIRECTS = 5;

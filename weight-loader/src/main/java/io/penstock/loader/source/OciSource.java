@@ -23,9 +23,8 @@ import java.util.concurrent.Future;
 /// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native
 /// API.
 ///
-/// ETags pin them; the revision is a digest over names, sizes and ETags. A whole object's CRC32C is in the
-/// headers of a
-/// HEAD where the upload asked for one.
+/// ETags pin them; the revision is a digest over names, sizes and ETags. A whole object's CRC32C is in
+/// the headers of a HEAD where the upload asked for one.
 public final class OciSource implements Source {
     private static final int MAX_PAGES = 20;
     private static final int MAX_PAGE_SIZE = 1000;

@@ -10,8 +10,8 @@ import java.net.UnknownHostException;
 /// Which addresses a source may send us on to.
 ///
 /// A public source must not make this service read a private address (the cloud's metadata service, a
-/// neighbour). Where
-/// the configured endpoint is itself private, as a mirror in the cluster is, private targets are allowed.
+/// neighbour). Where the configured endpoint is itself private, as a mirror in the cluster is, private
+/// targets are allowed.
 final class RedirectRule {
     private final URI home;
 

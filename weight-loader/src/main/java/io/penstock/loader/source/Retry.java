@@ -10,14 +10,11 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
-/// Repeats what failed for a moment, by SmallRye Fault Tolerance: exponential back-off with full jitter,
-/// never sooner
-/// than the server asked.
+/// Repeats what failed for a moment, by SmallRye Fault Tolerance: exponential back-off with full
+/// jitter, never sooner than the server asked.
 ///
-/// The guard counts and repeats; ours is only the wait between, because `Retry-After` is in the failure,
-/// and what
-/// giving
-/// up means to a caller.
+/// The guard counts and repeats; ours is only the wait between, because `Retry-After` is in the
+/// failure, and what giving up means to a caller.
 public final class Retry {
     private final Guard guard;
     private final int attempts;

@@ -5,8 +5,7 @@ import java.util.BitSet;
 import java.util.List;
 
 /// One caller's wish for ranges of one file, and how far it has been met. All state is guarded by its
-/// [FileTransfer]'s
-/// lock.
+/// [FileTransfer]'s lock.
 final class Asking {
     private final Snapshot snapshot;
     private final List<ByteRange> ranges;

@@ -25,10 +25,9 @@ import java.util.function.IntConsumer;
 /// Everything that is going on about one file: who wants which ranges, which pieces are there, which are on
 /// their way.
 ///
-/// Each piece is fetched once, whoever asks for it and however often. When the last one has come the whole
-/// is compared
-/// with the source's checksum and published; if it differs all of it is fetched once more, and then given
-/// up.
+/// Each piece is fetched once, whoever asks for it and however often. When the last one has come the
+/// whole is compared with the source's checksum and published; if it differs all of it is fetched once
+/// more, and then given up.
 final class FileTransfer {
     private static final int MAX_REPLACEMENTS = 2;
     private static final int MAX_RENEWALS = 3;
@@ -136,9 +135,8 @@ final class FileTransfer {
     /// Pieces `from` to `to` (exclusive) that one GET is to bring.
     record Part(int from, int to) {}
 
-    /// Takes the next part of what a wish lacks and nobody fetches; none where that is nothing, or the wish
-    /// is
-    /// withdrawn.
+    /// Takes the next part of what a wish lacks and nobody fetches; none where that is nothing, or the
+    /// wish is withdrawn.
     Optional<Part> cut(Asking asking) {
         lock.lock();
         try {

@@ -11,9 +11,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 
-/// How fast each GET in flight is, compared with others of the same host: one that is far behind is given
-/// up, and its
-/// rest is fetched over another connection.
+/// How fast each GET in flight is, compared with others of the same host: one that is far behind is
+/// given up, and its rest is fetched over another connection.
 ///
 /// Not two at once for the same bytes: the slower one could then write over what the faster one has had
 /// verified.

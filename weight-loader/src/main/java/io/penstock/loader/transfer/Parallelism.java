@@ -1,12 +1,10 @@
 package io.penstock.loader.transfer;
 
-/// How many GETs run at once: grows while that brings the bytes faster, steps back where it does not and
-/// where the
-/// service says that it is too much.
+/// How many GETs run at once: grows while that brings the bytes faster, steps back where it does not
+/// and where the service says that it is too much.
 ///
-/// Told once a tick what has come. A change is judged over the second tick after it, since the first one
-/// pays for new
-/// connections. All state is guarded by this object's monitor.
+/// Told once a tick what has come. A change is judged over the second tick after it, since the first
+/// one pays for new connections. All state is guarded by this object's monitor.
 final class Parallelism {
     private static final int START = 8;
     /// A growth must bring so much more to be kept.

@@ -16,9 +16,9 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.zip.CRC32C;
 
-/// The answer to one ranged GET on its way to its place in the file: bytes are written as they come, out of
-/// the buffer
-/// that the socket was read into, and each piece is checked and announced the moment it is whole.
+/// The answer to one ranged GET on its way to its place in the file: bytes are written as they come,
+/// out of the buffer that the socket was read into, and each piece is checked and announced the moment
+/// it is whole.
 final class PartBody implements Receiver {
     private static final int MAX_ERROR_BODY = 1 << 16;
 

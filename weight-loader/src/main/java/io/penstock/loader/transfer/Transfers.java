@@ -124,9 +124,8 @@ public final class Transfers implements AutoCloseable {
         dispatch();
     }
 
-    /// Starts as many GETs as may run. Each cuts its own part when it begins, so that parts have the size
-    /// that is right
-    /// by then; what is left goes back to its place in the queue first.
+    /// Starts as many GETs as may run. Each cuts its own part when it begins, so that parts have the
+    /// size that is right by then; what is left goes back to its place in the queue first.
     private void dispatch() {
         lock.lock();
         try {

@@ -29,8 +29,7 @@ public sealed interface Checksum {
     }
 
     /// The name that git gives a file: SHA-1 over `blob <size>`, a zero byte and the content. Hubs of
-    /// models know only
-    /// this of small files.
+    /// models know only this of small files.
     ///
     /// @param hex 40 lower-case digits
     record GitBlob(String hex) implements Checksum {

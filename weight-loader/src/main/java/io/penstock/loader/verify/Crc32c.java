@@ -4,8 +4,8 @@ package io.penstock.loader.verify;
 /// again.
 ///
 /// Appending n bytes to a message multiplies its remainder by x^(8n) in GF(2)[x] modulo the polynomial;
-/// that product is
-/// a linear map, so "n zero bytes" composes by squaring. The method is that of zlib's `crc32_combine`.
+/// that product is a linear map, so "n zero bytes" composes by squaring. The method is that of zlib's
+/// `crc32_combine`.
 public final class Crc32c {
     /// Castagnoli's polynomial, bit-reversed: bit 31 stands for x^0.
     private static final int POLYNOMIAL = 0x82F63B78;

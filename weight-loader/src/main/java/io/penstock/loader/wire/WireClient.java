@@ -31,12 +31,10 @@ import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLParameters;
 
 /// HTTP/1.1 GETs whose bodies go from the socket's buffer to their receiver without a copy: many
-/// connections over a few
-/// event loops, each with one read in memory at a time.
+/// connections over a few event loops, each with one read in memory at a time.
 ///
-/// A receiver may block its loop for as long as a write to a file takes; the sockets of that loop then wait
-/// in the
-/// kernel, which is all the flow control there is to do.
+/// A receiver may block its loop for as long as a write to a file takes; the sockets of that loop then
+/// wait in the kernel, which is all the flow control there is to do.
 public final class WireClient implements AutoCloseable {
     /// Bytes of one read from a socket: the memory that a connection takes while it delivers.
     public static final int READ_SIZE = 256 << 10;

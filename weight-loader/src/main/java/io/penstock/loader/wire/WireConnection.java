@@ -29,9 +29,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
-/// One connection: one call at a time, then it waits for the next. Everything but [#start], [#giveUp] and
-/// [#isOpen] is
-/// on its event loop.
+/// One connection: one call at a time, then it waits for the next. Everything but [#start], [#giveUp]
+/// and [#isOpen] is on its event loop.
 // How a close or a wait of the event loop ends is heard of in channelInactive.
 @SuppressWarnings("FutureReturnValueIgnored")
 final class WireConnection extends ChannelInboundHandlerAdapter {

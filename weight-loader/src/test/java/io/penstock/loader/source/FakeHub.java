@@ -23,9 +23,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// A model hub with one repository at one commit. Its large files are redirected to another host name, as
-/// the real one
-/// sends them to its content network.
+/// A model hub with one repository at one commit. Its large files are redirected to another host name,
+/// as the real one sends them to its content network.
 public final class FakeHub implements AutoCloseable {
     public static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
     public static final String REPOSITORY = "org/model";

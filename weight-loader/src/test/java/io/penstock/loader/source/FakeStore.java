@@ -14,8 +14,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /// One bucket by the API of S3, two names a page; signatures are looked at, not verified (a real server
-/// does that in
-/// `tools/check_s3.sh`). Also a plain file server: its `/redirect/` sends on to wherever it is told.
+/// does that in `tools/check_s3.sh`). Also a plain file server: its `/redirect/` sends on to wherever
+/// it is told.
 final class FakeStore implements AutoCloseable {
     private final Map<String, byte[]> objects = new TreeMap<>();
     private final HttpServer server;

@@ -19,9 +19,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/// Faults seldom come alone. Two of them at once, at random places, passing or lasting, over a slow link:
-/// the right bytes
-/// or a clear error, and never a wrong byte under a published name.
+/// Faults seldom come alone. Two of them at once, at random places, passing or lasting, over a slow
+/// link: the right bytes or a clear error, and never a wrong byte under a published name.
 ///
 /// A few pairs here; `-Dpenstock.test.pairs=all` takes every one of them, passing and lasting.
 @Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)

@@ -22,9 +22,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Every fault ends in the right bytes or in an error that says what is wrong; never in a wrong byte under
-/// a
-/// published name.
+/// Every fault ends in the right bytes or in an error that says what is wrong; never in a wrong byte
+/// under a published name.
 @Timeout(value = 30, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class TestFaultsOfTheSource {
     private static final int SIZE = 24 * Fixture.PIECE + 99;

@@ -16,9 +16,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A loader that is killed at any moment goes on where it was: no byte wrong, and no more fetched twice
-/// than what was
-/// in
-/// flight.
+/// than what was in flight.
 @Timeout(value = 900, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class TestResumeAfterKill {
     private static final int SIZE = 64 * Fixture.PIECE + 77;

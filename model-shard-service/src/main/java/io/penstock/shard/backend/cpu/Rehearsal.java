@@ -8,10 +8,9 @@ import io.penstock.shard.collective.Collective;
 import java.time.Duration;
 import java.util.function.Function;
 
-/// A few steps over the loaded weights that nobody asked for, so that the kernels are compiled before the rank says
-/// that
-/// it is ready: the first step of a fresh JVM takes a hundred times longer than the next, and to peers and scheduler a
-/// rank that computes so long looks like one that hangs.
+/// A few steps over the loaded weights that nobody asked for, so that the kernels are compiled before
+/// the rank says that it is ready: the first step of a fresh JVM takes a hundred times longer than the
+/// next, and to peers and scheduler a rank that computes so long looks like one that hangs.
 final class Rehearsal {
     private static final int BLOCK = 16;
     private static final int PROMPT = 64;

@@ -23,8 +23,7 @@ import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
 /// One GPU of this process: its context, one stream, memory, and the place where every error of the
-/// driver becomes a
-/// [CudaException] that says rank, step and kernel. For one thread at a time.
+/// driver becomes a [CudaException] that says rank, step and kernel. For one thread at a time.
 final class CudaDevice implements AutoCloseable {
     private final int ordinal;
     private final CUdevice device = new CUdevice();

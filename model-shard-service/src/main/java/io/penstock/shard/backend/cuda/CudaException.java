@@ -6,8 +6,7 @@ import io.penstock.shard.backend.DeviceException;
 import java.util.Locale;
 
 /// A call to the device or to one of its libraries failed. Most such errors are sticky: the process's
-/// context is lost,
-/// and only a new process helps.
+/// context is lost, and only a new process helps.
 public final class CudaException extends DeviceException {
     private final int status;
 

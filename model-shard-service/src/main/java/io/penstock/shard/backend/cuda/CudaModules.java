@@ -14,9 +14,8 @@ import jcuda.driver.CUmodule;
 import jcuda.driver.JCudaDriver;
 
 /// The kernels of `src/main/cuda`, loaded for one device: machine code that was built for its
-/// architecture, else PTX
-/// that the driver compiles (and caches), else the sources through [Nvrtc]. What was chosen is for the
-/// log.
+/// architecture, else PTX that the driver compiles (and caches), else the sources through [Nvrtc]. What
+/// was chosen is for the log.
 final class CudaModules implements AutoCloseable {
     private static final String FOLDER = "/cuda/";
     // Machine code of sm_80 runs on 8.x; sm_90a's runs on 9.0 alone.

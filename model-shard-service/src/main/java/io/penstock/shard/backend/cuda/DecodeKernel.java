@@ -336,8 +336,7 @@ final class DecodeKernel {
     }
 
     /// How many slots should be in flight differs by card and shape: tried on a step of one token,
-    /// whose description
-    /// is in place already.
+    /// whose description is in place already.
     void tune(StepBucket bucket) {
         float best = Float.POSITIVE_INFINITY;
         int[] chosen = {depth, ahead};

@@ -1,8 +1,7 @@
 package io.penstock.shard.backend.cuda;
 
 /// One block of device memory, given out front to back: what an epoch or a model needs, taken at once
-/// and freed at
-/// once. A first pass over [#measuring] finds the size.
+/// and freed at once. A first pass over [#measuring] finds the size.
 final class DeviceArena implements AutoCloseable {
     private static final long ALIGNMENT = 256;
 

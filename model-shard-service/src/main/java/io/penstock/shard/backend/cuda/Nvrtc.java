@@ -25,8 +25,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /// Compiles kernels at start, where the build had no nvcc or the device is newer than it: NVRTC of
-/// whichever CUDA is
-/// installed. Results are kept in `$PENSTOCK_CACHE/cubins`, named by what they were made from.
+/// whichever CUDA is installed. Results are kept in `$PENSTOCK_CACHE/cubins`, named by what they were
+/// made from.
 final class Nvrtc {
     private static final Pattern INCLUDE = Pattern.compile("^#include \"([a-zA-Z0-9_.]+)\"$", Pattern.MULTILINE);
 

@@ -9,9 +9,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
 /// A step of a rank that is not alone: activations and sums go to the other ranks by way of host
-/// memory, with the
-/// stream
-/// awaited before each exchange.
+/// memory, with the stream awaited before each exchange.
 final class RankExchange implements AutoCloseable {
     private final CudaDevice device;
     private final Collective collective;

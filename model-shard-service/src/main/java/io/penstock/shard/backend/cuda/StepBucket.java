@@ -5,8 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// A size of step that kernels are launched, and graphs captured, for: a step runs in the smallest
-/// bucket that holds
-/// it.
+/// bucket that holds it.
 ///
 /// @param tokens at most
 /// @param rows at most

@@ -9,8 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /// A step in the words that kernels read (`Step` in common.cuh), written into page-locked memory. What
-/// it says of slots
-/// (blocks appended, sequences admitted) lies behind what it says of tokens.
+/// it says of slots (blocks appended, sequences admitted) lies behind what it says of tokens.
 final class StepDescriptor {
     static final int HEADER = 16;
     static final int TOKENS = 0;

@@ -13,8 +13,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// Drives a backend as a scheduler would: one budget a step for chunks of prompts and decode rows,
-/// blocks handed out as
-/// sequences grow, from both ends in turn so that no two neighbours are neighbours in memory.
+/// blocks handed out as sequences grow, from both ends in turn so that no two neighbours are neighbours
+/// in memory.
 final class SequenceDriver {
     private final CudaBackend backend;
     private final StepLimits limits;
