@@ -25,6 +25,10 @@ def models():
     yield "qwen2-128", Qwen2ForCausalLM, Qwen2Config(
         hidden_size=896, intermediate_size=2432, num_hidden_layers=3, num_attention_heads=7, num_key_value_heads=1,
         rope_theta=1e6, tie_word_embeddings=False, **common)
+    # Heads enough for four tensor-parallel ranks.
+    yield "qwen2-ranks", Qwen2ForCausalLM, Qwen2Config(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=4,
+        rope_theta=1e6, tie_word_embeddings=False, **common)
     yield "llama3", LlamaForCausalLM, LlamaConfig(
         hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=2,
         head_dim=128, rms_norm_eps=1e-5, tie_word_embeddings=False,

@@ -61,7 +61,7 @@ for stage in "$@"; do
         ;;
     models)
         [ -f "$WORK/ref/llama3.ref" ] || { mkdir -p "$WORK/ref"; python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20; }
-        for name in qwen2 qwen2-128 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
+        for name in qwen2 qwen2-128 qwen2-ranks llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
         ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;
     decode) for format in ${CHECKED:-BF16 FP8_ROWS FP8_BLOCKS INT4 INT4_ZEROS}; do java decode $format; done ;;
@@ -88,16 +88,16 @@ for stage in "$@"; do
         done
         ;;
     ranks)
-        # One process a rank; SEEN: stages of GpuRanks.
-        ranks=${TP:-2}
+        # One process a rank, TP x PP of them; SEEN: stages of GpuRanks; MEETING: ipc, nccl, tcp.
+        ranks=$((${TP:-2} * ${PP:-1}))
         IFS=, read -r -a devices <<<"${DEVICES:-0}"
         for ((rank = ranks - 1; rank >= 0; rank--)); do
             timeout "${LIMIT:-150}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx4g \
-                -cp "$classes" io.penstock.shard.backend.cuda.GpuRanks "$rank" "$ranks" "${devices[rank % ${#devices[@]}]}" \
-                "${PORT:-29600}" ${SEEN:-sums lost} >"$WORK/rank$rank.log" 2>&1 &
+                "-Dpenstock.ranks.meeting=${MEETING:-IPC}" -cp "$classes" io.penstock.shard.backend.cuda.GpuRanks "$rank" \
+                "${TP:-2}x${PP:-1}" "${devices[rank % ${#devices[@]}]}" "${PORT:-29600}" ${SEEN:-sums lost} >"$WORK/rank$rank.log" 2>&1 &
         done
         wait
-        for ((rank = 0; rank < ranks; rank++)); do echo "-- rank $rank"; grep -v WARN "$WORK/rank$rank.log" | tail -40; done
+        for ((rank = 0; rank < ranks; rank++)); do echo "-- rank $rank"; grep -vE "WARN|^INFO|CudaBackend configure|PeerListener park" "$WORK/rank$rank.log" | tail -"${LOG_LINES:-40}"; done
         ;;
     serve) services smollm2-135m-instruct "$GGUF" ${SEEN:-references start kill} ;;
     fallbacks)

@@ -12,7 +12,7 @@
 constexpr int MAX_RANKS = 8, GATHER_BLOCKS = 128;
 constexpr u32 ABORTED = 1, SILENT = 2;  // SILENT + its rank
 // In every mailbox, as MailboxLayout.java has it.
-constexpr i64 READY = 1024, GATHERED = 4096;
+constexpr i64 READY = 1024, GATHERED = 4096, SCATTERED = 8192;
 
 struct Peers {
     u8* mailbox[MAX_RANKS];
@@ -31,10 +31,13 @@ struct Peers {
     FORCE u32* gathered(int of, int from, int block) const {
         return (u32*)(mailbox[of] + GATHERED) + from * GATHER_BLOCKS + block;
     }
+    FORCE u32* scattered(int of, int from, int block) const {
+        return (u32*)(mailbox[of] + SCATTERED) + from * GATHER_BLOCKS + block;
+    }
     FORCE uint4* message(int of, int from, int index) const {
         return (uint4*)(mailbox[of] + small + ((index & 1) * ranks + from) * smallSlot);
     }
-    FORCE const float* part(int of, int index) const { return (const float*)(mailbox[of] + parts + (index & 1) * partSlot); }
+    FORCE float* part(int of, int index) const { return (float*)(mailbox[of] + parts + (index & 1) * partSlot); }
 };
 
 FORCE u32 loadRelaxed(const u32* p) {
@@ -156,6 +159,51 @@ extern "C" __global__ void __launch_bounds__(512) sumLarge(Step step, Peers p, i
             v.z += sum[u].z;
             v.w += sum[u].w;
             out[i] = v;
+        }
+    }
+}
+
+// The same again for more than two ranks: each sums one slice of the values, writes it where every rank has its own part, and
+// takes the other slices from there, so that a value crosses the wires twice and not once for each pair of ranks. A slice of a
+// part is read by one rank only, the one that then overwrites it. As many blocks on all ranks: a block waits for its like.
+extern "C" __global__ void __launch_bounds__(512) sumScattered(Step step, Peers p, int index, float* residual, int hidden) {
+    const u32 sequence = p.sequence(step, index);
+    const int t = threadIdx.x;
+    if (t < p.ranks && t != p.rank) {
+        if (blockIdx.x == 0) storeReleaseSystem(p.ready(t, p.rank), sequence);
+        await(p, p.ready(p.rank, t), sequence, t);
+    }
+    __syncthreads();
+    const i64 count = (i64)step.tokens() * hidden / 4, stride = (i64)gridDim.x * 512;
+    const i64 each = (count + p.ranks - 1) / p.ranks, first = p.rank * each, end = min(count, first + each);
+    for (i64 from = first + blockIdx.x * 512 + t; from < end; from += 2 * stride) {
+        const bool two = from + stride < end;
+        float4 a = make_float4(0, 0, 0, 0), b = a;
+        for (int q = 0; q < p.ranks; q++) {
+            const float4* part = (const float4*)p.part(q, index) + from;
+            const float4 u = __ldcg(part), v = two ? __ldcg(part + stride) : make_float4(0, 0, 0, 0);
+            a = make_float4(a.x + u.x, a.y + u.y, a.z + u.z, a.w + u.w);
+            b = make_float4(b.x + v.x, b.y + v.y, b.z + v.z, b.w + v.w);
+        }
+        for (int q = 0; q < p.ranks; q++) {
+            float4* part = (float4*)p.part(q, index) + from;
+            __stcg(part, a);
+            if (two) __stcg(part + stride, b);
+        }
+    }
+    __syncthreads();
+    if (t < p.ranks && t != p.rank) {
+        storeReleaseSystem(p.scattered(t, p.rank, blockIdx.x), sequence);
+        await(p, p.scattered(p.rank, t, blockIdx.x), sequence, t);
+    }
+    __syncthreads();
+    float4* out = (float4*)residual;
+    const float4* sums = (const float4*)p.part(p.rank, index);
+    for (int q = 0; q < p.ranks; q++) {
+        const i64 last = min(count, (q + 1) * each);
+        for (i64 i = q * each + blockIdx.x * 512 + t; i < last; i += stride) {
+            const float4 v = out[i], sum = __ldcg(sums + i);
+            out[i] = make_float4(v.x + sum.x, v.y + sum.y, v.z + sum.z, v.w + sum.w);
         }
     }
 }

@@ -75,7 +75,8 @@ public interface ShardConfig {
     double gpuMemoryShare();
 
     /// How tensor-parallel ranks on GPUs come to their sums: `ipc` from device to device, which all ranks of a
-    /// stage must be able to (one host); `tcp` through the hosts; `auto` for the first where it can be had.
+    /// stage must be able to (one host); `nccl` by that library, on one host or several; `tcp` through the hosts;
+    /// `auto` for the first of these that can be had.
     @WithDefault("auto")
     CudaOptions.Meeting gpuMeeting();
 

@@ -15,6 +15,8 @@ import io.penstock.shard.collective.Collective;
 import io.penstock.shard.collective.PeerException;
 import io.penstock.shard.layers.RopeFrequencies;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.LongConsumer;
@@ -23,8 +25,9 @@ import org.jboss.logging.Logger;
 /// A rank on an NVIDIA GPU. Weights and keys and values are bf16, residual sums and softmax f32.
 ///
 /// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in
-/// flight; so do ranks that meet on their devices ([DevicePeers]). Where they meet through host
-/// memory and [Collective], `await` does a step's work.
+/// flight; so do tensor-parallel ranks that meet on their devices ([StagePeers]). In a group of
+/// several stages, and where ranks meet through host memory and [Collective], `await` does a
+/// step's work; a stage's own part of it is a graph unless sums go through the host.
 public final class CudaBackend implements Backend {
     private static final Logger LOG = Logger.getLogger(CudaBackend.class);
 
@@ -122,26 +125,31 @@ public final class CudaBackend implements Backend {
         }
         device.identify("rank %d of stage %d on device %d: "
                 .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
-        Optional<DevicePeers.Meeting> meeting = meet(limits, collective);
+        Optional<StagePeers.Meeting> meeting = meet(limits, collective);
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors);
         epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective, meeting);
         LOG.infof(
                 "kernels %s; tensor-parallel sums %s",
                 modules.origins(),
-                collective.tpSize() == 1 ? "none" : meeting.isPresent() ? "on the devices" : "through the hosts");
+                collective.tpSize() == 1
+                        ? "none"
+                        : meeting.map(StagePeers.Meeting::means).orElse("through the hosts"));
         return epoch.kvBlocks();
     }
 
-    private Optional<DevicePeers.Meeting> meet(StepLimits limits, Collective collective) {
-        int ranks = collective.tpSize();
-        if (ranks == 1 || options.meeting() == CudaOptions.Meeting.TCP) {
+    private Optional<StagePeers.Meeting> meet(StepLimits limits, Collective collective) {
+        CudaOptions.Meeting wanted = options.meeting();
+        if (collective.tpSize() == 1 || wanted == CudaOptions.Meeting.TCP) {
             return Optional.empty();
         }
-        String obstacle = collective.ppSize() > 1
-                ? "the group has stages"
-                : ranks > MailboxLayout.MAX_RANKS ? "of more than %d ranks".formatted(MailboxLayout.MAX_RANKS) : "";
-        if (obstacle.isEmpty()) {
+        boolean any = wanted == CudaOptions.Meeting.AUTO;
+        List<String> obstacles = new ArrayList<>();
+        int ranks = collective.tpSize();
+        if (ranks > MailboxLayout.MAX_RANKS) {
+            obstacles.add("%d ranks are more than the %d that share memory".formatted(ranks, MailboxLayout.MAX_RANKS));
+        } else if (any || wanted == CudaOptions.Meeting.IPC) {
             MailboxLayout layout = MailboxLayout.of(shape, limits, ranks);
+            // A rank that lacks the memory must not go on to other means alone: it fails.
             if (mailbox == null || mailbox.size() < layout.bytes()) {
                 mailbox = device.allocate(layout.bytes());
             }
@@ -150,14 +158,26 @@ public final class CudaBackend implements Backend {
             } catch (PeerException | CudaException e) {
                 throw e;
             } catch (PenstockException e) {
-                obstacle = e.getMessage();
+                obstacles.add(e.getMessage());
             }
         }
-        if (options.meeting() == CudaOptions.Meeting.IPC) {
-            throw new PenstockException(
-                    ErrorCategory.BAD_INPUT, "ranks cannot meet on their devices as asked for: %s", obstacle);
+        if (any || wanted == CudaOptions.Meeting.NCCL) {
+            try {
+                return Optional.of(NcclPeers.meet(device, collective, shape, limits));
+            } catch (PeerException | CudaException e) {
+                throw e;
+            } catch (PenstockException e) {
+                obstacles.add(e.getMessage());
+            }
         }
-        LOG.warnf("tensor-parallel sums go through the hosts, which is slow: %s", obstacle);
+        if (!any) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT,
+                    "ranks cannot meet by %s as asked for: %s",
+                    wanted,
+                    String.join("; ", obstacles));
+        }
+        LOG.warnf("tensor-parallel sums go through the hosts, which is slow: %s", String.join("; ", obstacles));
         return Optional.empty();
     }
 

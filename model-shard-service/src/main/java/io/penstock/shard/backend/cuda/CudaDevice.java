@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import jcuda.Pointer;
+import jcuda.driver.CUDA_MEMCPY2D;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdevice_attribute;
@@ -16,10 +17,12 @@ import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
+import jcuda.driver.CUmemorytype;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.CUstream_flags;
+import jcuda.driver.CUuuid;
 import jcuda.driver.JCudaDriver;
 
 /// One GPU of this process: its context, one stream, memory, and the place where every error of the
@@ -173,6 +176,30 @@ final class CudaDevice implements AutoCloseable {
     /// Copies on the stream.
     void download(HostMemory to, long from, long bytes) {
         check("download", JCudaDriver.cuMemcpyDtoHAsync(to.pointer(), new Address(from).pointer(), bytes, stream));
+    }
+
+    /// Copies rows within the device, on the stream.
+    ///
+    /// @param toPitch bytes from a row to the next
+    /// @param width bytes of a row
+    void copyRows(long to, long toPitch, long from, long fromPitch, long width, long rows) {
+        CUDA_MEMCPY2D copy = new CUDA_MEMCPY2D();
+        copy.srcMemoryType = CUmemorytype.CU_MEMORYTYPE_DEVICE;
+        copy.srcDevice = new Address(from).pointer();
+        copy.srcPitch = fromPitch;
+        copy.dstMemoryType = CUmemorytype.CU_MEMORYTYPE_DEVICE;
+        copy.dstDevice = new Address(to).pointer();
+        copy.dstPitch = toPitch;
+        copy.WidthInBytes = width;
+        copy.Height = rows;
+        check("cuMemcpy2D", JCudaDriver.cuMemcpy2DAsync(copy, stream));
+    }
+
+    /// What no other GPU has, on any host.
+    byte[] identity() {
+        CUuuid uuid = new CUuuid();
+        check("cuDeviceGetUuid", JCudaDriver.cuDeviceGetUuid(uuid, device));
+        return uuid.bytes.clone();
     }
 
     void zero(DeviceMemory memory) {

@@ -30,14 +30,15 @@ final class CudaEpoch implements AutoCloseable {
     private final ShardShape shape;
     private final StepLimits limits;
     private final Collective collective;
+    // No step needs the host before its end.
     private final boolean onDevice;
+    private final boolean sampling;
     private final Arena arena = Arena.ofShared();
     private final DeviceArena deviceArena;
     private final StepMemory memory;
     private final CublasLt cublas;
     private final ForwardPass pass;
-    // Of these two at most one is there.
-    private final DevicePeers peers;
+    private final StagePeers peers;
     private final RankExchange exchange;
     private final DecodeKernel decode;
     private final int kvBlocks;
@@ -71,13 +72,14 @@ final class CudaEpoch implements AutoCloseable {
             RopeFrequencies frequencies,
             StepLimits limits,
             Collective collective,
-            Optional<DevicePeers.Meeting> meeting) {
+            Optional<StagePeers.Meeting> meeting) {
         this.device = device;
         this.shape = shape;
         this.limits = limits;
         this.collective = collective;
+        boolean stageOnDevice = collective.tpSize() == 1 || meeting.isPresent();
+        onDevice = stageOnDevice && collective.ppSize() == 1;
         boolean alone = collective.tpSize() == 1 && collective.ppSize() == 1;
-        onDevice = alone || meeting.isPresent();
         decodeBuckets = StepBucket.of(limits, shape, device.multiprocessors(), false);
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
@@ -103,7 +105,9 @@ final class CudaEpoch implements AutoCloseable {
         if (peers != null) {
             pass.sampleFrom(peers.logits());
         }
-        exchange = onDevice ? null : new RankExchange(device, collective, shape, limits);
+        exchange = onDevice ? null : new RankExchange(device, collective, shape, limits, pass, memory, peers == null);
+        // Ids that stay on the devices are needed on all of them.
+        sampling = onDevice || exchange.samples();
         sampledSlots = new int[IN_FLIGHT][limits.maxSequences()];
         admitted = new SlotSampling[limits.maxSequences()];
         blocksTold = new int[limits.maxSequences()];
@@ -120,7 +124,7 @@ final class CudaEpoch implements AutoCloseable {
         if (decode != null) {
             tune();
         }
-        if (onDevice && options.graphs()) {
+        if (stageOnDevice && options.graphs()) {
             capture();
         }
     }
@@ -174,7 +178,7 @@ final class CudaEpoch implements AutoCloseable {
         for (List<StepBucket> buckets : List.of(decodeBuckets, mixedBuckets)) {
             for (StepBucket bucket : buckets) {
                 forwards.put(bucket, device.capture(() -> forward(bucket)));
-                for (int count = 1; ; count = Math.min(2 * count, bucket.rows())) {
+                for (int count = 1; shape.slice().samples(); count = Math.min(2 * count, bucket.rows())) {
                     Heads head = new Heads(bucket, count);
                     heads.put(head, device.capture(() -> head(head)));
                     if (count == bucket.rows()) {
@@ -186,8 +190,10 @@ final class CudaEpoch implements AutoCloseable {
     }
 
     private void forward(StepBucket bucket) {
-        pass.embed(bucket);
-        pass.layers(bucket, peers);
+        if (shape.slice().embeds()) {
+            pass.embed(bucket);
+        }
+        pass.layers(bucket, collective.tpSize() == 1 ? null : peers == null ? exchange : peers);
     }
 
     private void decode(Heads step) {
@@ -217,8 +223,12 @@ final class CudaEpoch implements AutoCloseable {
         pass.logits(head.bucket(), head.samples());
         if (peers != null) {
             peers.gather(head.bucket(), head.samples());
+        } else if (collective.tpSize() > 1) {
+            exchange.gather(head.samples());
         }
-        pass.sample(head.bucket(), head.samples());
+        if (sampling) {
+            pass.sample(head.bucket(), head.samples());
+        }
     }
 
     /// The end of a step: logits and ids for so many rows at most.
@@ -299,7 +309,7 @@ final class CudaEpoch implements AutoCloseable {
         } else {
             device.launch(graph);
         }
-        if (count > 0) {
+        if (count > 0 && shape.slice().samples()) {
             Heads head = Heads.smallest(bucket, count);
             CUgraphExec tail = heads.get(head);
             if (tail == null) {
@@ -381,19 +391,20 @@ final class CudaEpoch implements AutoCloseable {
             exchange(parity);
         }
         device.step(number);
-        device.await(done[parity]);
-        if (peers != null) {
-            peers.check();
+        if (peers == null) {
+            device.await(done[parity]);
+        } else {
+            peers.await(done[parity]);
         }
         awaited++;
         output.number = number;
         output.count = 0;
         output.waitNanos = exchange == null ? 0 : exchange.takeWaited();
-        boolean samples = collective.tpRank() == 0 && collective.ppStage() == collective.ppSize() - 1;
-        if (samples) {
+        boolean reports = collective.tpRank() == 0 && collective.ppStage() == collective.ppSize() - 1;
+        if (reports) {
             read(parity);
         }
-        if (!onDevice && samples) {
+        if (!onDevice && reports) {
             collective.publishSampled(number, output.slot, output.token, output.count);
         }
         return output;
@@ -408,8 +419,19 @@ final class CudaEpoch implements AutoCloseable {
             known = exchange.lastTokens();
         }
         StepBucket bucket = begin(parity, known);
-        exchange.run(pass, memory, bucket, plan, samples[parity]);
+        exchange.begin(plan.totalTokens);
+        if (!shape.slice().embeds()) {
+            exchange.receive();
+        }
+        run(bucket, samples[parity]);
         device.record(done[parity]);
+        if (!shape.slice().samples()) {
+            // What a lost peer leaves undone must not go on to the next stage as if it were done.
+            if (peers != null) {
+                peers.await(done[parity]);
+            }
+            exchange.send();
+        }
     }
 
     private void read(int parity) {
@@ -465,12 +487,15 @@ final class CudaEpoch implements AutoCloseable {
     public void close() {
         // Steps may be in flight when an epoch ends; they must not write what is given back, nor wait for peers.
         if (peers != null) {
-            peers.close();
+            peers.abort();
         }
         device.synchronize();
         forwards.values().forEach(device::destroy);
         heads.values().forEach(device::destroy);
         decodes.values().forEach(device::destroy);
+        if (peers != null) {
+            peers.close();
+        }
         if (exchange != null) {
             exchange.close();
         }

@@ -24,11 +24,13 @@ public record CudaOptions(
 
     /// By what way tensor-parallel ranks come to their sums.
     public enum Meeting {
-        /// On the devices where all ranks of a stage can reach each other's memory, through the
-        /// hosts elsewhere.
+        /// On the devices where all ranks of a stage can reach each other's memory, else by NCCL where
+        /// it is installed, else through the hosts.
         AUTO,
         /// On the devices, by CUDA's interprocess memory, or not at all.
         IPC,
+        /// By NCCL, on one host or several, or not at all. No two ranks may share a GPU.
+        NCCL,
         /// Through the hosts' memory and TCP.
         TCP
     }

@@ -18,11 +18,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import jcuda.driver.CUevent;
 
-/// Tensor-parallel ranks of one host that meet on their devices (peers.cu): sums and logits go from one's
-/// memory into the others', within the step's graph, and every rank samples. The host only watches that the
-/// peers are there.
-final class DevicePeers implements RankSum, AutoCloseable {
+/// Tensor-parallel ranks of one host that reach each other's device memory (peers.cu): sums and logits go from
+/// one's into the others'.
+final class DevicePeers implements StagePeers {
     private static final Path BOOT = Path.of("/proc/sys/kernel/random/boot_id");
     private static final int PEERS_BYTES = 152;
     private static final int ABORTED = 1;
@@ -47,6 +47,7 @@ final class DevicePeers implements RankSum, AutoCloseable {
     private final MemorySegment stepArgument;
     private final Kernel sumSmall;
     private final Kernel sumLarge;
+    private final Kernel sumScattered;
     private final Kernel gather;
 
     private DevicePeers(
@@ -55,7 +56,7 @@ final class DevicePeers implements RankSum, AutoCloseable {
             Collective collective,
             ShardShape shape,
             StepMemory memory,
-            Meeting meeting,
+            Mapped meeting,
             Arena arena) {
         this.device = device;
         this.collective = collective;
@@ -68,6 +69,7 @@ final class DevicePeers implements RankSum, AutoCloseable {
         words = device.allocateHost(256);
         sumSmall = modules.kernel("peers", "sumSmall");
         sumLarge = modules.kernel("peers", "sumLarge");
+        sumScattered = modules.kernel("peers", "sumScattered");
         gather = modules.kernel("peers", "gatherLogits");
         stepArgument = arena.allocate(16, 8);
         argument = arena.allocate(PEERS_BYTES, 8);
@@ -85,13 +87,16 @@ final class DevicePeers implements RankSum, AutoCloseable {
         collective.watchStage(this::abort);
     }
 
-    /// What the ranks of a stage have told each other before an epoch's memory is laid.
-    ///
     /// @param mailboxes addresses here, by rank
     /// @param opened those of them that are other processes'
-    record Meeting(MailboxLayout layout, long[] mailboxes, List<Long> opened) {
-        @SuppressWarnings("EffectivelyPrivate")
-        DevicePeers peers(
+    private record Mapped(MailboxLayout layout, long[] mailboxes, List<Long> opened) implements Meeting {
+        @Override
+        public String means() {
+            return "on the devices";
+        }
+
+        @Override
+        public DevicePeers peers(
                 CudaDevice device,
                 CudaModules modules,
                 Collective collective,
@@ -136,7 +141,7 @@ final class DevicePeers implements RankSum, AutoCloseable {
                 }
             }
         }
-        Meeting meeting = new Meeting(layout, mailboxes, List.copyOf(opened));
+        Mapped meeting = new Mapped(layout, mailboxes, List.copyOf(opened));
         byte[][] sound = collective.allGather(new byte[] {(byte) (failure.isEmpty() ? 1 : 0)});
         for (int rank = 0; rank < sound.length; rank++) {
             if (sound[rank][0] == 0) {
@@ -167,22 +172,22 @@ final class DevicePeers implements RankSum, AutoCloseable {
     @Override
     public void add(StepBucket bucket, int index) {
         long values = (long) bucket.tokens() * shape.hidden();
-        boolean small = MailboxLayout.isSmall(values);
-        int blocks = small
-                ? (int) ((values / 2 + SUM_THREADS - 1) / SUM_THREADS)
-                : (int) Math.min((values / 4 + MOVE_THREADS - 1) / MOVE_THREADS, 2L * device.multiprocessors());
-        device.launch(
-                small ? sumSmall : sumLarge,
-                Grid.of(blocks, small ? SUM_THREADS : MOVE_THREADS),
-                step(bucket),
-                argument,
-                index,
-                memory.residual(),
-                shape.hidden());
+        Kernel kernel;
+        Grid grid;
+        if (MailboxLayout.isSmall(values)) {
+            kernel = sumSmall;
+            grid = Grid.of((int) ((values / 2 + SUM_THREADS - 1) / SUM_THREADS), SUM_THREADS);
+        } else {
+            // Every part on every rank costs no more for two ranks, and one wait less.
+            kernel = collective.tpSize() == 2 ? sumLarge : sumScattered;
+            long most = collective.tpSize() == 2 ? 2L * device.multiprocessors() : MailboxLayout.GATHER_BLOCKS;
+            grid = Grid.of((int) Math.min((values / 4 + MOVE_THREADS - 1) / MOVE_THREADS, most), MOVE_THREADS);
+        }
+        device.launch(kernel, grid, step(bucket), argument, index, memory.residual(), shape.hidden());
     }
 
-    /// Joins the ranks' logits of so many rows at most, on all of them.
-    void gather(StepBucket bucket, int samples) {
+    @Override
+    public void gather(StepBucket bucket, int samples) {
         long values = (long) samples * shape.config().vocabularySize();
         int blocks = (int) Math.min((values + MOVE_THREADS - 1) / MOVE_THREADS, MailboxLayout.GATHER_BLOCKS);
         device.launch(
@@ -196,8 +201,8 @@ final class DevicePeers implements RankSum, AutoCloseable {
                 shape.config().vocabularySize());
     }
 
-    /// The whole vocabulary's logits, once they are gathered.
-    long logits() {
+    @Override
+    public long logits() {
         return mailbox + layout.logits();
     }
 
@@ -208,7 +213,14 @@ final class DevicePeers implements RankSum, AutoCloseable {
         return stepArgument;
     }
 
-    /// @throws PeerException if the device has given its peers up; the step's results are worthless
+    /// The device itself gives up at the deadline, or when it is told to.
+    @Override
+    public void await(CUevent done) {
+        device.await(done);
+        check();
+    }
+
+    /// @throws PeerException if the device has given its peers up
     void check() {
         int told = words.segment().getAtIndex(JAVA_INT, TOLD_WORD);
         if (told == ABORTED) {
@@ -224,8 +236,8 @@ final class DevicePeers implements RankSum, AutoCloseable {
         }
     }
 
-    /// Ends whatever the device waits for. From any thread.
-    private void abort() {
+    @Override
+    public void abort() {
         synchronized (words) {
             if (!closed) {
                 words.segment().setAtIndex(JAVA_INT, ABORT_WORD, 1);
@@ -233,11 +245,8 @@ final class DevicePeers implements RankSum, AutoCloseable {
         }
     }
 
-    /// Ends what the device waits for, then waits for the device itself.
     @Override
     public void close() {
-        abort();
-        device.synchronize();
         synchronized (words) {
             closed = true;
             device.free(words);

@@ -14,7 +14,7 @@ import java.lang.foreign.ValueLayout;
 /// @param bytes in all, whole pages of the device: an exported allocation must not share one with others
 record MailboxLayout(long small, long parts, long logits, long smallSlot, long partSlot, long bytes) {
     static final int MAX_RANKS = 8;
-    /// Blocks of `gatherLogits` at most.
+    /// Blocks of `gatherLogits` and `sumScattered` at most: each has a place for its word.
     static final int GATHER_BLOCKS = 128;
     /// Values that are sent as a small message, at most.
     static final int SMALL_VALUES = 32_768;

@@ -1,19 +1,20 @@
 package io.penstock.shard.backend.cuda;
 
 import io.penstock.shard.backend.StepLimits;
-import io.penstock.shard.backend.StepPlan;
 import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import io.penstock.shard.collective.Collective;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
-/// A step of a rank that is not alone: activations and sums go to the other ranks by way of host
-/// memory, with the stream awaited before each exchange.
-final class RankExchange implements AutoCloseable {
+/// What a rank that is not alone exchanges by way of host memory, with the stream awaited before: activations from
+/// stage to stage, and sums and logits within a stage whose ranks do not meet on their devices.
+final class RankExchange implements RankSum, AutoCloseable {
     private final CudaDevice device;
     private final Collective collective;
     private final ShardShape shape;
+    private final ForwardPass pass;
+    private final StepMemory memory;
     private final HostMemory staging;
     private final float[] values;
     private final float[] logits;
@@ -21,20 +22,33 @@ final class RankExchange implements AutoCloseable {
     private final int[] lastTokens;
     private final int[] slots;
     private final int[] tokens;
+    private int activations;
     private long received;
     private long waited;
 
-    RankExchange(CudaDevice device, Collective collective, ShardShape shape, StepLimits limits) {
+    /// @param joins whether the ranks of the stage have no other way to their sums and logits
+    RankExchange(
+            CudaDevice device,
+            Collective collective,
+            ShardShape shape,
+            StepLimits limits,
+            ForwardPass pass,
+            StepMemory memory,
+            boolean joins) {
+        this.pass = pass;
+        this.memory = memory;
         this.device = device;
         this.collective = collective;
         this.shape = shape;
-        int activations = Math.max(limits.maxStepTokens(), limits.maxSequences()) * shape.hidden();
+        int most = Math.max(limits.maxStepTokens(), limits.maxSequences()) * shape.hidden();
         int vocabulary = shape.config().vocabularySize();
-        int most = Math.max(activations, shape.slice().samples() ? limits.maxSequences() * vocabulary : 0);
+        if (shape.slice().samples()) {
+            most = Math.max(most, limits.maxSequences() * vocabulary);
+        }
         staging = device.allocateHost(Math.multiplyExact(4, most));
         values = new float[most];
         logits = new float[samples() ? limits.maxSequences() * vocabulary : 0];
-        counts = vocabularyCounts();
+        counts = joins ? vocabularyCounts() : new int[0];
         lastTokens = new int[limits.maxSequences()];
         slots = new int[limits.maxSequences()];
         tokens = new int[limits.maxSequences()];
@@ -79,60 +93,38 @@ final class RankExchange implements AutoCloseable {
         }
     }
 
-    void run(ForwardPass pass, StepMemory memory, StepBucket bucket, StepPlan plan, int samples) {
-        int activations = plan.totalTokens * shape.hidden();
-        if (shape.slice().embeds()) {
-            pass.embed(bucket);
-        } else {
-            collective.receivePrevious(values, 0, activations);
-            upload(memory.residual(), values, activations);
-        }
-        pass.layers(bucket, collective.tpSize() == 1 ? null : new HostSum(pass, memory, activations));
-        if (!shape.slice().samples()) {
-            download(memory.residual(), activations);
-            collective.sendNext(values, 0, activations);
-            return;
-        }
-        if (samples == 0) {
-            return;
-        }
-        pass.logits(bucket, samples);
-        if (collective.tpSize() > 1) {
-            gather(memory, samples);
-        }
-        if (samples()) {
-            pass.sample(bucket, samples);
-        }
+    /// Before a step of so many tokens.
+    void begin(int tokens) {
+        activations = tokens * shape.hidden();
     }
 
-    /// By way of this host's memory.
-    private final class HostSum implements RankSum {
-        private final ForwardPass pass;
-        private final StepMemory memory;
-        private final int count;
+    /// Residual sums from the stage before.
+    void receive() {
+        collective.receivePrevious(values, 0, activations);
+        upload(memory.residual(), values, activations);
+    }
 
-        HostSum(ForwardPass pass, StepMemory memory, int count) {
-            this.pass = pass;
-            this.memory = memory;
-            this.count = count;
-        }
+    /// Residual sums to the next stage.
+    void send() {
+        download(memory.residual(), activations);
+        collective.sendNext(values, 0, activations);
+    }
 
-        @Override
-        public long part(int index) {
-            return memory.partial();
-        }
+    @Override
+    public long part(int index) {
+        return memory.partial();
+    }
 
-        @Override
-        public void add(StepBucket bucket, int index) {
-            download(memory.partial(), count);
-            collective.allReduce(values, 0, count);
-            upload(memory.partial(), values, count);
-            pass.addPartial(bucket);
-        }
+    @Override
+    public void add(StepBucket bucket, int index) {
+        download(memory.partial(), activations);
+        collective.allReduce(values, 0, activations);
+        upload(memory.partial(), values, activations);
+        pass.addPartial(bucket);
     }
 
     /// Each row's parts of the vocabulary, joined on the rank that samples.
-    private void gather(StepMemory memory, int rows) {
+    void gather(int rows) {
         int part = shape.vocabulary();
         int whole = shape.config().vocabularySize();
         download(memory.logits(), rows * part);
@@ -152,9 +144,8 @@ final class RankExchange implements AutoCloseable {
 
     private void upload(long to, float[] from, int count) {
         MemorySegment.copy(from, 0, staging.segment(), ValueLayout.JAVA_FLOAT, 0, count);
+        // Written again behind the next download's wait, or in the next step, at the earliest.
         device.upload(to, staging, 4L * count);
-        // The staging memory is written again at the next exchange.
-        device.synchronize();
     }
 
     /// Nanoseconds spent waiting for peers since the last call.

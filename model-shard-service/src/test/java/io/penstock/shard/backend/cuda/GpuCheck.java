@@ -7,8 +7,11 @@ import io.penstock.model.checkpoint.Checkpoints;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.RopeScaling;
 import io.penstock.model.sampling.SamplingParameters;
+import io.penstock.model.tensor.RankSlice;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import io.penstock.shard.collective.Collective;
+import io.penstock.shard.collective.LocalCollective;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -19,6 +22,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -26,6 +31,11 @@ import java.util.stream.Stream;
 /// Checks and timings that need a GPU; `bench/gpu/run.sh` runs them. Each prints one line a
 /// finding, `FAIL` in those that must not be.
 public final class GpuCheck {
+    private static final int ALL = Integer.MAX_VALUE;
+    private static final int[][] SETTINGS = {{4_096, 1}, {4_096, 2}, {300, ALL}, {2_048, ALL}};
+    /// Where each new epoch costs seconds.
+    static final int[][] FEW_SETTINGS = {{300, ALL}, {2_048, ALL}};
+
     private static int failures;
 
     private GpuCheck() {}
@@ -34,7 +44,11 @@ public final class GpuCheck {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
-            case "model" -> model(Path.of(arguments[1]), Path.of(arguments[2]));
+            case "model" -> {
+                try (CudaBackend backend = load(Path.of(arguments[1]))) {
+                    model(backend, Path.of(arguments[1]), Path.of(arguments[2]), LocalCollective::new, SETTINGS);
+                }
+            }
             case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
             default -> throw new IllegalArgumentException(arguments[0]);
@@ -53,8 +67,12 @@ public final class GpuCheck {
     }
 
     private static CudaBackend load(Path path) throws IOException {
+        return load(path, CudaOptions.defaults(), SequenceDriver::whole);
+    }
+
+    static CudaBackend load(Path path, CudaOptions options, Function<ModelConfig, RankSlice> slice) throws IOException {
         Checkpoint checkpoint = Checkpoints.open(path);
-        CudaBackend backend = new CudaBackend(CudaOptions.defaults());
+        CudaBackend backend = new CudaBackend(options);
         Map<String, Path> files = new HashMap<>();
         if (Files.isDirectory(path)) {
             try (Stream<Path> entries = Files.list(path)) {
@@ -63,7 +81,7 @@ public final class GpuCheck {
         } else {
             files.put(path.getFileName().toString(), path);
         }
-        backend.load(checkpoint, SequenceDriver.whole(checkpoint.config()), files, _ -> {});
+        backend.load(checkpoint, slice.apply(checkpoint.config()), files, _ -> {});
         System.out.printf("     %s: %s%n", path.getFileName(), backend.modules().origins());
         return backend;
     }
@@ -118,7 +136,12 @@ public final class GpuCheck {
 
     /// Every case alone, then all together with prompts in chunks: logits as near to f32 as
     /// transformers' own bf16.
-    private static void model(Path folder, Path referenceFile) throws IOException {
+    ///
+    /// @param epochs the wires of each new epoch; they stay open
+    /// @param settings tokens a step and cases at once
+    static void model(
+            CudaBackend backend, Path folder, Path referenceFile, Supplier<Collective> epochs, int[][] settings)
+            throws IOException {
         List<Reference> references = references(referenceFile);
         double theirs = 0;
         for (Reference reference : references) {
@@ -126,50 +149,53 @@ public final class GpuCheck {
                 theirs = Math.max(theirs, error(reference.half()[i], reference.full()[i]));
             }
         }
-        try (CudaBackend backend = load(folder)) {
-            int longest = references.stream()
-                    .mapToInt(r -> r.prompt().length + r.forced().length)
-                    .max()
-                    .orElseThrow();
-            for (int[] setting :
-                    new int[][] {{4_096, 1}, {4_096, 2}, {300, references.size()}, {2_048, references.size()}}) {
-                double ours = 0;
-                int worst = 0;
-                StepLimits limits = new StepLimits(16, references.size(), setting[0], longest + 1);
-                for (int from = 0; from < references.size(); from += setting[1]) {
-                    SequenceDriver driver = new SequenceDriver(backend, limits);
-                    List<Sequence> sequences = new ArrayList<>();
-                    for (Reference reference :
-                            references.subList(from, Math.min(from + setting[1], references.size()))) {
-                        Sequence sequence =
-                                new Sequence(reference.prompt(), reference.forced(), reference.forced().length + 1);
-                        driver.admit(sequences.size(), sequence, SamplingParameters.greedy(), -1);
-                        sequences.add(sequence);
-                    }
-                    driver.run(sequences, true, 1);
-                    for (int s = 0; s < sequences.size(); s++) {
-                        Reference reference = references.get(from + s);
-                        for (int i = 0; i < reference.full().length; i++) {
-                            double e = error(
-                                    sequences.get(s).logits.get(i), reference.full()[i]);
-                            // Not a number is never good.
-                            if (!(e <= ours)) {
-                                ours = e;
-                                worst = reference.prompt().length + i;
-                            }
+        int longest = references.stream()
+                .mapToInt(r -> r.prompt().length + r.forced().length)
+                .max()
+                .orElseThrow();
+        for (int[] each : settings) {
+            int[] setting = {each[0], Math.min(each[1], references.size())};
+            boolean reports = true;
+            double ours = 0;
+            int worst = 0;
+            StepLimits limits = new StepLimits(16, references.size(), setting[0], longest + 1);
+            for (int from = 0; from < references.size(); from += setting[1]) {
+                Collective collective = epochs.get();
+                SequenceDriver driver = new SequenceDriver(backend, limits, collective);
+                List<Sequence> sequences = new ArrayList<>();
+                for (Reference reference : references.subList(from, Math.min(from + setting[1], references.size()))) {
+                    Sequence sequence =
+                            new Sequence(reference.prompt(), reference.forced(), reference.forced().length + 1);
+                    driver.admit(sequences.size(), sequence, SamplingParameters.greedy(), -1);
+                    sequences.add(sequence);
+                }
+                driver.run(sequences, true, 1);
+                reports = collective.tpRank() == 0 && collective.ppStage() == collective.ppSize() - 1;
+                for (int s = 0; reports && s < sequences.size(); s++) {
+                    Reference reference = references.get(from + s);
+                    for (int i = 0; i < reference.full().length; i++) {
+                        double e =
+                                error(sequences.get(s).logits.get(i), reference.full()[i]);
+                        // Not a number is never good.
+                        if (!(e <= ours)) {
+                            ours = e;
+                            worst = reference.prompt().length + i;
                         }
                     }
                 }
-                report(
-                        ours <= 1.5 * theirs,
-                        "%s, %d tokens a step, %d at once: error %.2e (worst at length %d), transformers bf16 %.2e",
-                        folder.getFileName(),
-                        setting[0],
-                        setting[1],
-                        ours,
-                        worst,
-                        theirs);
             }
+            if (!reports) {
+                continue;
+            }
+            report(
+                    ours <= 1.5 * theirs,
+                    "%s, %d tokens a step, %d at once: error %.2e (worst at length %d), transformers bf16 %.2e",
+                    folder.getFileName(),
+                    setting[0],
+                    setting[1],
+                    ours,
+                    worst,
+                    theirs);
         }
     }
 

@@ -22,6 +22,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.net.InetAddress;
 import java.net.Socket;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -31,44 +32,63 @@ import java.util.concurrent.locks.LockSupport;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
-/// One tensor-parallel rank of a few, each a process on this host: what their sums cost, and what a large model's
-/// steps take. `bench/gpu/run.sh ranks` starts them.
+/// One rank of a few, each a process on this host: what their sums cost, whether they compute what one rank does, and
+/// what a large model's steps take. `bench/gpu/run.sh ranks` starts them.
 ///
-///     GpuRanks RANK RANKS DEVICE PORT STAGE...    STAGE: sums, lost, or SHAPE:BATCH,BATCH... (7b, 72b)
+///     GpuRanks RANK TPxPP DEVICE PORT STAGE...
+///
+/// RANK counts through the first stage's ranks, then the next one's. A STAGE is `sums` or `lost` (one stage only),
+/// `model:CHECKPOINT:REFERENCE`, or `SHAPE:BATCH,BATCH...` (7b, 72b). The system property `penstock.ranks.meeting` says
+/// how they meet ([CudaOptions.Meeting], IPC by default).
 public final class GpuRanks {
     private static final int SUMS = 100;
     private static final int VALUES_A_TOKEN = 2_048;
     private static final Duration TIMEOUT = Duration.ofSeconds(5);
     private static final long COMING_NANOS = Duration.ofSeconds(60).toNanos();
 
+    private static final CudaOptions.Meeting MEETING =
+            CudaOptions.Meeting.valueOf(System.getProperty("penstock.ranks.meeting", "IPC"));
+
+    private final int process;
+    private final int processes;
     private final int rank;
     private final int ranks;
+    private final int stage;
+    private final int stages;
     private final int device;
     private final int port;
     private final PeerListener listener;
     private long epoch;
 
-    private GpuRanks(int rank, int ranks, int device, int port) {
-        this.rank = rank;
+    private GpuRanks(int process, int ranks, int stages, int device, int port) {
+        this.process = process;
+        processes = ranks * stages;
+        rank = process % ranks;
+        stage = process / ranks;
         this.ranks = ranks;
+        this.stages = stages;
         this.device = device;
         this.port = port;
-        listener = PeerListener.bind("127.0.0.1", port + rank, "rank-" + rank);
+        listener = PeerListener.bind("127.0.0.1", port + process, "rank-" + process);
     }
 
     public static void main(String[] arguments) throws IOException {
+        String[] extents = arguments[1].split("x");
         GpuRanks ranks = new GpuRanks(
                 Integer.parseInt(arguments[0]),
-                Integer.parseInt(arguments[1]),
+                Integer.parseInt(extents[0]),
+                Integer.parseInt(extents[1]),
                 Integer.parseInt(arguments[2]),
                 Integer.parseInt(arguments[3]));
         ranks.awaitOthers();
         try (PeerListener _ = ranks.listener) {
             for (String stage : Arrays.asList(arguments).subList(4, arguments.length)) {
-                switch (stage) {
+                String[] parts = stage.split(":");
+                switch (parts[0]) {
                     case "sums" -> ranks.sums();
                     case "lost" -> ranks.lost();
-                    default -> ranks.decode(stage.split(":")[0], stage.split(":")[1].split(","));
+                    case "model" -> ranks.model(Path.of(parts[1]), Path.of(parts[2]));
+                    default -> ranks.decode(parts[0], parts[1].split(","));
                 }
             }
         }
@@ -76,7 +96,7 @@ public final class GpuRanks {
 
     private void awaitOthers() throws IOException {
         long until = System.nanoTime() + COMING_NANOS;
-        for (int other = 0; other < ranks; other++) {
+        for (int other = 0; other < processes; other++) {
             while (true) {
                 try (Socket _ = new Socket(InetAddress.getLoopbackAddress(), port + other)) {
                     break;
@@ -92,18 +112,20 @@ public final class GpuRanks {
 
     private TcpCollective join() {
         List<PeerAddress> peers = new ArrayList<>();
-        for (int other = 0; other < ranks; other++) {
-            peers.add(new PeerAddress(other, 0, "127.0.0.1", port + other, "rank-" + other));
+        for (int other = 0; other < processes; other++) {
+            peers.add(new PeerAddress(other % ranks, other / ranks, "127.0.0.1", port + other, "rank-" + other));
         }
         TcpCollective collective = new TcpCollective(
-                new Membership(++epoch, ranks, 1, peers.get(rank), peers, TIMEOUT), listener, Duration.ofNanos(20_000));
+                new Membership(++epoch, ranks, stages, peers.get(process), peers, TIMEOUT),
+                listener,
+                Duration.ofNanos(20_000));
         collective.connect();
         return collective;
     }
 
     @FormatMethod
     private void say(@FormatString String format, Object... values) {
-        if (rank == 0) {
+        if (rank == 0 && stage == stages - 1) {
             System.out.println(String.format(Locale.ROOT, format, values));
         }
     }
@@ -132,8 +154,12 @@ public final class GpuRanks {
                 false);
     }
 
+    private RankSlice slice(ModelConfig config) {
+        return RankSlice.of(config, rank, ranks, stage, stages);
+    }
+
     private ShardShape shape(ModelConfig config) {
-        return ShardShape.of(config, RankSlice.of(config, rank, ranks, 0, 1));
+        return ShardShape.of(config, slice(config));
     }
 
     /// A device, its mailbox, and what sums need of an epoch.
@@ -147,7 +173,7 @@ public final class GpuRanks {
         private final CudaDevice.DeviceMemory box;
         private final DeviceArena memoryArena;
         private final StepMemory memory;
-        private final DevicePeers peers;
+        private final StagePeers peers;
         private final ForwardPass pass;
         private final HostMemory words;
         private final HostMemory results;
@@ -170,22 +196,25 @@ public final class GpuRanks {
             pass = new ForwardPass(
                     cuda, modules, null, shape, new DeviceWeights(0, List.of(), 0, null), memory, limits, arena);
             collective = join();
-            peers = DevicePeers.meet(cuda, collective, layout, box)
-                    .peers(cuda, modules, collective, shape, memory, arena);
+            StagePeers.Meeting meeting = MEETING == CudaOptions.Meeting.NCCL
+                    ? NcclPeers.meet(cuda, collective, shape, limits)
+                    : DevicePeers.meet(cuda, collective, layout, box);
+            peers = meeting.peers(cuda, modules, collective, shape, memory, arena);
             words = cuda.allocateHost(4 * StepDescriptor.capacity(limits));
             descriptor = new StepDescriptor(words.segment(), limits);
             plan = new StepPlan(limits, new int[1][(tokens + 15) / 16], new SlotSampling[1]);
             plan.rows = 1;
             plan.totalTokens = tokens;
             plan.count[0] = tokens;
-            for (int parity = 0; parity < 2; parity++) {
-                cuda.launch(
-                        modules.kernel("elementwise", "fill"),
-                        Grid.of(264, 256),
-                        peers.part(parity),
-                        (long) tokens * VALUES_A_TOKEN,
-                        rank + 1f);
-            }
+        }
+
+        private void fill(long to, float value) {
+            cuda.launch(
+                    modules.kernel("elementwise", "fill"),
+                    Grid.of(264, 256),
+                    to,
+                    (long) bucket.tokens() * VALUES_A_TOKEN,
+                    value);
         }
 
         void begin(long number) {
@@ -196,13 +225,20 @@ public final class GpuRanks {
             pass.begin(bucket, words.address(), descriptor.end());
         }
 
-        /// Values of the residual sums that are not what so many sums make of them.
-        long wrong(int sums) {
+        /// Values of two sums, of parts that are known, that are not what they must be.
+        long wrong(long number) {
+            begin(number);
+            fill(memory.residual(), 0);
+            for (int i = 0; i < 2; i++) {
+                // A sum may leave in the part what it likes.
+                fill(peers.part(i), rank + 1f);
+                peers.add(bucket, i);
+            }
             int count = bucket.tokens() * VALUES_A_TOKEN;
             HostMemory host = cuda.allocateHost(4 * count);
             cuda.download(host, memory.residual(), 4L * count);
             cuda.synchronize();
-            float expected = sums * (ranks * (ranks + 1) / 2f);
+            float expected = ranks * (ranks + 1);
             long wrong = 0;
             for (int i = 0; i < count; i++) {
                 wrong += host.segment().getAtIndex(ValueLayout.JAVA_FLOAT, i) == expected ? 0 : 1;
@@ -213,6 +249,8 @@ public final class GpuRanks {
 
         @Override
         public void close() {
+            peers.abort();
+            cuda.synchronize();
             peers.close();
             collective.close();
             cuda.free(words);
@@ -241,11 +279,10 @@ public final class GpuRanks {
                     cuda.record(from);
                     cuda.launch(graph);
                     cuda.record(to);
-                    cuda.synchronize();
-                    epochOfSums.peers.check();
+                    epochOfSums.peers.await(to);
                     millis[run] = cuda.millisBetween(from, to);
                 }
-                long wrong = epochOfSums.wrong(SUMS * millis.length);
+                long wrong = epochOfSums.wrong(millis.length + 1);
                 Arrays.sort(millis);
                 double micros = millis[millis.length / 2] * 1e3 / SUMS;
                 long bytes = 4L * tokens * VALUES_A_TOKEN;
@@ -253,10 +290,11 @@ public final class GpuRanks {
                     System.out.println("FAIL rank %d: %d sums are wrong".formatted(rank, wrong));
                 }
                 say(
-                        "sum of %8d bytes, %d ranks, in a graph: %.2f us (fastest %.2f), %.1f GB/s, %d wrong",
-                        bytes, ranks, micros, millis[0] * 1e3 / SUMS, bytes / micros / 1e3, wrong);
+                        "sum of %8d bytes, %d ranks, %s, in a graph: %.2f us (fastest %.2f), %.1f GB/s, %d wrong",
+                        bytes, ranks, MEETING, micros, millis[0] * 1e3 / SUMS, bytes / micros / 1e3, wrong);
                 cuda.destroy(from);
                 cuda.destroy(to);
+                // Before the epoch's end: a communicator lives as long as its graphs.
                 cuda.destroy(graph);
             }
         }
@@ -272,9 +310,10 @@ public final class GpuRanks {
             long began = System.nanoTime();
             epochOfSums.begin(1);
             epochOfSums.peers.add(epochOfSums.bucket, 0);
-            epochOfSums.cuda.synchronize();
+            CUevent done = epochOfSums.cuda.event();
+            epochOfSums.cuda.record(done);
             try {
-                epochOfSums.peers.check();
+                epochOfSums.peers.await(done);
                 System.out.println("FAIL a lost peer was not noticed");
             } catch (PeerException e) {
                 System.out.printf(
@@ -286,30 +325,41 @@ public final class GpuRanks {
         }
     }
 
+    private CudaOptions options() {
+        return new CudaOptions(device, 0.85, true, true, MEETING);
+    }
+
+    /// Logits against transformers', as one rank's are checked.
+    private void model(Path checkpoint, Path reference) throws IOException {
+        try (CudaBackend backend = GpuCheck.load(checkpoint, options(), this::slice)) {
+            say("%d x %d ranks, %s", ranks, stages, MEETING);
+            GpuCheck.model(backend, checkpoint, reference, this::join, GpuCheck.FEW_SETTINGS);
+        }
+    }
+
     private void decode(String name, String[] batches) {
         ModelConfig config = switch (name) {
             case "7b" -> GpuCheck.qwen7b();
             case "72b" -> config(80, 8_192, 29_568, 64, 8, 152_064);
             default -> throw new IllegalArgumentException(name);
         };
-        CudaOptions options = new CudaOptions(device, 0.85, true, true, CudaOptions.Meeting.IPC);
-        try (CudaBackend backend = new CudaBackend(options)) {
+        try (CudaBackend backend = new CudaBackend(options())) {
             double ceiling = GpuBench.ceiling(backend);
             ShardShape shape = shape(config);
             backend.loadRandom(shape);
             StepLimits limits = new StepLimits(16, 64, 512, 1_024);
             say(
-                    "%s, %d ranks, %.2f GB of weights a rank; read ceiling %.3f TB/s a GPU",
-                    name, ranks, shape.weightBytes() / 1e9, ceiling / 1e12);
+                    "%s, %d x %d ranks, %s, %.2f GB of weights a rank; read ceiling %.3f TB/s a GPU",
+                    name, ranks, stages, MEETING, shape.weightBytes() / 1e9, ceiling / 1e12);
             for (String batch : batches) {
                 int rows = Integer.parseInt(batch);
                 int steps = 129;
                 double prompt = time(backend, limits, rows, 128, 1);
                 double step = (time(backend, limits, rows, 128, steps) - prompt) / (steps - 1);
                 say(
-                        "%s, %d ranks, decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the summed ceiling"
+                        "%s, %d x %d ranks, decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the summed ceiling"
                                 + " (weights)",
-                        name, ranks, rows, step * 1e3, rows / step, 100 * shape.weightBytes() / step / ceiling);
+                        name, ranks, stages, rows, step * 1e3, rows / step, 100 * shape.weightBytes() / step / ceiling);
             }
         }
     }

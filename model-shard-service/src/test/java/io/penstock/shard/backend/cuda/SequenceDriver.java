@@ -33,7 +33,7 @@ final class SequenceDriver {
     SequenceDriver(CudaBackend backend, StepLimits limits, Collective collective) {
         this.backend = backend;
         this.limits = limits;
-        reports = collective.tpRank() == 0;
+        reports = collective.tpRank() == 0 && collective.ppStage() == collective.ppSize() - 1;
         int kvBlocks = backend.configure(limits, collective);
         for (int low = 0, high = kvBlocks - 1; low <= high; low++, high--) {
             freeBlocks.add(low);

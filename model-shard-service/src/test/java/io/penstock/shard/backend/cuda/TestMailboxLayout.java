@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 final class TestMailboxLayout {
     private static final long READY_END = 1024 + MailboxLayout.MAX_RANKS * 128;
     private static final long GATHERED = 4096;
+    private static final long SCATTERED = 8192;
 
     private final ShardShape shape = Shapes.of(512, 8, 8, 64, 1024);
     private final StepLimits limits = new StepLimits(16, 40, 300, 2048);
@@ -23,6 +24,8 @@ final class TestMailboxLayout {
             MailboxLayout layout = MailboxLayout.of(shape, limits, ranks);
             assertThat(READY_END).isLessThanOrEqualTo(GATHERED);
             assertThat(GATHERED + 4L * MailboxLayout.MAX_RANKS * MailboxLayout.GATHER_BLOCKS)
+                    .isLessThanOrEqualTo(SCATTERED);
+            assertThat(SCATTERED + 4L * MailboxLayout.MAX_RANKS * MailboxLayout.GATHER_BLOCKS)
                     .isLessThanOrEqualTo(layout.small());
             assertThat(layout.smallSlot()).isGreaterThanOrEqualTo(8L * MailboxLayout.SMALL_VALUES);
             assertThat(layout.small() + 2L * ranks * layout.smallSlot()).isLessThanOrEqualTo(layout.parts());
