@@ -178,9 +178,10 @@ final class DevicePeers implements StagePeers {
             kernel = sumSmall;
             grid = Grid.of((int) ((values / 2 + SUM_THREADS - 1) / SUM_THREADS), SUM_THREADS);
         } else {
-            // Every part on every rank costs no more for two ranks, and one wait less.
-            kernel = collective.tpSize() == 2 ? sumLarge : sumScattered;
-            long most = collective.tpSize() == 2 ? 2L * device.multiprocessors() : MailboxLayout.GATHER_BLOCKS;
+            // For two ranks, reading all of the other's part costs no more than slices, and saves a wait.
+            boolean whole = MailboxLayout.isWhole(values, collective.tpSize());
+            kernel = whole ? sumLarge : sumScattered;
+            long most = whole ? 2L * device.multiprocessors() : MailboxLayout.GATHER_BLOCKS;
             grid = Grid.of((int) Math.min((values / 4 + MOVE_THREADS - 1) / MOVE_THREADS, most), MOVE_THREADS);
         }
         device.launch(kernel, grid, step(bucket), argument, index, memory.residual(), shape.hidden());

@@ -18,6 +18,8 @@ record MailboxLayout(long small, long parts, long logits, long smallSlot, long p
     static final int GATHER_BLOCKS = 128;
     /// Values that are sent as a small message, at most.
     static final int SMALL_VALUES = 32_768;
+    /// Values that more than two ranks each sum for themselves, at most; of more, each sums a slice.
+    private static final int WHOLE_VALUES = 262_144;
 
     private static final long HEADER = 16 << 10;
     private static final long PAGE = 2 << 20;
@@ -41,6 +43,11 @@ record MailboxLayout(long small, long parts, long logits, long smallSlot, long p
     /// Whether a sum of so many values is sent as small messages.
     static boolean isSmall(long values) {
         return values <= SMALL_VALUES;
+    }
+
+    /// Whether each rank sums all values of so many, as every one of two ranks does.
+    static boolean isWhole(long values, int ranks) {
+        return ranks == 2 || values <= WHOLE_VALUES;
     }
 
     /// Writes the fields of the kernels' `Peers` that this knows.

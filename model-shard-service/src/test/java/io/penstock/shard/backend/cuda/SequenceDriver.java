@@ -123,10 +123,13 @@ final class SequenceDriver {
         }
     }
 
+    long lastStep() {
+        return number;
+    }
+
     private boolean plan(List<Sequence> sequences, List<Sequence> sampled) {
-        number++;
-        StepPlan plan = plans[(int) (number % 2)];
-        plan.number = number;
+        StepPlan plan = plans[(int) ((number + 1) % 2)];
+        plan.number = number + 1;
         plan.rows = 0;
         plan.totalTokens = 0;
         int budget = limits.maxStepTokens();
@@ -162,6 +165,10 @@ final class SequenceDriver {
                 sampled.add(sequence);
             }
         }
-        return plan.rows > 0;
+        if (plan.rows == 0) {
+            return false;
+        }
+        number++;
+        return true;
     }
 }
