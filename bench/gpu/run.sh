@@ -88,12 +88,12 @@ for stage in "$@"; do
         done
         ;;
     ranks)
-        # One process a rank, TP x PP of them; SEEN: stages of GpuRanks; MEETING: ipc, nccl, tcp.
+        # One process a rank, TP x PP of them; SEEN: stages of GpuRanks; MEETING: IPC, NCCL, TCP.
         ranks=$((${TP:-2} * ${PP:-1}))
         IFS=, read -r -a devices <<<"${DEVICES:-0}"
         for ((rank = ranks - 1; rank >= 0; rank--)); do
             timeout "${LIMIT:-150}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx4g \
-                "-Dpenstock.ranks.meeting=${MEETING:-IPC}" -cp "$classes" io.penstock.shard.backend.cuda.GpuRanks "$rank" \
+                "-Dpenstock.ranks.meeting=${MEETING:-IPC}" "-Dpenstock.ranks.many-kernels=${MANY_KERNELS:-false}" -cp "$classes" io.penstock.shard.backend.cuda.GpuRanks "$rank" \
                 "${TP:-2}x${PP:-1}" "${devices[rank % ${#devices[@]}]}" "${PORT:-29600}" ${SEEN:-sums lost} >"$WORK/rank$rank.log" 2>&1 &
         done
         wait

@@ -41,6 +41,12 @@ FORCE float warpMax(float v) {
     return v;
 }
 
+FORCE u64 nanoseconds() {
+    u64 t;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+    return t;
+}
+
 FORCE u32 shared(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 // c[16x8] += a[16x16] * b[16x8]; lane = 4 g + q holds c0,c1 of row g and c2,c3 of row g + 8, columns 2q and 2q + 1.

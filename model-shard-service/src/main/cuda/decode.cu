@@ -21,7 +21,11 @@
 //
 // Products that are added to others' (attention's and the MLP's output) go by columns: a block takes a piece of all rows, so
 // that it needs few columns of the vectors. The others need whole vectors, or whole rows of results.
+//
+// Tensor-parallel ranks run such a kernel each. Their parts of a sum meet in a phase of their own (SHARE): each block takes a
+// piece of the vectors, sends this rank's part of it to the others and adds up theirs, while the ring goes on filling.
 #include "attention.cuh"
+#include "peers.cuh"
 
 // As DecodeTiling.java has them; others can be tried by -D.
 #ifndef TILING_WARPS
@@ -43,14 +47,15 @@ constexpr int NORM = (32 + WARPS - 1) / WARPS;                // quads of a vect
 constexpr int NORMS = 2;                                      // times, at most
 constexpr int PAIRS = (18 * 64 + THREADS - 1) / THREADS;      // pairs of q, k and v elements that a thread rotates
 constexpr int JOINED = 8;                                     // parts of a context that the output product joins itself
-constexpr u64 DEADLINE = 4000000000ull;                       // nanoseconds that anybody waits for anything
+constexpr u64 DEADLINE = 60000000000ull;                      // nanoseconds that anybody waits for anything; peers get less
 
-enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS };
+enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS, SHARE };
 enum { BF16, FP8_ROWS, FP8_BLOCKS, INT4, INT4_ZEROS };
 
 // As DecodeKernel.java writes it.
 struct Phase {
-    int type, format, rows, columns, layer, cuts;  // slots that a tile's columns are cut into
+    int type, format, rows, columns;
+    int layer, cuts;  // layer: of SHARE, the sum's number; cuts: slots that a tile's columns are cut into
     const u8 *weights, *scales;
     const float* vector;  // norm weights before the product, or the bias behind it (of attention's inputs)
 };
@@ -61,7 +66,7 @@ struct Decode {
     const int* last;
     float *residual, *qkv;  // [vectors, ...]; qkv is zero between steps
     bf16 *attended, *activated;
-    float *logits, *parts;
+    float *logits, *parts, *added;  // added: what output and down products are added to, the residual sums or this rank's part
     float2* partSums;
     u32 *arrivals, *barrier;  // arrivals: [vectors, kv heads]; barrier: two; all zero between steps
     const float2* rope;
@@ -112,11 +117,6 @@ FORCE u32 loadAcquire(const u32* p) {
     return v;
 }
 FORCE void addRelease(u32* p) { asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
-FORCE u64 nanoseconds() {
-    u64 t;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
-    return t;
-}
 
 // What never comes ends the context, not this loop's life.
 struct Patience {
@@ -150,7 +150,7 @@ FORCE void awaitGrid(const u32* counter, u32 target) {
 FORCE int granuleBytes(int format) { return format == INT4_ZEROS ? 1072 : 1056; }
 FORCE bool isInt4(int format) { return format >= INT4; }
 FORCE bool isFp8(int format) { return format == FP8_ROWS || format == FP8_BLOCKS; }
-FORCE bool skipped(int type, int samples) { return type == LOGITS && samples == 0; }
+FORCE bool skipped(int type, int samples) { return type == SHARE || (type == LOGITS && samples == 0); }
 
 // A block's share of a matrix, piece by piece: a piece is what one slot holds, a run of granules of one tile. By rows, the
 // pieces of a tile follow one another; by columns, the tiles do.
@@ -724,7 +724,7 @@ FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sum
         return;
     }
     const bool normed = p.type != OUTPUT && p.type != DOWN;
-    float* out = p.type == LOGITS ? a.logits : p.type == QKV ? a.qkv : a.residual;
+    float* out = p.type == LOGITS ? a.logits : p.type == QKV ? a.qkv : a.added;
     const i64 pitch = p.type == LOGITS ? a.vocabulary : p.rows;
     for (int i = threadIdx.x; i < tiles * TILE * vectors; i += THREADS) {
         const int r = i % TILE, v = i / TILE % vectors, tile = i / stride;
@@ -931,10 +931,27 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
     }
 }
 
+// ---- tensor-parallel ranks
+
+// This block's piece of all ranks' parts of the residual sums.
+FORCE void share(const Decode& a, const Peers& peers, const Step& step, int index, int tokens) {
+    const int pairs = tokens * a.hidden / 2, from = (int)((i64)pairs * blockIdx.x / gridDim.x);
+    const int to = (int)((i64)pairs * (blockIdx.x + 1) / gridDim.x);
+    const u32 sequence = peers.sequence(step, index);
+    for (int i = from + threadIdx.x; i < to; i += THREADS) {
+        float2 *part = (float2*)a.added + i, *out = (float2*)a.residual + i;
+        const float2 mine = __ldcg(part), before = __ldcg(out);
+        // For the next sum.
+        __stcg(part, make_float2(0, 0));
+        const float2 sum = sumOverRanks(peers, sequence, index, i, mine);
+        __stcg(out, make_float2(before.x + sum.x, before.y + sum.y));
+    }
+}
+
 // ---- the step
 
 template <int HD, int NT>
-FORCE void consume(const Decode& a, const Step& step, const Ring& ring, Plan& plan, bf16* x, float* sums, float* squares, float* factors,
+FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const Ring& ring, Plan& plan, bf16* x, float* sums, float* squares, float* factors,
                    volatile int* reached, u64* trace) {
     const int t = threadIdx.x, warp = t / 32, lane = t % 32, samples = step.samples(), tokens = step.tokens();
     i64 marked = clock64();
@@ -1047,6 +1064,11 @@ FORCE void consume(const Decode& a, const Step& step, const Ring& ring, Plan& pl
             mark(p.type, 4);
         } else {
             await();
+            if (p.type == SHARE) {
+                share(a, peers, step, p.layer, tokens);
+                consumersSync();
+                mark(p.type, 1);
+            }
         }
         if (t == 0) addRelease(a.barrier);
         met += gridDim.x;
@@ -1064,7 +1086,7 @@ FORCE void consume(const Decode& a, const Step& step, const Ring& ring, Plan& pl
 }
 
 template <int HD, int NT>
-FORCE void decodeStep(const Step& step, const Decode& a) {
+FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     extern __shared__ __align__(128) u8 memory[];
     const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
     bf16* x = (bf16*)(memory + a.slots * a.slotBytes);
@@ -1091,13 +1113,14 @@ FORCE void decodeStep(const Step& step, const Decode& a) {
     if (warp >= WARPS) {
         produce<HD>(a, samples, tokens, ring, plan, reached);
     } else {
-        consume<HD, NT>(a, step, ring, plan, x, sums, squares, factors, reached, trace);
+        consume<HD, NT>(a, peers, step, ring, plan, x, sums, squares, factors, reached, trace);
     }
 }
 
 #define DECODE(HD, NT)                                                                                                     \
-    extern "C" __global__ void __launch_bounds__(THREADS + 32 * PRODUCERS, 1) decode##HD##x##NT(Step step, const __grid_constant__ Decode a) { \
-        decodeStep<HD, NT>(step, a);                                                                                       \
+    extern "C" __global__ void __launch_bounds__(THREADS + 32 * PRODUCERS, 1) decode##HD##x##NT(Step step, const __grid_constant__ Decode a, \
+                                                                                          const __grid_constant__ Peers peers) { \
+        decodeStep<HD, NT>(step, a, peers);                                                                                \
     }
 DECODE(64, 1)
 DECODE(64, 2)

@@ -206,6 +206,10 @@ final class CudaDevice implements AutoCloseable {
         check("cuMemsetD8Async", JCudaDriver.cuMemsetD8Async(memory, (byte) 0, memory.size, stream));
     }
 
+    void zero(long address, long bytes) {
+        check("cuMemsetD8Async", JCudaDriver.cuMemsetD8Async(new Address(address).pointer(), (byte) 0, bytes, stream));
+    }
+
     CUevent event() {
         CUevent event = new CUevent();
         // Blocking: a thread that waits leaves its core to others.

@@ -79,7 +79,6 @@ final class CudaEpoch implements AutoCloseable {
         this.collective = collective;
         boolean stageOnDevice = collective.tpSize() == 1 || meeting.isPresent();
         onDevice = stageOnDevice && collective.ppSize() == 1;
-        boolean alone = collective.tpSize() == 1 && collective.ppSize() == 1;
         decodeBuckets = StepBucket.of(limits, shape, device.multiprocessors(), false);
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
@@ -118,8 +117,9 @@ final class CudaEpoch implements AutoCloseable {
             done[i] = device.event();
         }
         fillRopeTable(modules, frequencies);
-        decode = alone && options.persistentDecode()
-                ? DecodeKernel.of(device, modules, shape, weights, memory, limits, arena)
+        DevicePeers near = peers instanceof DevicePeers met ? met : null;
+        decode = options.persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
+                ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
                 : null;
         if (decode != null) {
             tune();
@@ -199,6 +199,9 @@ final class CudaEpoch implements AutoCloseable {
     private void decode(Heads step) {
         decode.launch(step.bucket());
         if (step.samples() > 0) {
+            if (peers != null) {
+                peers.gather(step.bucket(), step.samples());
+            }
             pass.sample(step.bucket(), step.samples());
         }
     }

@@ -13,9 +13,9 @@ import java.util.List;
 import java.util.StringJoiner;
 import jcuda.driver.CUevent;
 
-/// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, for
-/// a rank that is alone on a Hopper GPU. Put together from the model's description as a list of
-/// phases.
+/// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, on a
+/// Hopper GPU, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
+/// together from the model's description as a list of phases.
 final class DecodeKernel {
     static final int MAX_VECTORS = 16;
     static final int TRACE_BYTES = 512;
@@ -29,22 +29,25 @@ final class DecodeKernel {
     private static final int VECTORS_A_TILE = 8;
 
     private static final int PHASE_BYTES = 48;
-    private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits"};
+    private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
     private static final int OUTPUT = 2;
     private static final int GATE_UP = 3;
     private static final int DOWN = 4;
     private static final int LOGITS = 5;
+    private static final int SHARE = 6;
 
     private final CudaDevice device;
     private final StepMemory memory;
     private final int grid;
+    private final int hidden;
     private final List<Phase> phases;
     private final Setup[] setups;
     private final DecodeTiling tiling;
     private final MemorySegment stepArgument;
     private final MemorySegment argument;
+    private final MemorySegment peersArgument;
     private int depth = 2;
     private int ahead = 1;
     private String tuning = "";
@@ -63,10 +66,12 @@ final class DecodeKernel {
             StepLimits limits,
             DecodeTiling tiling,
             Extents extents,
+            DevicePeers peers,
             Arena arena) {
         this.device = device;
         this.memory = memory;
         grid = device.multiprocessors();
+        hidden = shape.hidden();
         this.tiling = tiling;
         setups = new Setup[extents.vectors() + 1];
         for (int vectors = 1; vectors <= extents.vectors(); vectors++) {
@@ -80,11 +85,13 @@ final class DecodeKernel {
                     extents.vectorBytes(vectors),
                     tiling.sumFloats(shape.headSize(), vectors));
         }
-        phases = phases(shape, weights);
+        phases = phases(shape, weights, peers != null);
         tell(phases);
         stepArgument = arena.allocate(16, 8);
         argument = arena.allocate(ARGUMENT_BYTES, 8);
-        describe(shape, weights, limits, extents);
+        // A rank that is alone has no phase that looks at it.
+        peersArgument = peers == null ? arena.allocate(DevicePeers.PEERS_BYTES, 8) : peers.argument();
+        describe(shape, weights, limits, extents, peers == null ? memory.residual() : memory.partial());
     }
 
     private void tell(List<Phase> list) {
@@ -97,6 +104,7 @@ final class DecodeKernel {
         device.free(host);
     }
 
+    /// @param peers null for a rank that is alone
     /// @return the kernel, or null where it does not serve
     static DecodeKernel of(
             CudaDevice device,
@@ -105,15 +113,13 @@ final class DecodeKernel {
             DeviceWeights weights,
             StepMemory memory,
             StepLimits limits,
+            DevicePeers peers,
             Arena arena) {
         DecodeTiling tiling = DecodeTiling.chosen();
-        boolean whole = shape.slice().embeds()
-                && shape.slice().samples()
-                && shape.vocabulary() == shape.config().vocabularySize()
-                && shape.heads() == shape.config().heads();
+        boolean allLayers = shape.slice().embeds() && shape.slice().samples();
         boolean evenBlocks = limits.blockSize() % KEYS_A_TILE == 0
                 || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
-        if (!whole
+        if (!allLayers
                 || !evenBlocks
                 || device.computeCapability() != COMPUTE_CAPABILITY
                 || shape.group() > ShardShape.QUERY_TILE
@@ -123,7 +129,7 @@ final class DecodeKernel {
         Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors());
         return extents.vectors() == 0
                 ? null
-                : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, arena);
+                : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, peers, arena);
     }
 
     /// How shared memory is parted.
@@ -180,7 +186,7 @@ final class DecodeKernel {
 
     /// Device bytes of the list of phases.
     static long phaseBytes(ShardShape shape) {
-        return (long) PHASE_BYTES * (5 * shape.layers() + 1);
+        return (long) PHASE_BYTES * (7 * shape.layers() + 1);
     }
 
     /// Device rows of attention's parts, a head size of floats and a pair for each of 16 queries.
@@ -195,6 +201,7 @@ final class DecodeKernel {
 
     /// A row of the kernel's list.
     ///
+    /// @param layer of a sum, its number
     /// @param cuts slots that a tile's columns are cut into
     /// @param vector norm weights before the product, or the bias that attention adds to its inputs
     private record Phase(int type, int layer, Matrix matrix, int cuts, long vector) {
@@ -211,19 +218,25 @@ final class DecodeKernel {
         }
 
         long bytes() {
-            return type == ATTENTION ? 0 : matrix.bytes();
+            return type == ATTENTION || type == SHARE ? 0 : matrix.bytes();
         }
     }
 
-    private static List<Phase> phases(ShardShape shape, DeviceWeights weights) {
+    private static List<Phase> phases(ShardShape shape, DeviceWeights weights, boolean shares) {
         List<Phase> phases = new ArrayList<>();
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             phases.add(phase(QKV, i, layer.qkv(), layer.attentionNorm()));
             phases.add(phase(ATTENTION, i, layer.qkv(), layer.qkvBias()));
             phases.add(phase(OUTPUT, i, layer.output(), 0));
+            if (shares) {
+                phases.add(phase(SHARE, 2 * i, layer.output(), 0));
+            }
             phases.add(phase(GATE_UP, i, layer.gateUp(), layer.mlpNorm()));
             phases.add(phase(DOWN, i, layer.down(), 0));
+            if (shares) {
+                phases.add(phase(SHARE, 2 * i + 1, layer.down(), 0));
+            }
         }
         phases.add(phase(LOGITS, 0, weights.output(), weights.outputNorm()));
         return phases;
@@ -233,10 +246,10 @@ final class DecodeKernel {
         return new Phase(type, layer, matrix, matrix.format().cuts(matrix.columns()), vector);
     }
 
-    private static final int NUMBERS = 18 * 8;
+    private static final int NUMBERS = 19 * 8;
     private static final int ARGUMENT_BYTES = NUMBERS + 18 * 4;
 
-    private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents) {
+    private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents, long added) {
         long[] addresses = {
             memory.decodePhases(),
             weights.embedding(),
@@ -247,6 +260,7 @@ final class DecodeKernel {
             memory.activated(),
             memory.logits(),
             memory.decodeParts(),
+            added,
             memory.decodePartSums(),
             memory.decodeCounters() + 8,
             memory.decodeCounters(),
@@ -266,7 +280,7 @@ final class DecodeKernel {
         number(Field.HEADS, shape.heads());
         number(Field.KV_HEADS, shape.kvHeads());
         number(Field.HIDDEN, shape.hidden());
-        number(Field.VOCABULARY, shape.config().vocabularySize());
+        number(Field.VOCABULARY, shape.vocabulary());
         number(
                 Field.INTERLEAVED,
                 switch (shape.config().ropeLayout()) {
@@ -332,12 +346,34 @@ final class DecodeKernel {
         number(Field.AHEAD, Math.min(ahead, setup.slots));
         number(Field.VECTOR_BYTES, setup.vectorBytes);
         number(Field.SUM_FLOATS, setup.sumFloats);
-        device.launch(setup.kernel, new Grid(grid, 1, 1, tiling.threads(), setup.sharedBytes), stepArgument, argument);
+        device.launch(
+                setup.kernel,
+                new Grid(grid, 1, 1, tiling.threads(), setup.sharedBytes),
+                stepArgument,
+                argument,
+                peersArgument);
     }
 
     /// How many slots should be in flight differs by card and shape: tried on a step of one token,
     /// whose description is in place already.
+    ///
+    /// Without the sums of several ranks: they would have to try the same at the same time.
     void tune(StepBucket bucket) {
+        List<Phase> own = phases.stream().filter(phase -> phase.type != SHARE).toList();
+        choose(own);
+        tuneAlone(bucket);
+        choose(phases);
+        if (own.size() < phases.size()) {
+            device.zero(memory.partial(), Float.BYTES * (long) hidden);
+        }
+    }
+
+    private void choose(List<Phase> some) {
+        tell(some);
+        number(Field.COUNT, some.size());
+    }
+
+    private void tuneAlone(StepBucket bucket) {
         float best = Float.POSITIVE_INFINITY;
         int[] chosen = {depth, ahead};
         StringJoiner tried = new StringJoiner(", ");
@@ -381,11 +417,9 @@ final class DecodeKernel {
     String profile(StepBucket bucket, int kinds) {
         List<Phase> some =
                 phases.stream().filter(phase -> (kinds >> phase.type & 1) != 0).toList();
-        tell(some);
-        number(Field.COUNT, some.size());
+        choose(some);
         float millis = millis(bucket);
-        tell(phases);
-        number(Field.COUNT, phases.size());
+        choose(phases);
         double bytes = some.stream().mapToDouble(Phase::bytes).sum();
         return "%.4f ms, %.3f TB/s, %d phases".formatted(millis, bytes / millis / 1e9, some.size());
     }

@@ -15,16 +15,20 @@ import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import jcuda.driver.CUevent;
 
-/// Tensor-parallel ranks of one host that reach each other's device memory (peers.cu): sums and logits go from
+/// Tensor-parallel ranks of one host that reach each other's device memory (peers.cuh): sums and logits go from
 /// one's into the others'.
 final class DevicePeers implements StagePeers {
     private static final Path BOOT = Path.of("/proc/sys/kernel/random/boot_id");
-    private static final int PEERS_BYTES = 152;
+    /// Struct `Peers` of peers.cuh.
+    static final int PEERS_BYTES = 152;
+    // Shorter than what a kernel waits for anything, which ends the context.
+    private static final long MOST_NANOS = Duration.ofSeconds(30).toNanos();
     private static final int ABORTED = 1;
     private static final int SILENT = 2;
     private static final int ABORT_WORD = 0;
@@ -80,7 +84,7 @@ final class DevicePeers implements StagePeers {
         argument.set(JAVA_LONG, 72, words.address() + 4 * TOLD_WORD);
         argument.set(JAVA_LONG, 80, words.address() + 4 * ABORT_WORD);
         layout.describe(argument);
-        argument.set(JAVA_LONG, 128, collective.timeout().toNanos());
+        argument.set(JAVA_LONG, 128, Math.min(collective.timeout().toNanos(), MOST_NANOS));
         argument.set(JAVA_INT, 136, collective.tpSize());
         argument.set(JAVA_INT, 140, collective.tpRank());
         argument.set(JAVA_INT, 144, 2 * shape.layers());
@@ -162,6 +166,11 @@ final class DevicePeers implements StagePeers {
         } catch (IOException e) {
             throw new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", BOOT, e.getMessage());
         }
+    }
+
+    /// What kernels that meet the peers themselves are told of them.
+    MemorySegment argument() {
+        return argument;
     }
 
     @Override

@@ -4,7 +4,7 @@ import io.penstock.shard.backend.StepLimits;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/// What lies where in a rank's mailbox (peers.cu); the same on all ranks of a stage.
+/// What lies where in a rank's mailbox (peers.cuh); the same on all ranks of a stage.
 ///
 /// @param small first byte of the small messages: two sums' in turn, a slot for each rank
 /// @param parts first byte of this rank's parts, two in turn, `[tokens, hidden]` f32
@@ -28,7 +28,9 @@ record MailboxLayout(long small, long parts, long logits, long smallSlot, long p
 
     static MailboxLayout of(ShardShape shape, StepLimits limits, int ranks) {
         long tokens = Math.max(limits.maxStepTokens(), limits.maxSequences());
-        long slot = (long) SMALL_VALUES * SMALL_BYTES_A_VALUE;
+        // The decode kernel sends small messages whatever their size.
+        long values = Math.max(SMALL_VALUES, (long) DecodeKernel.MAX_VECTORS * shape.hidden());
+        long slot = values * SMALL_BYTES_A_VALUE;
         long part = rounded(4 * tokens * shape.hidden());
         long parts = HEADER + 2L * ranks * slot;
         long logits = parts + 2 * part;

@@ -18,8 +18,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -56,10 +58,17 @@ final class Nvrtc {
         }
     }
 
-    /// NVRTC sees one text: includes of our own files are put in their place.
+    /// NVRTC sees one text: the first include of each of our own files is put in its place.
     static String inline(String file, Function<String, String> sources) {
+        return inline(file, sources, new HashSet<>());
+    }
+
+    private static String inline(String file, Function<String, String> sources, Set<String> included) {
+        if (!included.add(file)) {
+            return "";
+        }
         Matcher includes = INCLUDE.matcher(sources.apply(file));
-        return includes.replaceAll(match -> Matcher.quoteReplacement(inline(match.group(1), sources)));
+        return includes.replaceAll(match -> Matcher.quoteReplacement(inline(match.group(1), sources, included)));
     }
 
     private static Path cacheFolder() {

@@ -39,7 +39,8 @@ import jcuda.driver.CUgraphExec;
 ///
 /// RANK counts through the first stage's ranks, then the next one's. A STAGE is `sums` or `lost` (one stage only),
 /// `model:CHECKPOINT:REFERENCE`, or `SHAPE:BATCH,BATCH...` (7b, 72b). The system property `penstock.ranks.meeting` says
-/// how they meet ([CudaOptions.Meeting], IPC by default).
+/// how they meet ([CudaOptions.Meeting], IPC by default); with `penstock.ranks.many-kernels=true` no step is one
+/// kernel.
 public final class GpuRanks {
     private static final int SUMS = 100;
     private static final int VALUES_A_TOKEN = 2_048;
@@ -326,7 +327,7 @@ public final class GpuRanks {
     }
 
     private CudaOptions options() {
-        return new CudaOptions(device, 0.85, true, true, MEETING);
+        return new CudaOptions(device, 0.85, true, !Boolean.getBoolean("penstock.ranks.many-kernels"), MEETING);
     }
 
     /// Logits against transformers', as one rank's are checked.

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -24,12 +25,12 @@ class TestKernelSources {
 
     @Test
     void sourcesBecomeOneTextWithoutAnyInclude() {
-        for (String name :
-                new String[] {"attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "sampling.cu", "weights.cu"}) {
+        for (String name : List.of(
+                "attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "peers.cu", "sampling.cu", "weights.cu")) {
             String text = Nvrtc.inline(name, TestKernelSources::source);
             assertThat(text)
                     .doesNotContain("#include")
-                    .contains("struct Step {")
+                    .containsOnlyOnce("struct Step {")
                     .contains("extern \"C\"");
         }
     }
