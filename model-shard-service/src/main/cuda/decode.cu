@@ -7,12 +7,13 @@
 // grid: the ring fills while blocks meet at a barrier. Few bytes are in flight, the rest of the ring has landed; a deep
 // queue in the memory system would delay the loads of activations.
 //
-// A slot of the ring holds 16 rows (a tile) of up to 2 KiB each. A warp starts a copy in about 45 ns whatever its size, so that
-// much shorter rows would not keep up with the memory. All consumer warps take their columns of every
+// A slot of the ring holds 16 rows (a tile) of up to 1,792 bytes each, brought by one instruction: a warp starts a copy in
+// about 45 ns whatever its size, and a copy a row would leave the producer no time to make up for what it was late. All
+// consumer warps take their columns of every
 // slot through tensor cores and keep sums in registers; a tile's sums meet in shared memory. Weight formats differ in how
 // a slot is laid out and how a granule, 16 rows by 128 columns, meets the vectors:
-//   BF16        rows as they are, 16 bytes apart, so that ldmatrix meets all banks
-//   FP8_ROWS    e4m3 rows in the same way, a scale a row
+//   BF16        blocks of 16 rows by 128 bytes, 16-byte pieces permuted by row, so that ldmatrix meets all banks
+//   FP8_ROWS    e4m3 in the same way, a scale a row
 //   FP8_BLOCKS  e4m3 rows, a scale for 8 rows by 128 columns
 //   INT4        tiles in the order in which lanes take them, 16 scales (f16) behind each granule
 //   INT4_ZEROS  the same with 16 zero points (bytes) behind the scales
@@ -40,7 +41,7 @@
 constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, GROUPS = WARPS / 4;
 constexpr int PRODUCERS = TILING_PRODUCERS;                   // warps; eight warps in all can have 255 registers a thread
 constexpr int TILE = 16, GRANULE = 128;                       // rows, columns
-constexpr int ROW = 2048 + 16, ROWS_END = TILE * ROW;         // bytes of a row of a slot, of all of them
+constexpr int BLOCK = TILE * 128, ROWS_END = 14 * BLOCK;      // bytes of a block of a slot, of all of them
 constexpr int ROW_SCALES = 4 * TILE;                          // bytes, behind the rows
 constexpr int MOST = 16;                                      // sequences
 constexpr int NORM = (32 + WARPS - 1) / WARPS;                // quads of a vector that a thread brings at once
@@ -58,6 +59,7 @@ struct Phase {
     int layer, cuts;  // layer: of SHARE, the sum's number; cuts: slots that a tile's columns are cut into
     const u8 *weights, *scales;
     const float* vector;  // norm weights before the product, or the bias behind it (of attention's inputs)
+    const u8* maps;       // how tiles are brought where rows are as they are: a wide slot, another one, a granule
 };
 
 struct Decode {
@@ -90,6 +92,13 @@ FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
         "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
+        : "memory");
+}
+constexpr int MAP = 128;  // bytes of a tensor map
+FORCE void boxCopy(u32 to, const u8* map, int row, int block, u64* b, u64 policy) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+        "l"(map), "r"(0), "r"(row), "r"(block), "r"(shared(b)), "l"(policy)
         : "memory");
 }
 FORCE float loadShared(u32 at) {
@@ -227,7 +236,7 @@ struct Outlook {
         walk.left = walk.tile = walk.column = walk.cut = 0;
         phase.type = phase.format = phase.rows = phase.columns = phase.layer = 0;
         phase.cuts = 1;
-        phase.weights = phase.scales = nullptr;
+        phase.weights = phase.scales = phase.maps = nullptr;
         if (i >= a.count) return;
         phase = a.phases[i];
         if (phase.type != ATTENTION && !skipped(phase.type, samples)) walk.start(phase, blockIdx.x, gridDim.x);
@@ -242,6 +251,7 @@ struct Outlook {
         o.phase.cuts = __shfl_sync(~0u, phase.cuts, lane);
         o.phase.weights = (const u8*)__shfl_sync(~0u, (u64)phase.weights, lane);
         o.phase.scales = (const u8*)__shfl_sync(~0u, (u64)phase.scales, lane);
+        o.phase.maps = (const u8*)__shfl_sync(~0u, (u64)phase.maps, lane);
         o.walk.extents(o.phase);
         o.walk.tile = __shfl_sync(~0u, walk.tile, lane);
         o.walk.column = __shfl_sync(~0u, walk.column, lane);
@@ -396,23 +406,31 @@ struct Context {
     }
 };
 
+// A map that is not at hand when it is used costs the time of a load.
+FORCE void prefetchMaps(const u8* maps) {
+#pragma unroll
+    for (int i = 0; i < 3; i++) asm volatile("prefetch.tensormap [%0];" ::"l"(maps + i * MAP) : "memory");
+}
+
 // The block's share of a matrix, a part of each piece. A few warps do this for all the others: it must be quick.
 FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
     const int lane = threadIdx.x % 32;
     const bool packed = isInt4(p.format);
-    const int step = packed ? granuleBytes(p.format) : p.format == BF16 ? 2 * GRANULE : GRANULE;  // bytes of a granule, of one row or of all
-    const int pitch = packed ? w.granules * step : p.columns * (step / GRANULE);                  // from row to row, or from tile to tile
-    // Rows of a piece; all of it where it is one.
-    const int copies = packed ? to.number == 0 : TILE / PRODUCERS, first = packed ? 0 : to.number * copies;
+    const int step = granuleBytes(p.format), blocks = p.format == BF16 ? 2 : 1;  // of a granule: bytes, blocks
     while (w.left > 0) {
-        const int n = w.length(), from = w.column * step, bytes = min(n * step, pitch - from);
-        // Rows past the end are the last one once more.
-        const i64 row = packed ? w.tile : min(w.tile * TILE + first + lane, p.rows - 1);
-        const u8* source = p.weights + row * pitch + from;
+        const int n = w.length();
+        const int bytes = to.number > 0 ? 0 : packed ? n * step : n * blocks * BLOCK;
         const int scales = to.number > 0 ? 0 : p.format == FP8_ROWS ? ROW_SCALES : p.format == FP8_BLOCKS ? blockScaleBytes(w, n) : 0;
         to.limitFlight(phase);
-        const u32 slot = to.claim(copies * bytes + scales);
-        if (lane < copies) bulkCopy(slot + (first + lane) * ROW, source, bytes, to.full(), to.policy);
+        const u32 slot = to.claim(bytes + scales);
+        if (bytes && packed) {
+            if (lane == 0) bulkCopy(slot, p.weights + ((i64)w.tile * w.granules + w.column) * step, bytes, to.full(), to.policy);
+        } else if (bytes) {
+            // A part of a slot, where the block's share begins or ends, comes by granules.
+            const bool whole = n == w.begin(w.cut + 1) - w.begin(w.cut);
+            const u8* map = p.maps + MAP * (whole ? w.cut >= w.extra : 2);
+            if (lane < (whole ? 1 : n)) boxCopy(slot + lane * blocks * BLOCK, map, w.tile * TILE, (w.column + lane) * blocks, to.full(), to.policy);
+        }
         if (scales && lane == TILE) {
             if (p.format == FP8_ROWS) {
                 bulkCopy(slot + ROWS_END, p.scales + (i64)w.tile * ROW_SCALES, ROW_SCALES, to.full(), to.policy);
@@ -439,6 +457,7 @@ FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, con
     for (int i = begin.phase.type != ATTENTION; i < a.count; i++) {
         if (i % 32 == 0) mine.look(a, i + threadIdx.x % 32, samples);
         const Outlook now = mine.of(i % 32);
+        if (threadIdx.x % 32 == (i + 1) % 32 && mine.phase.maps) prefetchMaps(mine.phase.maps);
         if (now.phase.type == ATTENTION)
             context.produce(a, to, i, now.phase.layer);
         else
@@ -497,7 +516,7 @@ FORCE void loadVectors(u32 (&to)[NT][4], const u32 (&x)[NT], int column) {
 template <int NT>
 FORCE void multiplyPiece(const Phase& p, const Walk& w, int n, u32 slot, const u32 (&x)[NT], Sums<NT>& sums, float2& rowScale) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
-    const u32 rows = slot + lane % 16 * ROW + lane / 16 * 16;
+    const u32 rows = slot + lane % 16 * 128 + (lane / 16 ^ lane % 8) * 16;  // of the first block; 32 bytes on, a bit is turned
     const int start = w.column * GRANULE;
     if (p.format == BF16) {
         // Half a granule at a time, so that there are as many pieces of work as warps.
@@ -506,14 +525,14 @@ FORCE void multiplyPiece(const Phase& p, const Walk& w, int n, u32 slot, const u
             u32 a[4][4], v[2][NT][4];
             if (p.columns - column >= 64) {
 #pragma unroll
-                for (int i = 0; i < 4; i++) ldmatrix(a[i], rows + k * 128 + i * 32);
+                for (int i = 0; i < 4; i++) ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
                 loadVectors(v[0], x, column);
                 loadVectors(v[1], x, column + 32);
 #pragma unroll
                 for (int i = 0; i < 4; i++) multiplyStep(sums, i % 2, a[i][0], a[i][1], a[i][2], a[i][3], v[i / 2], i % 2);
             } else if (p.columns > column) {
 #pragma unroll
-                for (int i = 0; i < 2; i++) ldmatrix(a[i], rows + k * 128 + i * 32);
+                for (int i = 0; i < 2; i++) ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
                 loadVectors(v[0], x, column);
 #pragma unroll
                 for (int i = 0; i < 2; i++) multiplyStep(sums, i, a[i][0], a[i][1], a[i][2], a[i][3], v[0], i);
@@ -527,7 +546,7 @@ FORCE void multiplyPiece(const Phase& p, const Walk& w, int n, u32 slot, const u
             part.clear();
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                ldmatrix(a[i], rows + k * GRANULE + i * 32);
+                ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
                 loadVectors(v[i], x, start + k * GRANULE + i * 32);
             }
 #pragma unroll
@@ -1087,7 +1106,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
 
 template <int HD, int NT>
 FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
-    extern __shared__ __align__(128) u8 memory[];
+    extern __shared__ __align__(1024) u8 memory[];
     const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
     bf16* x = (bf16*)(memory + a.slots * a.slotBytes);
     float* sums = (float*)((u8*)x + a.vectorBytes);
@@ -1115,6 +1134,11 @@ FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     } else {
         consume<HD, NT>(a, peers, step, ring, plan, x, sums, squares, factors, reached, trace);
     }
+}
+
+// Has all multiprocessors take note of maps that the host has written.
+extern "C" __global__ void acquireMaps(const u8* maps, int count) {
+    for (int i = threadIdx.x; i < count; i += blockDim.x) asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(maps + (i64)i * MAP) : "memory");
 }
 
 #define DECODE(HD, NT)                                                                                                     \

@@ -25,10 +25,12 @@ final class DecodeKernel {
     private static final int KEYS_A_TILE = 64;
     private static final int MAX_SLOTS = 16;
     private static final int MIN_SLOTS = 2;
+    private static final int MIN_SLOTS_WIDE = 4;
     /// Vectors that one instruction of the tensor cores takes.
     private static final int VECTORS_A_TILE = 8;
 
-    private static final int PHASE_BYTES = 48;
+    private static final int PHASE_BYTES = 56;
+    private static final int MAPS_A_MATRIX = 3;
     private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
@@ -85,13 +87,28 @@ final class DecodeKernel {
                     extents.vectorBytes(vectors),
                     tiling.sumFloats(shape.headSize(), vectors));
         }
-        phases = phases(shape, weights, peers != null);
+        phases = phases(shape, weights, memory.decodeMaps(), peers != null);
+        tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
         tell(phases);
         stepArgument = arena.allocate(16, 8);
         argument = arena.allocate(ARGUMENT_BYTES, 8);
         // A rank that is alone has no phase that looks at it.
         peersArgument = peers == null ? arena.allocate(DevicePeers.PEERS_BYTES, 8) : peers.argument();
         describe(shape, weights, limits, extents, peers == null ? memory.residual() : memory.partial());
+    }
+
+    private void tellMaps(Kernel acquire) {
+        int count = MAPS_A_MATRIX * phases.size();
+        HostMemory host = device.allocateHost(TensorMap.BYTES * count);
+        for (Phase phase : phases) {
+            if (phase.maps != 0) {
+                phase.writeMaps(device, host.segment().asSlice(phase.maps - memory.decodeMaps()));
+            }
+        }
+        device.upload(memory.decodeMaps(), host, (long) TensorMap.BYTES * count);
+        device.launch(acquire, Grid.of(grid, 256), memory.decodeMaps(), count);
+        device.synchronize();
+        device.free(host);
     }
 
     private void tell(List<Phase> list) {
@@ -155,11 +172,13 @@ final class DecodeKernel {
             }
             // Rows of vectors 16 bytes apart from multiples of 128: ldmatrix meets all banks.
             int pitch = (widest + 63) / 64 * 64 + 8;
-            // From nine sequences on the library's products are quicker where weights are bf16.
+            // Where weights are bf16 the library's products are quicker from nine sequences on, and with a ring so
+            // short.
             boolean wide = weights.matrices().stream().allMatch(matrix -> matrix.format() == WeightFormat.BF16);
             int vectors = wide ? VECTORS_A_TILE : MAX_VECTORS;
+            int least = wide ? MIN_SLOTS_WIDE : MIN_SLOTS;
             while (vectors > 0
-                    && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < MIN_SLOTS) {
+                    && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < least) {
                 vectors--;
             }
             return new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors);
@@ -189,6 +208,11 @@ final class DecodeKernel {
         return (long) PHASE_BYTES * (7 * shape.layers() + 1);
     }
 
+    /// Device bytes of the maps of all matrices.
+    static long mapBytes(ShardShape shape) {
+        return (long) TensorMap.BYTES * MAPS_A_MATRIX * (7 * shape.layers() + 1);
+    }
+
     /// Device rows of attention's parts, a head size of floats and a pair for each of 16 queries.
     static long partRows(ShardShape shape, int multiprocessors) {
         return ShardShape.QUERY_TILE * (multiprocessors + (long) MAX_VECTORS * shape.kvHeads());
@@ -204,7 +228,8 @@ final class DecodeKernel {
     /// @param layer of a sum, its number
     /// @param cuts slots that a tile's columns are cut into
     /// @param vector norm weights before the product, or the bias that attention adds to its inputs
-    private record Phase(int type, int layer, Matrix matrix, int cuts, long vector) {
+    /// @param maps device address of its matrix' maps, or 0 where its rows are not as they were
+    private record Phase(int type, int layer, Matrix matrix, int cuts, long vector, long maps) {
         void write(MemorySegment to, long at) {
             to.set(JAVA_INT, at, type);
             to.set(JAVA_INT, at + 4, matrix.format().code());
@@ -215,6 +240,27 @@ final class DecodeKernel {
             to.set(JAVA_LONG, at + 24, matrix.address());
             to.set(JAVA_LONG, at + 32, matrix.scales());
             to.set(JAVA_LONG, at + 40, vector);
+            to.set(JAVA_LONG, at + 48, maps);
+        }
+
+        /// A wide slot's, another one's, a granule's.
+        void writeMaps(CudaDevice device, MemorySegment to) {
+            int blocks = matrix.format() == WeightFormat.BF16 ? 2 : 1;
+            int widest = matrix.format().widestSlot(matrix.columns());
+            int[] granules = {widest, Math.max(1, widest - 1), 1};
+            for (int i = 0; i < MAPS_A_MATRIX; i++) {
+                TensorMap.encode(
+                        device,
+                        to.asSlice((long) i * TensorMap.BYTES),
+                        matrix.address(),
+                        matrix.format().bytes(1, matrix.columns()),
+                        matrix.rows(),
+                        blocks * granules[i]);
+            }
+        }
+
+        Phase mappedAt(long address) {
+            return new Phase(type, layer, matrix, cuts, vector, address);
         }
 
         long bytes() {
@@ -222,7 +268,7 @@ final class DecodeKernel {
         }
     }
 
-    private static List<Phase> phases(ShardShape shape, DeviceWeights weights, boolean shares) {
+    private static List<Phase> phases(ShardShape shape, DeviceWeights weights, long maps, boolean shares) {
         List<Phase> phases = new ArrayList<>();
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
@@ -239,11 +285,19 @@ final class DecodeKernel {
             }
         }
         phases.add(phase(LOGITS, 0, weights.output(), weights.outputNorm()));
-        return phases;
+        List<Phase> mapped = new ArrayList<>();
+        for (Phase phase : phases) {
+            boolean streams = phase.type != ATTENTION
+                    && phase.type != SHARE
+                    && phase.matrix.format().hasRows();
+            long at = maps + (long) TensorMap.BYTES * MAPS_A_MATRIX * mapped.size();
+            mapped.add(phase.mappedAt(streams ? at : 0));
+        }
+        return mapped;
     }
 
     private static Phase phase(int type, int layer, Matrix matrix, long vector) {
-        return new Phase(type, layer, matrix, matrix.format().cuts(matrix.columns()), vector);
+        return new Phase(type, layer, matrix, matrix.format().cuts(matrix.columns()), vector, 0);
     }
 
     private static final int NUMBERS = 19 * 8;

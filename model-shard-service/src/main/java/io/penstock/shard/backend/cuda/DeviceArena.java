@@ -20,7 +20,8 @@ final class DeviceArena implements AutoCloseable {
     }
 
     static DeviceArena of(CudaDevice device, long bytes) {
-        return new DeviceArena(device, device.allocate(Math.max(bytes, ALIGNMENT)));
+        // A copy engine's last block of a row may reach beyond it.
+        return new DeviceArena(device, device.allocate(bytes + ALIGNMENT));
     }
 
     /// @return device address, a multiple of 256

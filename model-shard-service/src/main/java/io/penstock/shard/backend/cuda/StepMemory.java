@@ -31,7 +31,7 @@ import java.util.List;
 /// @param edited as large: logits after bias and penalties
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
 /// @param workspace of [CublasLt]
-/// @param decodePhases of [DecodeKernel], as are the five behind it
+/// @param decodePhases of [DecodeKernel], as are the six behind it
 /// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
 /// @param expanded rows of a matrix as bf16, where there are any that are not
 /// @param results page-locked host memory, two steps' results
@@ -60,6 +60,7 @@ record StepMemory(
         long cacheLayer,
         long workspace,
         long decodePhases,
+        long decodeMaps,
         long decodeQkv,
         long decodeParts,
         long decodePartSums,
@@ -125,6 +126,7 @@ record StepMemory(
                 cacheLayer,
                 arena.take(CublasLt.WORKSPACE),
                 arena.take(DecodeKernel.phaseBytes(shape)),
+                arena.take(DecodeKernel.mapBytes(shape)),
                 arena.take(4L * DecodeKernel.MAX_VECTORS * shape.qkvSize()),
                 arena.take(4 * DecodeKernel.partRows(shape, multiprocessors) * shape.headSize()),
                 arena.take(8 * DecodeKernel.partRows(shape, multiprocessors)),

@@ -22,7 +22,8 @@ public enum WeightFormat {
 
     static final int TILE = 16;
     static final int GRANULE = 128;
-    private static final int ROWS_BYTES = TILE * (2_048 + 16);
+    // 14 blocks of 128 bytes a row, and room for scales; a multiple of what boxes are aligned to.
+    private static final int ROWS_BYTES = 32 << 10;
 
     private final int code;
     private final int bits;
@@ -59,10 +60,22 @@ public enum WeightFormat {
         return (columns + GRANULE - 1) / GRANULE;
     }
 
+    /// Whether rows lie as they are, so that the copy engine can cut tiles out of them.
+    boolean hasRows() {
+        return switch (this) {
+            case BF16, FP8_ROWS, FP8_BLOCKS -> true;
+            case INT4, INT4_ZEROS -> false;
+        };
+    }
+
+    /// Granules of a tile's widest slot and of the others, which have one less.
+    int widestSlot(int columns) {
+        return granules(columns) / cuts(columns) + 1;
+    }
+
     int slotBytes() {
         return switch (this) {
-            case BF16 -> ROWS_BYTES;
-            case FP8_ROWS, FP8_BLOCKS -> ROWS_BYTES + 256;
+            case BF16, FP8_ROWS, FP8_BLOCKS -> ROWS_BYTES;
             case INT4, INT4_ZEROS -> granuleBytes() * slotGranules;
         };
     }

@@ -1,0 +1,74 @@
+package io.penstock.shard.backend.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+
+/// How Hopper's copy engine cuts a box out of a row-major matrix: 16 rows by so many blocks of 128 bytes, block behind
+/// block, the 16-byte pieces of a row permuted by the row's number. What lies past the matrix is zero.
+final class TensorMap {
+    static final int BYTES = 128;
+    static final int BLOCK_BYTES = 128;
+
+    private static final int ROWS = WeightFormat.TILE;
+    private static final int TYPE_UINT8 = 0;
+    private static final int INTERLEAVE_NONE = 0;
+    private static final int SWIZZLE_128B = 3;
+    // Wider ones measured slower.
+    private static final int PROMOTION_NONE = 0;
+    private static final int FILL_ZERO = 0;
+    private static final MethodHandle ENCODE = NativeLibrary.find("libcuda.so.1")
+            .function(
+                    "cuTensorMapEncodeTiled",
+                    JAVA_INT,
+                    ADDRESS,
+                    JAVA_INT,
+                    JAVA_INT,
+                    JAVA_LONG,
+                    ADDRESS,
+                    ADDRESS,
+                    ADDRESS,
+                    ADDRESS,
+                    JAVA_INT,
+                    JAVA_INT,
+                    JAVA_INT,
+                    JAVA_INT);
+
+    private TensorMap() {}
+
+    /// @param to receives [#BYTES], at a multiple of 64
+    /// @param address of the matrix, a multiple of 16
+    /// @param rowBytes a multiple of 16
+    /// @param blocks of a box
+    static void encode(CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int blocks) {
+        try (Arena arena = Arena.ofConfined()) {
+            long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+            MemorySegment extents = arena.allocateFrom(JAVA_LONG, BLOCK_BYTES, rows, all);
+            MemorySegment strides = arena.allocateFrom(JAVA_LONG, rowBytes, BLOCK_BYTES);
+            MemorySegment box = arena.allocateFrom(JAVA_INT, BLOCK_BYTES, ROWS, blocks);
+            MemorySegment steps = arena.allocateFrom(JAVA_INT, 1, 1, 1);
+            int status = (int) ENCODE.invokeExact(
+                    to,
+                    TYPE_UINT8,
+                    3,
+                    address,
+                    extents,
+                    strides,
+                    box,
+                    steps,
+                    INTERLEAVE_NONE,
+                    SWIZZLE_128B,
+                    PROMOTION_NONE,
+                    FILL_ZERO);
+            device.check("cuTensorMapEncodeTiled", status);
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}
