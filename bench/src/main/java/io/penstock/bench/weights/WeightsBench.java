@@ -40,7 +40,7 @@ public final class WeightsBench implements Callable<Integer> {
     enum Scenario {
         /// Nothing between: as fast as this machine can.
         FREE,
-        /// A hundred connections of a limited rate each, 5 ms away.
+        /// Many connections of a limited rate each, 5 ms away.
         LIMITED,
         /// One connection in twenty, twenty times slower.
         SLOW,
@@ -65,9 +65,16 @@ public final class WeightsBench implements Callable<Integer> {
 
     @Option(
             names = "--limit",
-            defaultValue = "8",
-            description = "LIMITED: MB/s of a connection (default: ${DEFAULT-VALUE})")
+            defaultValue = "2",
+            description = "LIMITED: MB/s of a connection (default: ${DEFAULT-VALUE}); all of them together must be"
+                    + " what this machine can carry twice, as client and as server")
     private int limit;
+
+    @Option(
+            names = "--connections",
+            defaultValue = "100",
+            description = "LIMITED: how many are allowed (default: ${DEFAULT-VALUE})")
+    private int connections;
 
     @Override
     public Integer call() throws IOException {
@@ -147,10 +154,11 @@ public final class WeightsBench implements Callable<Integer> {
 
     private void limited(Bed bed) throws IOException {
         bed.emulator().link(Link.of(Duration.ofMillis(5), (long) limit * MEGA));
-        say("LIMITED: %d MB/s a connection, 100 connections, 5 ms: %d MB/s in all", limit, limit * 100);
+        int all = limit * connections;
+        say("LIMITED: %d MB/s a connection, %d connections, 5 ms: %d MB/s in all", limit, connections, all);
         for (int round = 0; round < rounds; round++) {
-            Run run = bed.loader("penstock", Map.of("transfer.connections", "100"));
-            say("%s = %.0f %% of the limit", run.line(), run.late() / limit / MEGA);
+            Run run = bed.loader("penstock", Map.of("transfer.connections", String.valueOf(connections)));
+            say("%s = %.0f %% of the limit", run.line(), 100 * run.late() / all / MEGA);
         }
     }
 

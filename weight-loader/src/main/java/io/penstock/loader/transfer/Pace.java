@@ -25,6 +25,9 @@ final class Pace {
     private static final int SLOWEST_IN = 20;
     private static final int LEAST_COMPARED = 4;
     private static final int REMEMBERED = 64;
+    /// No part is smaller than the first ones by more than this factor, however slow a connection and
+    /// near the end.
+    private static final int LEAST_PART = 4;
 
     private final LongAdder bytes = new LongAdder();
     private final Set<PartBody> inFlight = ConcurrentHashMap.newKeySet();
@@ -32,6 +35,7 @@ final class Pace {
     private final Map<String, Deque<Double>> ended = new HashMap<>();
 
     private long counted;
+    private long countedAt = System.nanoTime();
     private volatile double rateOfOne;
 
     void begin(PartBody body) {
@@ -60,8 +64,8 @@ final class Pace {
         return rateOfOne;
     }
 
-    /// @return bytes since the last call
-    long tick() {
+    /// @return bytes a second since the last call
+    double tick() {
         Map<String, List<PartBody>> byHost = new HashMap<>();
         for (PartBody body : inFlight) {
             if (body.ageNanos() > GRACE_NANOS) {
@@ -69,10 +73,12 @@ final class Pace {
             }
         }
         byHost.forEach(this::judge);
-        long now = bytes.sum();
-        long since = now - counted;
-        counted = now;
-        return since;
+        long sum = bytes.sum();
+        long now = System.nanoTime();
+        double rate = perSecond(sum - counted, now - countedAt);
+        counted = sum;
+        countedAt = now;
+        return rate;
     }
 
     private void judge(String host, List<PartBody> bodies) {
@@ -108,11 +114,12 @@ final class Pace {
     /// @param remaining bytes of the file that nobody fetches yet
     long partBytes(TransferSettings settings, long remaining, int parallel) {
         double rate = rateOfOne;
-        long target = rate == 0
-                ? settings.firstPart()
-                : (long) (rate * settings.partTime().toMillis() / 1e3);
+        if (rate == 0) {
+            return settings.firstPart();
+        }
+        long target = (long) (rate * settings.partTime().toMillis() / 1e3);
         long share = remaining / (2L * parallel);
-        return Math.clamp(Math.min(target, share), settings.firstPart(), settings.partSize());
+        return Math.clamp(Math.min(target, share), settings.firstPart() / LEAST_PART, settings.partSize());
     }
 
     static double perSecond(long bytes, long nanos) {

@@ -58,6 +58,8 @@ public final class Transfers implements AutoCloseable {
     private final PriorityQueue<Work> queue = new PriorityQueue<>();
     private long submitted;
     private int running;
+    /// Work that is out of the queue only while its next part is cut.
+    private int cutting;
     private boolean starved;
     private boolean closed;
 
@@ -81,7 +83,7 @@ public final class Transfers implements AutoCloseable {
         this.parallelism = new Parallelism(settings.parallel());
         this.partFetch = new PartFetch(wire, settings.stallTimeout(), pace);
         metrics.watch(parallelism::limit, this::running, wire::bufferBytes);
-        ticking = clock.scheduleAtFixedRate(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
+        ticking = clock.scheduleWithFixedDelay(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     /// A wish whose missing pieces are still to be cut into parts: urgent ones first, then in the order of
@@ -99,7 +101,8 @@ public final class Transfers implements AutoCloseable {
             boolean saturated;
             lock.lock();
             try {
-                saturated = running >= parallelism.limit() && !queue.isEmpty() && !starved;
+                // Where work is left, as much runs as may: see dispatch.
+                saturated = !starved && (!queue.isEmpty() || cutting > 0);
                 starved = false;
             } finally {
                 lock.unlock();
@@ -132,9 +135,10 @@ public final class Transfers implements AutoCloseable {
             while (!closed && running < parallelism.limit() && !queue.isEmpty()) {
                 Work work = queue.remove();
                 running++;
+                cutting++;
                 threads.execute(() -> run(work));
             }
-            starved |= queue.isEmpty();
+            starved |= queue.isEmpty() && cutting == 0;
         } finally {
             lock.unlock();
         }
@@ -143,10 +147,16 @@ public final class Transfers implements AutoCloseable {
     private void run(Work work) {
         FileTransfer transfer = work.transfer();
         try {
-            Optional<FileTransfer.Part> part = transfer.cut(work.asking());
+            Optional<FileTransfer.Part> part = Optional.empty();
+            try {
+                part = transfer.cut(work.asking());
+                if (part.isPresent()) {
+                    retain(transfer);
+                }
+            } finally {
+                wasCut(work, part.isPresent());
+            }
             if (part.isPresent()) {
-                retain(transfer);
-                requeue(work);
                 try {
                     transfer.fetch(part.get(), work.asking());
                 } finally {
@@ -170,10 +180,13 @@ public final class Transfers implements AutoCloseable {
         dispatch();
     }
 
-    private void requeue(Work work) {
+    private void wasCut(Work work, boolean mayHaveMore) {
         lock.lock();
         try {
-            queue.add(work);
+            cutting--;
+            if (mayHaveMore) {
+                queue.add(work);
+            }
         } finally {
             lock.unlock();
         }

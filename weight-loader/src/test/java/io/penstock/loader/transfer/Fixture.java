@@ -62,6 +62,22 @@ final class Fixture implements AutoCloseable {
                 SimpleMeterRegistry registry,
                 long budget,
                 Duration stallTimeout) {
+            return of(
+                    cache,
+                    endpoint,
+                    config,
+                    registry,
+                    budget,
+                    new TransferSettings(PART, PART, Duration.ofSeconds(1), CONNECTIONS, MEMORY, stallTimeout));
+        }
+
+        static Parts of(
+                CacheDirectory cache,
+                URI endpoint,
+                Path config,
+                SimpleMeterRegistry registry,
+                long budget,
+                TransferSettings settings) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
@@ -72,7 +88,7 @@ final class Fixture implements AutoCloseable {
                     new Eviction(cache, new SnapshotStore(cache), budget),
                     http,
                     wire,
-                    new TransferSettings(PART, PART, Duration.ofSeconds(1), CONNECTIONS, MEMORY, stallTimeout),
+                    settings,
                     metrics,
                     OpenTelemetry.noop().getTracer("test"));
             return new Parts(cache, http, wire, source, transfers);

@@ -15,6 +15,17 @@ class TestParallelism {
     }
 
     @Test
+    void aPauseOfThisMachineNeitherEndsAGrowthNorTakesOneBack() {
+        Parallelism parallelism = new Parallelism(100);
+        for (int tick = 0; tick < 40; tick++) {
+            // A tick of almost nothing, and what was waiting in the next one.
+            int held = tick % 5 == 3 ? 1 : tick % 5 == 4 ? 99 : 50;
+            parallelism.tick(1.0 * parallelism.limit() * held, true);
+        }
+        assertThat(parallelism.limit()).isEqualTo(100);
+    }
+
+    @Test
     void staysLowWhereMoreBringsNoMore() {
         Parallelism parallelism = new Parallelism(128);
         run(parallelism, 40, limit -> Math.min(limit * 50, 500));
@@ -44,9 +55,16 @@ class TestParallelism {
     void learnsNothingWhileThereIsTooLittleToDo() {
         Parallelism parallelism = new Parallelism(64);
         for (int tick = 0; tick < 20; tick++) {
-            parallelism.tick(tick * 100L, false);
+            parallelism.tick(tick * 100.0, false);
         }
-        assertThat(parallelism.limit()).isEqualTo(8);
+        assertThat(parallelism.limit()).isEqualTo(16);
+    }
+
+    @Test
+    void doesNotGrowWhileNothingComesAtAll() {
+        Parallelism parallelism = new Parallelism(64);
+        run(parallelism, 20, _ -> 0);
+        assertThat(parallelism.limit()).isEqualTo(16);
     }
 
     private static void run(Parallelism parallelism, int ticks, IntUnaryOperator bytesAtLimit) {
