@@ -92,6 +92,7 @@ public final class ChatStream {
             }
             String data = line.substring(DATA.length()).strip();
             if (data.equals("[DONE]")) {
+                readToEnd(lines);
                 return new Answer(text.toString(), finishReason, tokens, first, millisSince(begin));
             }
             JsonNode event = parse(data);
@@ -109,6 +110,17 @@ public final class ChatStream {
             tokens = event.path("usage").path("completion_tokens").asInt(tokens);
         }
         throw new CommandFailure("the stream from %s ended without [DONE]", base);
+    }
+
+    /// An answer that is left at `[DONE]` has its connection closed by the JDK's client, which may have given it to the
+    /// next request by then.
+    private void readToEnd(Iterator<String> lines) {
+        while (lines.hasNext()) {
+            String line = lines.next();
+            if (!line.isEmpty()) {
+                throw new CommandFailure("the stream from %s went on after [DONE]: %s", base, line);
+            }
+        }
     }
 
     private <T> HttpResponse<T> send(HttpRequest request, HttpResponse.BodyHandler<T> handler) {

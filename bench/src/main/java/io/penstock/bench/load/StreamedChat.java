@@ -35,8 +35,7 @@ public final class StreamedChat {
     private final String model;
     private final boolean logprobs;
 
-    /// @param logprobs asks for them, by which every token is seen and counted; they cost the server a pass
-    ///     over the
+    /// @param logprobs asks for them, by which every token is seen and counted; they cost the server a pass over the
     ///     vocabulary a token. Without, a token is what an event brings
     public StreamedChat(URI base, String model, boolean logprobs) {
         this.url = base.resolve("/v1/chat/completions");
@@ -92,6 +91,7 @@ public final class StreamedChat {
                     throw new WrongStream(
                             "%d finish reasons; %d tokens arrived, usage says %d".formatted(finishes, tokens, counted));
                 }
+                readToEnd(lines);
                 double gap = counted > 1 ? (last - first) / 1e6 / (counted - 1) : 0;
                 return new Result(text.toString(), new Timing((first - begin) / 1e6, gap, counted));
             }
@@ -113,5 +113,16 @@ public final class StreamedChat {
             finishes += choice.path("finish_reason").isTextual() ? 1 : 0;
         }
         throw new WrongStream("ended without [DONE] after " + tokens + " tokens");
+    }
+
+    /// An answer that is left at `[DONE]` has its connection closed by the JDK's client, which may have given it to the
+    /// next request by then: that one fails with "header parser received no bytes" (JDK 25).
+    private static void readToEnd(Iterator<String> lines) throws WrongStream {
+        while (lines.hasNext()) {
+            String line = lines.next();
+            if (!line.isEmpty()) {
+                throw new WrongStream("after [DONE] came: " + line);
+            }
+        }
     }
 }

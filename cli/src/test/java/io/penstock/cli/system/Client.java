@@ -80,6 +80,11 @@ final class Client {
             if (data.equals("[DONE]")) {
                 assertThat(roles).as("chunks with a role").isEqualTo(1);
                 assertThat(finishReason).as("finish reason").isNotNull();
+                // To its end: the JDK's client closes the connection of an answer that is left, though it may have
+                // given
+                // it to another request by then.
+                lines.forEachRemaining(
+                        rest -> assertThat(rest).as("after [DONE]").isEmpty());
                 return new Completion(text.toString(), tokens, finishReason);
             }
             JsonNode event = JSON.readTree(data);

@@ -38,6 +38,15 @@ final class EventStream {
         response.write(Buffer.buffer(bytes));
     }
 
+    /// In one piece with the end of the body: a client that stops reading at `[DONE]` then has that end too, and keeps
+    /// its connection.
+    ///
+    /// @throws CancellationException as of [#write]
+    void end(byte[] last) throws InterruptedException {
+        awaitRoom();
+        response.end(Buffer.buffer(last));
+    }
+
     /// Ends the connection without an end of the answer.
     void cut() {
         if (!reader.isGone()) {

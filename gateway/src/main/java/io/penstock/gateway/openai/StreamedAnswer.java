@@ -90,7 +90,6 @@ final class StreamedAnswer {
         EventStream stream = new EventStream(response, reader, stallTimeout);
         try {
             write(stream);
-            response.end();
         } catch (CancellationException e) {
             LOG.debugf("answer cut short: %s", e.getMessage());
             stream.cut();
@@ -108,26 +107,28 @@ final class StreamedAnswer {
 
     private void write(EventStream stream) throws IOException, InterruptedException {
         try {
-            boolean done = false;
-            while (!done) {
+            while (true) {
                 if (next.isEmpty()) {
                     stream.write(COMMENT);
                 } else {
                     // What has come meanwhile goes out in one piece.
                     while (next.isPresent()) {
                         writer.event(next.get());
-                        done = next.get() instanceof CompletionEvent.Done;
-                        next = done ? Optional.empty() : running.next(Duration.ZERO);
+                        if (next.get() instanceof CompletionEvent.Done) {
+                            stream.end(writer.take());
+                            return;
+                        }
+                        next = running.next(Duration.ZERO);
                     }
                     stream.write(writer.take());
                 }
-                next = done ? Optional.empty() : running.next(keepAlive);
+                next = running.next(keepAlive);
             }
         } catch (PenstockException e) {
             Failures.report(e);
             // No [DONE]: the stream must not look as if it had come to its end.
             writer.error(HttpError.of(e));
-            stream.write(writer.take());
+            stream.end(writer.take());
         }
     }
 
