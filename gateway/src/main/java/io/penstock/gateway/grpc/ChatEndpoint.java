@@ -88,7 +88,7 @@ public class ChatEndpoint extends ChatServiceGrpc.ChatServiceImplBase {
             while (true) {
                 Optional<CompletionEvent> event = running.next(PATIENCE);
                 if (event.isPresent()) {
-                    stream.send(ChatMessages.event(completion, event.get()));
+                    stream.send(ChatEvents.event(completion, event.get()));
                     if (event.get() instanceof CompletionEvent.Done) {
                         stream.complete();
                         return;

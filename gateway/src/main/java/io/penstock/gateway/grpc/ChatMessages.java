@@ -1,32 +1,33 @@
 package io.penstock.gateway.grpc;
 
-import com.google.protobuf.ByteString;
-import io.penstock.api.chat.ChatDelta;
-import io.penstock.api.chat.ChatEvent;
-import io.penstock.api.chat.ChatFinished;
+import com.fasterxml.jackson.databind.JsonNode;
 import io.penstock.api.chat.ChatRequest;
-import io.penstock.api.chat.ChatUsage;
-import io.penstock.api.chat.TextLogprob;
+import io.penstock.api.chat.Tool;
+import io.penstock.api.chat.ToolCall;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.catalogue.ServedModel;
 import io.penstock.gateway.chat.Bounds;
 import io.penstock.gateway.chat.ChatMessage;
-import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.Prompts;
 import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
-import io.penstock.gateway.chat.TokenText;
+import io.penstock.gateway.chat.ToolCalls;
 import io.penstock.model.sampling.SamplingParameters;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ThreadLocalRandom;
 
-/// Between the messages of `chat.proto` and a completion. Absent fields mean what they mean to the REST API.
+/// Makes a completion of a request of `chat.proto`. Absent fields mean what they mean to the REST API.
 final class ChatMessages {
     private ChatMessages() {}
 
@@ -48,19 +49,21 @@ final class ChatMessages {
                 ? OptionalInt.of(
                         within("top_logprobs", request.getTopLogprobs(), 0, SamplingParameters.MAX_TOP_LOGPROBS))
                 : OptionalInt.empty();
+        List<Object> tools = tools(request);
+        Prompts.Chat prompt = Prompts.chat(model, messages(request, model), tools);
         return new CompletionRequest(
                 "chat-" + UUID.randomUUID(),
                 CompletionRequest.CHAT,
                 model,
-                List.of(Prompts.chat(model, messages(request), List.of()).tokens()),
+                List.of(prompt.tokens()),
                 choices,
                 sampling,
                 request.getStopList(),
-                request.getIgnoreEos() ? Set.of() : model.tokenizer().endOfSequence(),
+                stopTokenIds(request, model),
                 maxTokens,
                 within("min_tokens", request.hasMinTokens() ? request.getMinTokens() : 0, 0, Integer.MAX_VALUE),
                 topLogprobs,
-                Reading.PLAIN);
+                new Reading(model.text().answers(), prompt.insideThought(), !tools.isEmpty()));
     }
 
     private static SamplingParameters sampling(ChatRequest request) {
@@ -78,21 +81,93 @@ final class ChatMessages {
                         : ThreadLocalRandom.current().nextLong());
     }
 
-    private static List<ChatMessage> messages(ChatRequest request) {
+    private static Set<Integer> stopTokenIds(ChatRequest request, ServedModel model) {
+        within("stop_token_ids", request.getStopTokenIdsCount(), 0, Bounds.MAX_STOP_TOKEN_IDS);
+        Set<Integer> ids = new HashSet<>(request.getStopTokenIdsList());
+        if (!request.getIgnoreEos()) {
+            ids.addAll(model.tokenizer().endOfSequence());
+        }
+        return ids;
+    }
+
+    private static List<Object> tools(ChatRequest request) {
+        within("tools", request.getToolsCount(), 0, Bounds.MAX_TOOLS);
+        List<Object> tools = new ArrayList<>(request.getToolsCount());
+        for (int i = 0; i < request.getToolsCount(); i++) {
+            tools.add(tool(request.getTools(i), "tools[%d]".formatted(i)));
+        }
+        return !request.hasToolChoice() || ToolCalls.offered(request.getToolChoice()) ? tools : List.of();
+    }
+
+    /// As the REST API has it, which is what templates know.
+    private static Object tool(Tool tool, String path) {
+        if (tool.getName().isEmpty()) {
+            throw RequestException.bad(path, "`%s` has no name.", path);
+        }
+        Map<String, Object> function = new LinkedHashMap<>();
+        function.put("name", tool.getName());
+        if (!tool.getDescription().isEmpty()) {
+            function.put("description", tool.getDescription());
+        }
+        if (!tool.getParameters().isEmpty()) {
+            function.put("parameters", schema(tool.getParameters(), path));
+        }
+        Map<String, Object> plain = new LinkedHashMap<>();
+        plain.put("type", "function");
+        plain.put("function", function);
+        return plain;
+    }
+
+    private static Object schema(String parameters, String path) {
+        JsonNode schema;
+        try {
+            schema = Json.parse(parameters.getBytes(StandardCharsets.UTF_8));
+        } catch (RequestException e) {
+            throw RequestException.bad(path, "The parameters of `%s` are no JSON.", path);
+        }
+        if (!schema.isObject()) {
+            throw RequestException.bad(path, "The parameters of `%s` must be a JSON object.", path);
+        }
+        return Json.plain(schema, path);
+    }
+
+    private static List<ChatMessage> messages(ChatRequest request, ServedModel model) {
         within("messages", request.getMessagesCount(), 1, Bounds.MAX_MESSAGES);
         List<ChatMessage> messages = new ArrayList<>(request.getMessagesCount());
-        for (io.penstock.api.chat.ChatMessage message : request.getMessagesList()) {
+        for (int i = 0; i < request.getMessagesCount(); i++) {
+            io.penstock.api.chat.ChatMessage message = request.getMessages(i);
             ChatMessage.Role role = ChatMessage.Role.named(message.getRole())
                     .orElseThrow(() -> RequestException.bad(
                             "messages", "a role must be system, developer, user, assistant or tool"));
             messages.add(new ChatMessage(
                     role,
                     message.getContent(),
-                    Optional.of(message.getName()).filter(name -> !name.isEmpty()),
-                    List.of(),
-                    Optional.empty()));
+                    set(message.getName()),
+                    calls(message, model, "messages[%d].tool_calls".formatted(i)),
+                    set(message.getToolCallId())));
         }
         return messages;
+    }
+
+    private static Optional<String> set(String text) {
+        return Optional.of(text).filter(set -> !set.isEmpty());
+    }
+
+    private static List<Object> calls(io.penstock.api.chat.ChatMessage message, ServedModel model, String path) {
+        within("tool_calls", message.getToolCallsCount(), 0, Bounds.MAX_TOOLS);
+        List<Object> calls = new ArrayList<>(message.getToolCallsCount());
+        for (ToolCall call : message.getToolCallsList()) {
+            Map<String, Object> function = new LinkedHashMap<>();
+            function.put("name", call.getName());
+            function.put("arguments", call.getArguments());
+            Map<String, Object> plain = new LinkedHashMap<>();
+            plain.put("id", call.getId());
+            plain.put("type", "function");
+            plain.put("function", function);
+            ToolCalls.prepare(plain, model, path);
+            calls.add(plain);
+        }
+        return calls;
     }
 
     private static int within(String what, int value, int least, int most) {
@@ -100,43 +175,5 @@ final class ChatMessages {
             throw RequestException.bad(what, "%s is %d, must lie in [%d, %d]", what, value, least, most);
         }
         return value;
-    }
-
-    static ChatEvent event(CompletionRequest request, CompletionEvent event) {
-        ChatEvent.Builder message = ChatEvent.newBuilder()
-                .setId(request.id())
-                .setModel(request.model().name());
-        switch (event) {
-            case CompletionEvent.Delta delta -> {
-                ChatDelta.Builder content =
-                        message.getDeltaBuilder().setChoice(delta.choice()).setContent(delta.text());
-                for (TokenText token : delta.tokens()) {
-                    content.addLogprobs(logprob(token));
-                }
-            }
-            case CompletionEvent.Thought _, CompletionEvent.CallBegun _, CompletionEvent.CallArguments _ ->
-                throw new IllegalStateException("all of the text was to be content");
-            case CompletionEvent.Ended ended ->
-                message.setFinished(ChatFinished.newBuilder()
-                        .setChoice(ended.choice())
-                        .setFinishReason(ended.reason().text()));
-            case CompletionEvent.Done done ->
-                message.setUsage(ChatUsage.newBuilder()
-                        .setPromptTokens(done.usage().prompt())
-                        .setCompletionTokens(done.usage().completion())
-                        .setCachedPromptTokens(done.usage().cached()));
-        }
-        return message.build();
-    }
-
-    private static TextLogprob logprob(TokenText token) {
-        TextLogprob.Builder logprob = TextLogprob.newBuilder()
-                .setToken(token.text())
-                .setRaw(ByteString.copyFrom(token.bytes()))
-                .setLogprob(token.logprob());
-        for (TokenText other : token.top()) {
-            logprob.addTop(logprob(other));
-        }
-        return logprob.build();
     }
 }

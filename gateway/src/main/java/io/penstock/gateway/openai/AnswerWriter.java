@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.chat.CompletionEvent;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.Usage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -9,17 +9,16 @@ import io.penstock.gateway.chat.ChatMessage;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.FinishReason;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.Prompts;
 import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.chat.TokenText;
-import io.penstock.model.answer.AnswerFormat;
+import io.penstock.gateway.chat.ToolCalls;
 import io.penstock.model.sampling.SamplingParameters;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 
@@ -42,7 +41,7 @@ final class ChatCompletionFormat implements Format {
         OptionalInt topLogprobs = topLogprobs(fields);
         refuseUnsupported(fields);
         List<Object> tools = tools(fields);
-        Prompts.Chat prompt = Prompts.chat(model, messages(fields, model.text().answers()), tools);
+        Prompts.Chat prompt = Prompts.chat(model, messages(fields, model), tools);
         AnswerHead head = AnswerHead.of("chatcmpl-", model);
         CompletionRequest completion = new CompletionRequest(
                 head.id(),
@@ -84,19 +83,18 @@ final class ChatCompletionFormat implements Format {
                         "`response_format` may be `text`: output cannot be forced into a schema here.");
             }
         });
-        fields.any("tool_choice").ifPresent(choice -> {
-            boolean free = choice.isTextual()
-                    && (choice.textValue().equals("auto") || choice.textValue().equals("none"));
-            if (!free) {
-                throw RequestException.bad(
-                        "tool_choice", "`tool_choice` may be `auto` or `none`: a model cannot be forced to call here.");
-            }
-        });
     }
 
     private static List<Object> tools(Fields fields) {
         List<JsonNode> elements = fields.list("tools", Bounds.MAX_TOOLS);
-        Optional<JsonNode> choice = fields.any("tool_choice");
+        boolean offered = fields.any("tool_choice")
+                .map(choice -> {
+                    if (!choice.isTextual()) {
+                        throw ToolCalls.forced();
+                    }
+                    return ToolCalls.offered(choice.textValue());
+                })
+                .orElse(true);
         List<Object> tools = new ArrayList<>();
         for (int i = 0; i < elements.size(); i++) {
             String path = "tools[%d]".formatted(i);
@@ -108,24 +106,24 @@ final class ChatCompletionFormat implements Format {
                     .orElseThrow(() ->
                             RequestException.bad(tool.path("function"), "`%s` is missing.", tool.path("function")))
                     .requiredText("name");
-            tools.add(Fields.plain(elements.get(i), path));
+            tools.add(Json.plain(elements.get(i), path));
         }
-        return choice.isPresent() && choice.get().textValue().equals("none") ? List.of() : tools;
+        return offered ? tools : List.of();
     }
 
-    private static List<ChatMessage> messages(Fields fields, AnswerFormat answers) {
+    private static List<ChatMessage> messages(Fields fields, ServedModel model) {
         List<JsonNode> elements = fields.list("messages", Bounds.MAX_MESSAGES);
         if (elements.isEmpty()) {
             throw RequestException.bad("messages", "`messages` must hold at least one message.");
         }
         List<ChatMessage> messages = new ArrayList<>(elements.size());
         for (int i = 0; i < elements.size(); i++) {
-            messages.add(message(new Fields(elements.get(i), "messages[%d]".formatted(i)), answers));
+            messages.add(message(new Fields(elements.get(i), "messages[%d]".formatted(i)), model));
         }
         return messages;
     }
 
-    private static ChatMessage message(Fields fields, AnswerFormat answers) {
+    private static ChatMessage message(Fields fields, ServedModel model) {
         String path = fields.path("role");
         ChatMessage.Role role = ChatMessage.Role.named(fields.requiredText("role"))
                 .orElseThrow(() -> RequestException.bad(
@@ -135,11 +133,8 @@ final class ChatCompletionFormat implements Format {
             if (!call.isObject()) {
                 throw fields.wrongType("tool_calls", "an array of objects");
             }
-            Object plain = Fields.plain(call, fields.path("tool_calls"));
-            // The API has arguments as a string; most templates write them as JSON, and so want what it says.
-            if (answers.calls() != AnswerFormat.Calls.DEEPSEEK) {
-                readArguments(plain, fields.path("tool_calls"));
-            }
+            Object plain = Json.plain(call, fields.path("tool_calls"));
+            ToolCalls.prepare(plain, model, fields.path("tool_calls"));
             toolCalls.add(plain);
         }
         Optional<String> content = content(fields);
@@ -148,22 +143,6 @@ final class ChatCompletionFormat implements Format {
             throw RequestException.bad(fields.path("content"), "`%s` is missing.", fields.path("content"));
         }
         return new ChatMessage(role, content.orElse(""), fields.text("name"), toolCalls, fields.text("tool_call_id"));
-    }
-
-    private static void readArguments(Object call, String path) {
-        if (call instanceof Map<?, ?> outer && outer.get("function") instanceof Map<?, ?> function) {
-            @SuppressWarnings("unchecked") // Made by Fields#plain.
-            Map<String, Object> writable = (Map<String, Object>) function;
-            if (writable.get("arguments") instanceof String text && !text.isBlank()) {
-                JsonNode arguments;
-                try {
-                    arguments = Json.parse(text.getBytes(StandardCharsets.UTF_8));
-                } catch (RequestException e) {
-                    throw RequestException.bad(path, "`%s` holds arguments that are no JSON.", path);
-                }
-                writable.put("arguments", Fields.plain(arguments, path));
-            }
-        }
     }
 
     private static Optional<String> content(Fields fields) {

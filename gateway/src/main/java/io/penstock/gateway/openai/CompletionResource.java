@@ -5,6 +5,7 @@ import io.penstock.gateway.access.Capacity;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.Completions;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.config.GatewayConfig;
 import io.smallrye.common.annotation.RunOnVirtualThread;
 import io.vertx.ext.web.RoutingContext;

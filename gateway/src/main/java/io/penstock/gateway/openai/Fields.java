@@ -1,6 +1,7 @@
 package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.RequestException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -39,7 +40,7 @@ final class Fields {
     }
 
     Optional<String> text(String name) {
-        return any(name).map(value -> text(value, path(name)));
+        return any(name).map(value -> Json.text(value, path(name)));
     }
 
     String requiredText(String name) {
@@ -147,58 +148,6 @@ final class Fields {
 
     RequestException wrongType(String name, String wanted) {
         return RequestException.bad(path(name), "`%s` must be %s.", path(name), wanted);
-    }
-
-    /// A string that can be encoded: JSON's escapes can spell half a surrogate pair.
-    static String text(JsonNode value, String path) {
-        if (!value.isTextual()) {
-            throw RequestException.bad(path, "`%s` must be a string.", path);
-        }
-        String text = value.textValue();
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            if (Character.isSurrogate(c)) {
-                if (Character.isLowSurrogate(c)
-                        || i + 1 == text.length()
-                        || !Character.isLowSurrogate(text.charAt(i + 1))) {
-                    throw RequestException.bad(path, "`%s` holds half a surrogate pair, at %d.", path, i);
-                }
-                i++;
-            }
-        }
-        return text;
-    }
-
-    /// As maps, lists, strings, numbers, booleans and nulls.
-    static Object plain(JsonNode value, String path) {
-        return switch (value.getNodeType()) {
-            case OBJECT -> {
-                Map<String, Object> map = new LinkedHashMap<>();
-                value.properties()
-                        .forEach(
-                                entry -> map.put(entry.getKey(), plain(entry.getValue(), path + "." + entry.getKey())));
-                yield map;
-            }
-            case ARRAY -> {
-                List<Object> list = new ArrayList<>(value.size());
-                value.forEach(element -> list.add(plain(element, path)));
-                yield list;
-            }
-            case STRING -> text(value, path);
-            case NUMBER -> {
-                if (value.isIntegralNumber() && value.canConvertToLong()) {
-                    yield value.longValue();
-                }
-                double number = value.doubleValue();
-                if (!Double.isFinite(number)) {
-                    throw RequestException.bad(path, "`%s` holds %s.", path, number);
-                }
-                yield number;
-            }
-            case BOOLEAN -> value.booleanValue();
-            case NULL, MISSING -> null;
-            case BINARY, POJO -> throw new IllegalStateException("not from JSON text: " + value.getNodeType());
-        };
     }
 
     private static String bound(double bound) {

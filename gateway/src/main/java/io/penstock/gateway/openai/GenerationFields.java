@@ -3,6 +3,7 @@ package io.penstock.gateway.openai;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.penstock.gateway.catalogue.ServedModel;
 import io.penstock.gateway.chat.Bounds;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.model.sampling.SamplingParameters;
 import java.util.HashMap;
@@ -106,10 +107,10 @@ record GenerationFields(
         if (stop.isEmpty()) {
             return List.of();
         } else if (stop.get().isTextual()) {
-            stops = List.of(Fields.text(stop.get(), "stop"));
+            stops = List.of(Json.text(stop.get(), "stop"));
         } else if (stop.get().isArray()) {
             stops = fields.list("stop", Bounds.MAX_STOPS).stream()
-                    .map(element -> Fields.text(element, "stop"))
+                    .map(element -> Json.text(element, "stop"))
                     .toList();
         } else {
             throw fields.wrongType("stop", "a string or an array of strings");

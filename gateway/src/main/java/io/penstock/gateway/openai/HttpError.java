@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.access.BusyException;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.model.PenstockException;
 import jakarta.ws.rs.core.HttpHeaders;

@@ -8,6 +8,7 @@ import io.penstock.gateway.chat.Bounds;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.FinishReason;
+import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.Prompts;
 import io.penstock.gateway.chat.Reading;
 import io.penstock.gateway.chat.RequestException;
@@ -114,7 +115,7 @@ final class TextCompletionFormat implements Format {
     }
 
     private static Prompt text(JsonNode prompt, ServedModel model) {
-        String text = Fields.text(prompt, "prompt");
+        String text = Json.text(prompt, "prompt");
         return new Prompt(Prompts.text(model, text), text);
     }
 

@@ -16,6 +16,9 @@ import io.penstock.api.chat.ChatEvent;
 import io.penstock.api.chat.ChatMessage;
 import io.penstock.api.chat.ChatRequest;
 import io.penstock.api.chat.ChatServiceGrpc;
+import io.penstock.api.chat.Tool;
+import io.penstock.api.chat.ToolCall;
+import io.penstock.api.chat.ToolCallDelta;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.gateway.access.Capacity;
 import io.penstock.gateway.fake.Certificate;
@@ -24,6 +27,8 @@ import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
 import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
+import io.penstock.gateway.fake.TinyText;
+import io.penstock.gateway.fake.TinyTokenizer;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import jakarta.inject.Inject;
@@ -104,6 +109,99 @@ class TestChatEndpoint {
         assertThat(sent.getSampling().getTemperature()).isEqualTo(1);
     }
 
+    private static ChatRequest.Builder thinker() {
+        return request()
+                .setModel(TinyText.THINKER)
+                .addTools(Tool.newBuilder()
+                        .setName("clock")
+                        .setDescription("tells the time")
+                        .setParameters("{\"type\": \"object\", \"properties\": {}}"));
+    }
+
+    /// Those of the only choice, each kind joined.
+    private record Parts(String thoughts, String text, List<ToolCall> calls, String reason) {}
+
+    private Parts parts(ChatRequest.Builder request) {
+        StringBuilder thoughts = new StringBuilder();
+        StringBuilder text = new StringBuilder();
+        List<ToolCall.Builder> calls = new ArrayList<>();
+        String[] reason = {null};
+        chat(request).forEachRemaining(event -> {
+            thoughts.append(event.getDelta().getReasoning());
+            text.append(event.getDelta().getContent());
+            for (ToolCallDelta delta : event.getDelta().getToolCallsList()) {
+                if (delta.getIndex() == calls.size()) {
+                    assertThat(delta.getId()).matches("call_[0-9a-f]{24}");
+                    calls.add(ToolCall.newBuilder().setName(delta.getName()));
+                } else {
+                    assertThat(delta.getId() + delta.getName()).isEmpty();
+                }
+                ToolCall.Builder call = calls.get(delta.getIndex());
+                call.setArguments(call.getArguments() + delta.getArguments());
+            }
+            if (event.hasFinished()) {
+                reason[0] = event.getFinished().getFinishReason();
+            }
+        });
+        return new Parts(
+                thoughts.toString(),
+                text.toString(),
+                calls.stream().map(ToolCall.Builder::build).toList(),
+                reason[0]);
+    }
+
+    @Test
+    void thoughtsAndCallsAreToldApart() throws InterruptedException {
+        scheduler.plays(Script.saying("<think>\nwhat time?\n</think>\n\nLet me see. "
+                + "<tool_call>\n{\"name\": \"clock\", \"arguments\": {\"zone\": \"UTC\"}}\n</tool_call>\n"
+                + "<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>"));
+        Parts parts = parts(thinker());
+        assertThat(parts.thoughts()).isEqualTo("what time?");
+        assertThat(parts.text()).isEqualTo("Let me see.");
+        assertThat(parts.calls()).extracting(ToolCall::getName).containsExactly("clock", "clock");
+        assertThat(parts.calls()).extracting(ToolCall::getArguments).containsExactly("{\"zone\": \"UTC\"}", "{}");
+        assertThat(parts.reason()).isEqualTo("tool_calls");
+        assertThat(new TinyTokenizer().spell(scheduler.nextCall().request().getPromptTokensList()))
+                .contains("tools:[{type=function, function={name=clock, description=tells the time, "
+                        + "parameters={type=object, properties={}}}}]");
+
+        Parts without = parts(thinker().setToolChoice("none"));
+        assertThat(without.thoughts()).isEqualTo("what time?");
+        assertThat(without.text()).startsWith("Let me see. <tool_call>");
+        assertThat(without.calls()).isEmpty();
+        assertThat(without.reason()).isEqualTo("stop");
+        assertThat(new TinyTokenizer().spell(scheduler.nextCall().request().getPromptTokensList()))
+                .doesNotContain("tools:");
+    }
+
+    @Test
+    void callsAndTheirResultsComeBackAsTheTemplateWantsThem() throws InterruptedException {
+        scheduler.plays(Script.saying("noon"));
+        ToolCall call = ToolCall.newBuilder()
+                .setId("call_1")
+                .setName("clock")
+                .setArguments("{\"zone\": \"UTC\"}")
+                .build();
+        ChatRequest.Builder request = thinker()
+                .addMessages(ChatMessage.newBuilder().setRole("assistant").addToolCalls(call))
+                .addMessages(ChatMessage.newBuilder()
+                        .setRole("tool")
+                        .setToolCallId("call_1")
+                        .setContent("12:00"));
+        assertThat(parts(request).text()).isEqualTo("noon");
+        assertThat(new TinyTokenizer().spell(scheduler.nextCall().request().getPromptTokensList()))
+                .contains("[{id=call_1, type=function, function={name=clock, arguments={zone=UTC}}}]")
+                .contains("<|tool|>12:00");
+    }
+
+    @Test
+    void tokensThatStopAreTheModelsAndTheRequests() throws InterruptedException {
+        scheduler.plays(Script.saying("abc"));
+        assertThat(parts(request().addStopTokenIds('b')).text()).isEqualTo("a");
+        assertThat(scheduler.nextCall().request().getStopTokenIdsList())
+                .containsExactlyInAnyOrder((int) 'b', TinyTokenizer.END);
+    }
+
     @Test
     void badInputHasItsStatus() {
         assertRefused(request().setTemperature(Float.NaN), Status.Code.INVALID_ARGUMENT);
@@ -113,6 +211,20 @@ class TestChatEndpoint {
         assertRefused(request().setTopLogprobs(21), Status.Code.INVALID_ARGUMENT);
         assertRefused(request().putLogitBias(9_999, 1f), Status.Code.INVALID_ARGUMENT);
         assertRefused(request().clearMessages(), Status.Code.INVALID_ARGUMENT);
+        assertRefused(request().addStopTokenIds(9_999), Status.Code.INVALID_ARGUMENT);
+        assertRefused(thinker().setToolChoice("required"), Status.Code.INVALID_ARGUMENT);
+        assertRefused(thinker().addTools(Tool.newBuilder()), Status.Code.INVALID_ARGUMENT);
+        for (String parameters : List.of("{", "[]", "{\"a\": 1e999}", "[".repeat(100_000))) {
+            assertRefused(
+                    thinker().addTools(Tool.newBuilder().setName("f").setParameters(parameters)),
+                    Status.Code.INVALID_ARGUMENT);
+        }
+        assertRefused(
+                thinker()
+                        .addMessages(ChatMessage.newBuilder()
+                                .setRole("assistant")
+                                .addToolCalls(ToolCall.newBuilder().setName("f").setArguments("{zone"))),
+                Status.Code.INVALID_ARGUMENT);
         assertRefused(request().setModel("none"), Status.Code.NOT_FOUND);
     }
 

@@ -119,6 +119,7 @@ class TestHostileInput {
                 "tools|[1]",
                 "tools|{}",
                 "tool_choice|\"required\"",
+                "tool_choice|{\"type\":\"function\",\"function\":{\"name\":\"clock\"}}",
             })
     void parametersOutOfTheirBounds(String name, String value) {
         post(Gateway.chat(",\"%s\":%s".formatted(name, value)))

@@ -1,4 +1,4 @@
-package io.penstock.gateway.openai;
+package io.penstock.gateway.chat;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonFactoryBuilder;
@@ -10,7 +10,6 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.penstock.gateway.chat.RequestException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -18,16 +17,20 @@ import java.io.Reader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 
 /// JSON from outside, within bounds, and the factory for what is written.
-final class Json {
+public final class Json {
     private static final int MAX_DEPTH = 64;
     private static final int MAX_TOKENS = 2_000_000;
     private static final int MAX_NUMBER = 64;
     private static final int MAX_NAME = 256;
 
     /// Strings are as long as the body may be; that is bounded where it is read.
-    static final JsonFactory FACTORY = new JsonFactoryBuilder()
+    public static final JsonFactory FACTORY = new JsonFactoryBuilder()
             // Root values follow one another with the framing of events between them.
             .rootValueSeparator("")
             .streamReadConstraints(StreamReadConstraints.builder()
@@ -48,7 +51,7 @@ final class Json {
     private Json() {}
 
     /// @throws RequestException if it is no JSON, no UTF-8, or past a bound
-    static JsonNode parse(byte[] body) {
+    public static JsonNode parse(byte[] body) {
         Reader text = new InputStreamReader(
                 new ByteArrayInputStream(body),
                 StandardCharsets.UTF_8
@@ -79,5 +82,57 @@ final class Json {
         } catch (IOException e) {
             throw new IllegalStateException("reading from memory failed", e);
         }
+    }
+
+    /// A string that can be encoded: JSON's escapes can spell half a surrogate pair.
+    public static String text(JsonNode value, String path) {
+        if (!value.isTextual()) {
+            throw RequestException.bad(path, "`%s` must be a string.", path);
+        }
+        String text = value.textValue();
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (Character.isSurrogate(c)) {
+                if (Character.isLowSurrogate(c)
+                        || i + 1 == text.length()
+                        || !Character.isLowSurrogate(text.charAt(i + 1))) {
+                    throw RequestException.bad(path, "`%s` holds half a surrogate pair, at %d.", path, i);
+                }
+                i++;
+            }
+        }
+        return text;
+    }
+
+    /// As maps, lists, strings, numbers, booleans and nulls.
+    public static Object plain(JsonNode value, String path) {
+        return switch (value.getNodeType()) {
+            case OBJECT -> {
+                Map<String, Object> map = new LinkedHashMap<>();
+                value.properties()
+                        .forEach(
+                                entry -> map.put(entry.getKey(), plain(entry.getValue(), path + "." + entry.getKey())));
+                yield map;
+            }
+            case ARRAY -> {
+                List<Object> list = new ArrayList<>(value.size());
+                value.forEach(element -> list.add(plain(element, path)));
+                yield list;
+            }
+            case STRING -> text(value, path);
+            case NUMBER -> {
+                if (value.isIntegralNumber() && value.canConvertToLong()) {
+                    yield value.longValue();
+                }
+                double number = value.doubleValue();
+                if (!Double.isFinite(number)) {
+                    throw RequestException.bad(path, "`%s` holds %s.", path, number);
+                }
+                yield number;
+            }
+            case BOOLEAN -> value.booleanValue();
+            case NULL, MISSING -> null;
+            case BINARY, POJO -> throw new IllegalStateException("not from JSON text: " + value.getNodeType());
+        };
     }
 }
