@@ -28,5 +28,5 @@ for jar in "$repository"/org/jcuda/jcuda/*/jcuda-*.jar "$repository"/org/jcuda/j
     "$repository"/org/jboss/logging/jboss-logging/*/jboss-logging-*.jar "$@"; do
     cp "$jar" "$out/lib/"
 done
-cp "$root"/bench/gpu/*.sh "$root"/bench/gpu/*.py "$out/"
+cp "$root"/bench/gpu/*.sh "$root"/bench/gpu/*.py "$root"/bench/gpu/*.csv "$out/"
 du -sh "$out"

@@ -3,8 +3,8 @@
 // Queries of one key/value head are flattened: query f of a row is head f % group of token f / group, so that the heads
 // that share keys share their loads. A tile of 64 keys lies in shared memory, the next one on its way.
 //   prefillAttention: 64 queries a block, 16 a warp; every warp sees every key.
-//   decodeAttention:  at most 16 queries a row; the warps part each tile's keys, blocks part the context, and
-//                     mergeAttention joins the parts by their log-sum-exp.
+//   decodeAttention:  at most 16 queries a row; the warps part each tile's keys, blocks part a long context, and
+//                     mergeAttention joins the parts, where there are several, by their log-sum-exp.
 #include "attention.cuh"
 
 constexpr int THREADS = 128;
@@ -55,8 +55,12 @@ FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* ou
     }
 }
 
+// Tiles of a part of a context of n tiles. Few rows are parted to fill the device; with many, parts would only be work for
+// whoever joins them.
+FORCE int tilesAPart(int n, int splits, int items) { return max((n + splits - 1) / splits, min(8, 1 + items / 64)); }
+
 template <int HD>
-FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* partial, float2* partialSums, float scale) {
+FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) {
     extern __shared__ __align__(128) u8 memory[];
     bf16* tiles = (bf16*)memory;
     constexpr int E = Tile<HD>::ELEMENTS;
@@ -66,13 +70,10 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
     const int group = cache.heads / cache.kvHeads, length = start + count;
     const int* blocks = cache.table + (i64)step.rowSlot()[row] * cache.maxBlocks;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2;
-    const int n = (length + KEYS - 1) / KEYS, each = (n + splits - 1) / splits;
+    const int n = (length + KEYS - 1) / KEYS, each = tilesAPart(n, splits, step.decodeRows() * cache.kvHeads);
     const int from = split * each, to = min(n, from + each);
     const i64 part = ((i64)index * cache.kvHeads + kv) * splits + split;
-    if (from >= to) {
-        if (threadIdx.x < 16) partialSums[part * 16 + threadIdx.x] = make_float2(NEG_INF, 0.f);
-        return;
-    }
+    if (from >= to) return;
     u32 a[HD / 16][4];
     loadQueries<HD>(a, q, cache, step.rowOffset()[row], kv, 0, count);
     const int limit[2] = {min(start + g / group + 1, length), min(start + (g + 8) / group + 1, length)};
@@ -104,7 +105,8 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
             *(float2*)(sums + (warp * 16 + r) * HD + d * 8 + c) = make_float2(o[d][2 * h], o[d][2 * h + 1]);
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < 16 * HD; i += THREADS) {
+    const bool whole = each >= n;
+    for (int i = threadIdx.x; i < count * group * HD; i += THREADS) {
         const int r = i / HD, d = i % HD;
         float top = NEG_INF;
 #pragma unroll
@@ -117,8 +119,12 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
             total += ml[w * 16 + r].y * e;
             value += sums[(w * 16 + r) * HD + d] * e;
         }
-        partial[(part * 16 + r) * HD + d] = value;
-        if (d == 0) partialSums[part * 16 + r] = make_float2(top, total);
+        if (whole) {
+            out[((i64)(step.rowOffset()[row] + r / group) * cache.heads + kv * group + r % group) * HD + d] = toBf16(value / total);
+        } else {
+            partial[(part * 16 + r) * HD + d] = value;
+            if (d == 0) partialSums[part * 16 + r] = make_float2(top, total);
+        }
     }
 }
 
@@ -126,9 +132,10 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
 extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention64(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<64>(step, cache, q, out, scale); }
 extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention128(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<128>(step, cache, q, out, scale); }
 
-// grid: (rows, kv heads, splits); partial: [row, kv head, split, 16, head size], partialSums beside it (maximum, sum).
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention64(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, float scale) { decode<64>(step, cache, q, partial, partialSums, scale); }
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention128(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, float scale) { decode<128>(step, cache, q, partial, partialSums, scale); }
+// grid: (rows, kv heads, splits at most); partial: [row, kv head, split, 16, head size], partialSums beside it (maximum, sum);
+// out: [token, head, head size], of contexts that are not parted.
+extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention64(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) { decode<64>(step, cache, q, partial, partialSums, out, scale); }
+extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention128(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) { decode<128>(step, cache, q, partial, partialSums, out, scale); }
 
 // grid: (rows, kv heads); out: [token, head, head size].
 extern "C" __global__ void mergeAttention(Step step, const float* partial, const float2* partialSums, int splits, int heads,
@@ -136,13 +143,16 @@ extern "C" __global__ void mergeAttention(Step step, const float* partial, const
     const int index = blockIdx.x, kv = blockIdx.y, group = heads / kvHeads;
     if (index >= step.decodeRows()) return;
     const int row = step.decodeRow()[index], count = step.rowCount()[row], offset = step.rowOffset()[row];
+    const int n = (step.rowStart()[row] + count + KEYS - 1) / KEYS, each = tilesAPart(n, splits, step.decodeRows() * kvHeads);
+    if (each >= n) return;
+    const int used = (n + each - 1) / each;
     const i64 part = ((i64)index * kvHeads + kv) * splits;
     for (int i = threadIdx.x; i < count * group * headSize; i += blockDim.x) {
         const int f = i / headSize, d = i % headSize;
         float top = NEG_INF;
-        for (int s = 0; s < splits; s++) top = fmaxf(top, partialSums[(part + s) * 16 + f].x);
+        for (int s = 0; s < used; s++) top = fmaxf(top, partialSums[(part + s) * 16 + f].x);
         float total = 0, value = 0;
-        for (int s = 0; s < splits; s++) {
+        for (int s = 0; s < used; s++) {
             const float2 ml = partialSums[(part + s) * 16 + f];
             if (ml.x == NEG_INF) continue;
             const float e = power2(ml.x - top);

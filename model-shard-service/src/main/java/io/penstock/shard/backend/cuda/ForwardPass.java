@@ -198,6 +198,7 @@ final class ForwardPass {
                 memory.queries(),
                 memory.parts(),
                 memory.partSums(),
+                memory.attended(),
                 scale);
         device.launch(
                 mergeAttention,

@@ -6,7 +6,10 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.CudaDevice.DeviceMemory;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import jcuda.driver.CUevent;
@@ -15,6 +18,39 @@ import jcuda.driver.CUevent;
 /// run.
 final class GpuBench {
     private GpuBench() {}
+
+    /// Lists of requests at once: lines as [GpuLoad#read] takes them, and 256 of 512 tokens in and 256 out.
+    static void mix(Path list) throws IOException {
+        ModelConfig config = GpuCheck.qwen7b();
+        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
+        CudaOptions options = new CudaOptions(
+                0, 0.9, true, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+        try (CudaBackend backend = new CudaBackend(options)) {
+            System.out.printf("%s, %s%n", backend.device(), format);
+            backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
+            GpuLoad.time(backend, list.getFileName().toString(), GpuLoad.read(list));
+            GpuLoad.time(backend, "512 in, 256 out", Collections.nCopies(256, new GpuLoad.Lengths(512, 256)));
+            for (int batch : new int[] {64, 128, 256}) {
+                // A step's time at 128 to 256 tokens of context: what 128 tokens take more than one.
+                double one = new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 1)));
+                double all = new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 128)));
+                System.out.printf(
+                        "decode batch %3d, 128 in, 128 out: %.3f ms a step%n", batch, (all - one) / 127 * 1e3);
+            }
+        }
+    }
+
+    /// So many requests of 128 tokens in and 64 out, without graphs: for a profiler.
+    static void profile(int batch) {
+        ModelConfig config = GpuCheck.qwen7b();
+        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
+        CudaOptions options = new CudaOptions(
+                0, 0.9, false, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+        try (CudaBackend backend = new CudaBackend(options)) {
+            backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
+            new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 64)));
+        }
+    }
 
     static void run(List<String> what) {
         ModelConfig config = GpuCheck.qwen7b();

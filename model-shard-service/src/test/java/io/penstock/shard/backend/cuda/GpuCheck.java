@@ -51,6 +51,8 @@ public final class GpuCheck {
             }
             case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
+            case "profile" -> GpuBench.profile(Integer.parseInt(arguments[1]));
+            case "mix" -> GpuBench.mix(Path.of(arguments[1]));
             default -> throw new IllegalArgumentException(arguments[0]);
         }
         if (failures > 0) {
