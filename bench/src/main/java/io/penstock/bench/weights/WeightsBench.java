@@ -42,7 +42,7 @@ public final class WeightsBench implements Callable<Integer> {
         FREE,
         /// Many connections of a limited rate each, 5 ms away.
         LIMITED,
-        /// One connection in twenty, twenty times slower.
+        /// The same, and one connection in twenty is twenty times slower.
         SLOW,
         /// A large object: the memory must not grow with it.
         LARGE
@@ -66,14 +66,15 @@ public final class WeightsBench implements Callable<Integer> {
     @Option(
             names = "--limit",
             defaultValue = "2",
-            description = "LIMITED: MB/s of a connection (default: ${DEFAULT-VALUE}); all of them together must be"
-                    + " what this machine can carry twice, as client and as server")
+            description =
+                    "LIMITED, SLOW: MB/s of a connection (default: ${DEFAULT-VALUE}); all of them together must be"
+                            + " what this machine can carry twice, as client and as server")
     private int limit;
 
     @Option(
             names = "--connections",
             defaultValue = "100",
-            description = "LIMITED: how many are allowed (default: ${DEFAULT-VALUE})")
+            description = "LIMITED, SLOW: how many are allowed (default: ${DEFAULT-VALUE})")
     private int connections;
 
     @Override
@@ -163,9 +164,9 @@ public final class WeightsBench implements Callable<Integer> {
     }
 
     private void slow(Bed bed) throws IOException {
-        long rate = 20L * MEGA;
-        Map<String, String> settings = Map.of("transfer.connections", String.valueOf(SLOW_IN));
-        say("SLOW: 20 connections of 20 MB/s; then one in %d of them %d times slower", SLOW_IN, SLOWER);
+        long rate = (long) limit * MEGA;
+        Map<String, String> settings = Map.of("transfer.connections", String.valueOf(connections));
+        say("SLOW: as LIMITED; then one in %d connections %d times slower", SLOW_IN, SLOWER);
         for (int round = 0; round < rounds; round++) {
             bed.emulator().link(Link.of(Duration.ofMillis(5), rate));
             Run even = bed.loader("penstock, none slow", settings);
