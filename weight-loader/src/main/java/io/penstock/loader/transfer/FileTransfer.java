@@ -12,6 +12,8 @@ import io.penstock.loader.source.TransientFailure;
 import io.penstock.loader.verify.PieceChecksums;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -29,6 +31,7 @@ import java.util.function.IntConsumer;
 /// whole is compared with the source's checksum and published; if it differs all of it is fetched once
 /// more, and then given up.
 final class FileTransfer {
+    private static final Logger LOG = System.getLogger(FileTransfer.class.getName());
     private static final int MAX_REPLACEMENTS = 2;
     private static final int MAX_RENEWALS = 3;
 
@@ -133,7 +136,10 @@ final class FileTransfer {
     }
 
     /// Pieces `from` to `to` (exclusive) that one GET is to bring.
-    record Part(int from, int to) {}
+    ///
+    /// @param askers all wishes of the time when it began: who came later does not hear of its failure, whose
+    ///     cause may be gone by then
+    record Part(int from, int to, List<Asking> askers) {}
 
     /// Takes the next part of what a wish lacks and nobody fetches; none where that is nothing, or the
     /// wish is withdrawn.
@@ -155,7 +161,7 @@ final class FileTransfer {
             if (span.isEmpty()) {
                 span = Optional.of(transfers.begin(asking.snapshot(), file));
             }
-            return Optional.of(new Part(from, to));
+            return Optional.of(new Part(from, to, List.copyOf(askings)));
         } finally {
             lock.unlock();
         }
@@ -170,9 +176,9 @@ final class FileTransfer {
                 // An attempt that brought something was worth it: the count of failures begins anew.
             }
         } catch (PenstockException e) {
-            fail(part.from(), part.to(), e);
+            fail(part, e);
         } catch (RuntimeException e) {
-            fail(part.from(), part.to(), new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", what, e));
+            fail(part, new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", what, e));
         }
     }
 
@@ -189,6 +195,7 @@ final class FileTransfer {
             return first;
         }
         long begin = System.nanoTime();
+        int evictions = transfers.evictions();
         try {
             transfers
                     .partFetch()
@@ -223,7 +230,7 @@ final class FileTransfer {
             transfers.metrics().retry(e.kind());
             return reached;
         } catch (PenstockException e) {
-            if (e.category() != ErrorCategory.OVERLOADED || !transfers.evictOldest()) {
+            if (e.category() != ErrorCategory.OVERLOADED || !transfers.evictSince(evictions)) {
                 throw e;
             }
             transfers.metrics().retry("full");
@@ -321,6 +328,7 @@ final class FileTransfer {
     }
 
     private void verify() {
+        int evictions = transfers.evictions();
         try {
             if (!blob.matches()) {
                 transfers.metrics().checksumFailure("file");
@@ -348,9 +356,16 @@ final class FileTransfer {
                 lock.unlock();
             }
         } catch (PenstockException e) {
-            fail(0, blob.pieces(), e);
+            if (e.category() == ErrorCategory.OVERLOADED && transfers.evictSince(evictions)) {
+                transfers.execute(this, this::verify);
+                return;
+            }
+            // Who has been told of its bytes already hears no more of this; the next asker has it tried again.
+            LOG.log(Level.WARNING, "{0} is not published: {1}", file.name(), e.getMessage());
+            fail(e);
         } catch (RuntimeException e) {
-            fail(0, blob.pieces(), new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", file.name(), e));
+            LOG.log(Level.ERROR, file.name() + " is not published", e);
+            fail(new PenstockException(ErrorCategory.INTERNAL, e, "%s: %s", file.name(), e));
         }
     }
 
@@ -405,16 +420,31 @@ final class FileTransfer {
         transfers.release(this);
     }
 
-    private void fail(int from, int to, PenstockException failure) {
+    private void fail(Part part, PenstockException failure) {
+        lock.lock();
+        try {
+            claimed.clear(part.from(), part.to());
+            for (Asking asking : List.copyOf(askings)) {
+                if (!asking.wants(part.from(), part.to())) {
+                    continue;
+                }
+                if (part.askers().contains(asking)) {
+                    end(asking, failure);
+                } else {
+                    transfers.submit(this, asking);
+                }
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// The whole, every piece of which is there, cannot be verified or published.
+    private void fail(PenstockException failure) {
         lock.lock();
         try {
             verifying = false;
-            claimed.clear(from, to);
-            for (Asking asking : List.copyOf(askings)) {
-                if (asking.wants(from, to) || asking.isMet()) {
-                    end(asking, failure);
-                }
-            }
+            List.copyOf(askings).forEach(asking -> end(asking, failure));
         } finally {
             lock.unlock();
         }

@@ -51,6 +51,11 @@ public final class Transfers implements AutoCloseable {
             Thread.ofPlatform().name("transfer-pace").daemon().factory());
     private final ScheduledFuture<?> ticking;
 
+    /// Guards the next field. Taken before the other lock.
+    private final ReentrantLock evicting = new ReentrantLock();
+
+    private int evictions;
+
     /// Guards the fields below. Taken after a file's own lock, never before it.
     private final ReentrantLock lock = new ReentrantLock();
 
@@ -338,11 +343,30 @@ public final class Transfers implements AutoCloseable {
         eviction.makeRoom(bytes, this::ifIdle);
     }
 
+    /// @return how often a full volume has made something go
+    int evictions() {
+        evicting.lock();
+        try {
+            return evictions;
+        } finally {
+            evicting.unlock();
+        }
+    }
+
     /// The volume is full in spite of the room that was made.
     ///
-    /// @return whether something could be evicted
-    boolean evictOldest() {
-        return eviction.evictOldest(this::ifIdle);
+    /// @param since what [#evictions] was before the write that failed: of many that fail together, one evicts
+    /// @return whether there is more room now
+    boolean evictSince(int since) {
+        evicting.lock();
+        try {
+            if (evictions == since && eviction.evictOldest(this::ifIdle)) {
+                evictions++;
+            }
+            return evictions != since;
+        } finally {
+            evicting.unlock();
+        }
     }
 
     /// @return whether a file of it is open or on its way

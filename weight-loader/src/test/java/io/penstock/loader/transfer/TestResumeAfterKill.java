@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -88,19 +89,7 @@ class TestResumeAfterKill {
 
     /// @param later milliseconds after that moment
     private void killWhenServed(Fixture fixture, long bytes, int later) throws IOException, InterruptedException {
-        Process loader = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-XX:TieredStopAtLevel=1",
-                        "-XX:+UseSerialGC",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        KilledLoader.class.getName(),
-                        folder.resolve("cache").toString(),
-                        fixture.emulator.endpoint().toString(),
-                        fixture.config.toString())
-                .redirectErrorStream(true)
-                .redirectOutput(folder.resolve("loader.log").toFile())
-                .start();
+        Process loader = KilledLoader.start(fixture, List.of());
         try {
             while (fixture.emulator.traffic().bytes() < bytes) {
                 assertThat(loader.waitFor(5, TimeUnit.MILLISECONDS))
