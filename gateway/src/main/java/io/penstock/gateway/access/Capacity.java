@@ -3,6 +3,7 @@ package io.penstock.gateway.access;
 import io.penstock.gateway.config.GatewayConfig;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.quarkus.runtime.configuration.MemorySize;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.inject.Inject;
 import java.time.Duration;
@@ -11,10 +12,13 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
-/// How many requests, and how many bytes of their bodies, are in hand. There is no queue here: what exceeds the bounds
+/// How many requests, and how many bytes of their bodies and of what is made of them, are in hand. There is no queue
+/// here: what exceeds the bounds
 /// is told to come back.
 @ApplicationScoped
 public class Capacity {
+    private static final int HEAP_SHARE = 3;
+
     private final int maxRequests;
     private final long maxBytes;
     private final AtomicInteger requests = new AtomicInteger();
@@ -28,7 +32,11 @@ public class Capacity {
 
     @Inject
     public Capacity(GatewayConfig config) {
-        this(config.maxConcurrent(), config.maxBodiesHeld().asLongValue());
+        this(
+                config.maxConcurrent(),
+                config.maxBodiesHeld()
+                        .map(MemorySize::asLongValue)
+                        .orElse(Runtime.getRuntime().maxMemory() / HEAP_SHARE));
     }
 
     Capacity(int maxRequests, long maxBytes) {
@@ -82,6 +90,11 @@ public class Capacity {
         } finally {
             lock.unlock();
         }
+    }
+
+    /// What can be held at most: more can never be.
+    public long maxBytes() {
+        return maxBytes;
     }
 
     /// To be followed by [#release].

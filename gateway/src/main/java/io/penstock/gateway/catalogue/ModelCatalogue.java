@@ -30,6 +30,8 @@ public class ModelCatalogue {
 
     private record Key(String model, String revision) {}
 
+    private static final int LONGEST_TOLD = 100;
+
     private final GatewayConfig config;
     private final Schedulers schedulers;
     private final TextSource texts;
@@ -68,7 +70,13 @@ public class ModelCatalogue {
         if (coming) {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, "no model is ready yet");
         }
-        throw new PenstockException(ErrorCategory.NOT_FOUND, "The model `%s` does not exist.", name);
+        throw unknown(name);
+    }
+
+    /// What a caller is told of a name that is none. Names from outside may be as long as a body.
+    public static PenstockException unknown(String name) {
+        String told = name.length() <= LONGEST_TOLD ? name : name.substring(0, LONGEST_TOLD) + "...";
+        return new PenstockException(ErrorCategory.NOT_FOUND, "The model `%s` does not exist.", told);
     }
 
     /// By name.

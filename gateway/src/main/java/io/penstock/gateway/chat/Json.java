@@ -29,6 +29,17 @@ public final class Json {
     private static final int MAX_NUMBER = 64;
     private static final int MAX_NAME = 256;
 
+    /// Bytes of memory for each byte of a text: the buffer that it came in, and a string of two bytes a character.
+    private static final int TEXT_WEIGHT = 3;
+
+    /// Bytes of memory, about, for each object, array, entry of an object, value and end of a string.
+    private static final int OBJECT_WEIGHT = 96;
+
+    private static final int ARRAY_WEIGHT = 64;
+    private static final int ENTRY_WEIGHT = 48;
+    private static final int VALUE_WEIGHT = 32;
+    private static final int QUOTE_WEIGHT = 24;
+
     /// Strings are as long as the body may be; that is bounded where it is read.
     public static final JsonFactory FACTORY = new JsonFactoryBuilder()
             // Root values follow one another with the framing of events between them.
@@ -49,6 +60,25 @@ public final class Json {
             .build();
 
     private Json() {}
+
+    /// What the tree that [#parse] makes may take, from the signs in the text alone: texts that hold such signs
+    /// themselves are weighed too heavily.
+    ///
+    /// @return bytes
+    public static long weight(byte[] body) {
+        long weight = (long) TEXT_WEIGHT * body.length;
+        for (byte sign : body) {
+            weight += switch (sign) {
+                case '{' -> OBJECT_WEIGHT;
+                case '[' -> ARRAY_WEIGHT;
+                case ':' -> ENTRY_WEIGHT;
+                case ',' -> VALUE_WEIGHT;
+                case '"' -> QUOTE_WEIGHT;
+                default -> 0;
+            };
+        }
+        return weight;
+    }
 
     /// @throws RequestException if it is no JSON, no UTF-8, or past a bound
     public static JsonNode parse(byte[] body) {

@@ -49,9 +49,9 @@ public interface GatewayConfig {
     @WithDefault("1024")
     int maxConcurrent();
 
-    /// Bytes of request bodies held at once; one more body is told to come back later.
-    @WithDefault("256M")
-    MemorySize maxBodiesHeld();
+    /// Memory that request bodies, and what is made of them, may take at once; one more body is told to come back
+    /// later. A third of the heap, if not set.
+    Optional<MemorySize> maxBodiesHeld();
 
     /// How long a request waits for a lost scheduler, or for another, before it fails.
     @WithDefault("60s")

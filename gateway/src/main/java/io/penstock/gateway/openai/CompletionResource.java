@@ -6,6 +6,7 @@ import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.Completions;
 import io.penstock.gateway.chat.Json;
+import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.config.GatewayConfig;
 import io.smallrye.common.annotation.RunOnVirtualThread;
 import io.vertx.ext.web.RoutingContext;
@@ -58,10 +59,27 @@ public class CompletionResource {
         return complete(http, texts);
     }
 
+    /// A body can be a hundred times smaller than the tree of its values: that one has to find room, too.
+    private OpenAiRequest read(byte[] body, Format format) {
+        long weight = Json.weight(body);
+        if (weight > capacity.maxBytes() - body.length) {
+            throw RequestException.bad(null, "The body holds more values than there is memory for.");
+        }
+        capacity.hold(weight);
+        try {
+            return format.read(new Fields(Json.parse(body), ""));
+        } finally {
+            capacity.release(weight);
+        }
+    }
+
     private Response complete(RoutingContext http, Format format) throws IOException, InterruptedException {
         long arrival = System.nanoTime();
         // A page of somebody else's can make a browser send a body without a type, and no JSON.
-        if (http.request().getHeader("content-type") == null) {
+        // A body that is packed is not unpacked here.
+        String type = http.request().getHeader("content-type");
+        String coding = http.request().getHeader("content-encoding");
+        if (type == null || type.isBlank() || (coding != null && !coding.equalsIgnoreCase("identity"))) {
             throw new NotSupportedException();
         }
         Reader reader = Reader.of(http);
@@ -71,7 +89,7 @@ public class CompletionResource {
         try {
             byte[] body = BodyReader.read(http, reader, capacity, maxBody, bodyTimeout);
             place.holds(body.length);
-            OpenAiRequest request = format.read(new Fields(Json.parse(body), ""));
+            OpenAiRequest request = read(body, format);
             Completion running = completions.begin(request.completion(), arrival, request.stream(), Context.current());
             completion = running;
             reader.onceOver(running::cancel);

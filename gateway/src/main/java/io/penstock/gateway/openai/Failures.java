@@ -69,9 +69,9 @@ public class Failures {
 
     // What is no HTTP to the router has no resource and no fault of ours: not a case for Quarkus' log of errors.
     private static void malformed(RoutingContext http) {
-        if (http.statusCode() == 400) {
+        if (http.statusCode() == 400 || http.statusCode() == 404) {
             hangUpAfter(http);
-            answer(http, HttpError.of(400));
+            answer(http, HttpError.of(http.statusCode()));
         } else {
             http.next();
         }

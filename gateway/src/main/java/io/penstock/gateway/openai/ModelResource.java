@@ -3,8 +3,6 @@ package io.penstock.gateway.openai;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.catalogue.ServedModel;
-import io.penstock.model.ErrorCategory;
-import io.penstock.model.PenstockException;
 import io.smallrye.common.annotation.NonBlocking;
 import jakarta.inject.Inject;
 import jakarta.ws.rs.GET;
@@ -53,7 +51,6 @@ public class ModelResource {
                 .filter(model -> model.name().equals(name))
                 .findFirst()
                 .map(Model::of)
-                .orElseThrow(
-                        () -> new PenstockException(ErrorCategory.NOT_FOUND, "The model `%s` does not exist.", name));
+                .orElseThrow(() -> ModelCatalogue.unknown(name));
     }
 }

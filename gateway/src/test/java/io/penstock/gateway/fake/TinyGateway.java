@@ -17,6 +17,7 @@ import org.eclipse.microprofile.config.ConfigProvider;
 /// A gateway before two [FakeScheduler]s, with bounds that a test reaches in a second.
 public class TinyGateway implements QuarkusTestProfile {
     public static final int MAX_BODY = 256 << 10;
+    public static final int MAX_BODIES_HELD = 8 << 20;
     public static final int MAX_CONCURRENT = 40;
     public static final String KEY = "first-key";
     public static final String OTHER_KEY = "second-key";
@@ -33,6 +34,7 @@ public class TinyGateway implements QuarkusTestProfile {
                 Map.entry("quarkus.shutdown.timeout", "1s"),
                 Map.entry("penstock.gateway.api-keys", KEY + "," + OTHER_KEY),
                 Map.entry("penstock.gateway.max-body", Integer.toString(MAX_BODY)),
+                Map.entry("penstock.gateway.max-bodies-held", Integer.toString(MAX_BODIES_HELD)),
                 Map.entry("penstock.gateway.max-concurrent", Integer.toString(MAX_CONCURRENT)),
                 Map.entry("penstock.gateway.resume-timeout", "2s"),
                 Map.entry("penstock.gateway.stall-timeout", "1s"),

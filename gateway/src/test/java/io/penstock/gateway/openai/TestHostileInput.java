@@ -2,7 +2,9 @@ package io.penstock.gateway.openai;
 
 import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.hamcrest.Matchers.containsString;
 import static org.hamcrest.Matchers.equalTo;
+import static org.hamcrest.Matchers.lessThan;
 import static org.hamcrest.Matchers.not;
 import static org.hamcrest.Matchers.notNullValue;
 import static org.hamcrest.Matchers.startsWith;
@@ -15,6 +17,7 @@ import io.penstock.gateway.fake.TinyGateway;
 import io.penstock.gateway.fake.TinyText;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
+import java.io.IOException;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import org.eclipse.microprofile.config.ConfigProvider;
@@ -258,6 +261,61 @@ class TestHostileInput {
                 .statusCode(415)
                 .body("error.code", equalTo("unsupported_media_type"));
         given().get("/v1/models/../../etc/passwd").then().statusCode(404).body("error", notNullValue());
+        given().contentType("application/json")
+                .header("content-encoding", "gzip")
+                .body(Gateway.chat(""))
+                .post(CHAT)
+                .then()
+                .statusCode(415)
+                .body("error.code", equalTo("unsupported_media_type"));
+    }
+
+    /// Addresses that are none, or lead elsewhere than they seem to.
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "/v1/models/%",
+                "/v1/models/%zz",
+                "/v1/models/%00",
+                "/v1/models/%2e%2e%2fetc%2fpasswd",
+                "/v1/models/<tiny>",
+                "/v1/models/..;/tiny",
+                "/v1/models/%ff",
+                "*",
+                "v1/models",
+            })
+    void addressesThatAreNone(String address) throws Exception {
+        String all = raw("GET " + address
+                + " HTTP/1.1\r\nhost: a\r\nauthorization: Bearer first-key\r\nconnection: close\r\n\r\n");
+        assertThat(all)
+                .containsPattern("^HTTP/1.1 40[04]")
+                .contains("\"error\":{")
+                .contains("invalid_request_error");
+    }
+
+    private static String raw(String request) throws IOException {
+        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
+            socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
+            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+
+    /// A head that is never ended is held until its connection goes: thousands of them must be cheap.
+    @Test
+    void aHeadWithoutEndIsCutOff() throws Exception {
+        assertThat(raw("GET /v1/models HTTP/1.1\r\nhost: a\r\nx: " + "y".repeat(40_000)))
+                .contains(" 431 ");
+        assertThat(raw("GET /" + "y".repeat(40_000))).contains(" 414 ");
+    }
+
+    /// Three bytes of text that become a hundred of memory, past what there is for bodies.
+    @Test
+    void treesTooLargeForTheMemory() {
+        int past = TinyGateway.MAX_BODIES_HELD / 128;
+        post(Gateway.chat(",\"x\":[" + "{},".repeat(past) + "0]"))
+                .statusCode(400)
+                .body("error.message", containsString("memory"));
+        post(Gateway.chat(",\"x\":[" + "{},".repeat(past / 2) + "0]")).statusCode(200);
     }
 
     /// Each of these is answered with the envelope, and its connection closed: what follows would be misunderstood.
@@ -269,20 +327,20 @@ class TestHostileInput {
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n",
             })
     void requestsThatMayBeReadInTwoWays(String head) throws Exception {
-        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            String next = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
-            socket.getOutputStream().write((head + "\r\n" + next).getBytes(StandardCharsets.US_ASCII));
-            String all = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-            assertThat(all).startsWith("HTTP/1.1 400").contains("\"error\":{").doesNotContain("HTTP/1.1 2");
-        }
+        String next = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
+        assertThat(raw(head + "\r\n" + next))
+                .startsWith("HTTP/1.1 400")
+                .contains("\"error\":{")
+                .doesNotContain("HTTP/1.1 2");
     }
 
     @Test
     void modelsThatAreNotHere() {
-        for (String model : new String[] {"nothing", "../tiny", ""}) {
+        for (String model : new String[] {"nothing", "../tiny", "", "m".repeat(100_000)}) {
             post("{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}".formatted(model))
                     .statusCode(404)
                     .body("error.code", equalTo("model_not_found"))
+                    .body("error.message.length()", lessThan(200))
                     .body("error.param", equalTo("model"));
         }
         post("{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}".formatted(TinyText.NO_CHAT))
