@@ -86,19 +86,19 @@ for stage in "$@"; do
         done
         ;;
     variants)
-        # Other tilings of the decode kernel, compiled here: name, warps, producers, whether to trace, more options.
-        for variant in ${VARIANTS:-plain,7,1,0 trace,7,1,1}; do
-            IFS=, read -r label warps producers trace more <<<"$variant"
-            nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a "-DTILING_WARPS=$warps" "-DTILING_PRODUCERS=$producers" "-DTILING_TRACE=$trace" \
+        # Other tilings of the decode kernel, compiled here: name, warps, whether to trace, more options.
+        for variant in ${VARIANTS:-plain,7,0 trace,7,1}; do
+            IFS=, read -r label warps trace more <<<"$variant"
+            nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a "-DTILING_WARPS=$warps" "-DTILING_TRACE=$trace" \
                 $more -o "$PACK/lib/shard/cuda/decode_$label.sm_90a.cubin" "$PACK/lib/shard/cuda/decode.cu" &
         done
         wait
-        for variant in ${VARIANTS:-plain,7,1,0 trace,7,1,1}; do
-            IFS=, read -r label warps producers trace more <<<"$variant"
+        for variant in ${VARIANTS:-plain,7,0 trace,7,1}; do
+            IFS=, read -r label warps trace more <<<"$variant"
             name=decode_$label
             for format in ${FORMATS:-BF16 FP8_ROWS INT4}; do
                 echo "-- $variant $format"
-                JAVA_TOOL_OPTIONS="-Dpenstock.cuda.decode-tiling=$name,$warps,$producers -Dpenstock.bench.format=$format -Dpenstock.bench.steps=${STEPS:-97}" java bench ${VARIANT_BATCHES:-1} 2>&1 | grep -v "WARN\|Picked"
+                JAVA_TOOL_OPTIONS="-Dpenstock.cuda.decode-tiling=$name,$warps -Dpenstock.bench.format=$format -Dpenstock.bench.steps=${STEPS:-97}" java bench ${VARIANT_BATCHES:-1} 2>&1 | grep -v "WARN\|Picked"
             done
         done
         ;;

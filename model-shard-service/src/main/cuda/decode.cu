@@ -2,19 +2,18 @@
 // A whole decode step of up to 16 sequences as one persistent kernel, put together from a model's description: a list of
 // phases, with one barrier over the grid between two of them. Longer than 500 lines: one kernel, told in the order of a step.
 //
-// In each block producer warps stream the block's share of every weight, and of the keys and values it attends to, in
+// In each block one warp streams the block's share of every weight, and of the keys and values it attends to, in
 // order, into a ring in shared memory by bulk copies. Neither depends on the step's activations, so it never waits for the
-// grid: the ring fills while blocks meet at a barrier. Few bytes are in flight, the rest of the ring has landed; a deep
-// queue in the memory system would delay the loads of activations.
+// grid: the ring fills while blocks meet at a barrier, and what it takes next goes to the second-level cache. Few bytes are in
+// flight, the rest of the ring has landed; a deep queue in the memory system would delay the loads of activations.
 //
-// A slot of the ring holds 16 rows (a tile) of up to 1,792 bytes each, brought by one instruction: a warp starts a copy in
-// about 45 ns whatever its size, and a copy a row would leave the producer no time to make up for what it was late. All
-// consumer warps take their columns of every
-// slot through tensor cores and keep sums in registers; a tile's sums meet in shared memory. Weight formats differ in how
-// a slot is laid out and how a granule, 16 rows by 128 columns, meets the vectors:
-//   BF16        blocks of 16 rows by 128 bytes, 16-byte pieces permuted by row, so that ldmatrix meets all banks
+// A slot of the ring holds 16 rows (a tile) of some granules of 128 columns, and is one copy: a warp starts a copy in about 45
+// ns whatever its size. All other warps take their columns of every slot through tensor cores and keep sums in registers; a
+// tile's sums meet in shared memory. Weight formats differ in how
+// a slot is laid out and how a granule meets the vectors:
+//   BF16        pieces of 128 bytes of each of the 16 rows, permuted by 16 bytes, so that ldmatrix meets all banks
 //   FP8_ROWS    e4m3 in the same way, a scale a row
-//   FP8_BLOCKS  e4m3 rows, a scale for 8 rows by 128 columns
+//   FP8_BLOCKS  e4m3, a scale for 8 rows by 128 columns
 //   INT4        tiles in the order in which lanes take them, 16 scales (f16) behind each granule
 //   INT4_ZEROS  the same with 16 zero points (bytes) behind the scales
 // Eight vectors cost the tensor cores what one does; which column meets which k of an instruction is free as long as the
@@ -32,26 +31,27 @@
 #ifndef TILING_WARPS
 #define TILING_WARPS 7
 #endif
-#ifndef TILING_PRODUCERS
-#define TILING_PRODUCERS 1
-#endif
 #ifndef TILING_TRACE
 #define TILING_TRACE 0
 #endif
 constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, GROUPS = WARPS / 4;
-constexpr int PRODUCERS = TILING_PRODUCERS;                   // warps; eight warps in all can have 255 registers a thread
 constexpr int TILE = 16, GRANULE = 128;                       // rows, columns
-constexpr int BLOCK = TILE * 128, ROWS_END = 14 * BLOCK;      // bytes of a block of a slot, of all of them
+constexpr int BLOCK = TILE * 128;                             // bytes of a block of a slot
+constexpr int ROWS_END = 14 * BLOCK;                          // of a slot of rows, where scales lie behind them
 constexpr int ROW_SCALES = 4 * TILE;                          // bytes, behind the rows
 constexpr int MOST = 16;                                      // sequences
+constexpr int GRANULES = 64;                                  // of the columns that a block meets in a phase, at most
 constexpr int NORM = (32 + WARPS - 1) / WARPS;                // quads of a vector that a thread brings at once
 constexpr int NORMS = 2;                                      // times, at most
 constexpr int PAIRS = (18 * 64 + THREADS - 1) / THREADS;      // pairs of q, k and v elements that a thread rotates
-constexpr int JOINED = 8;                                     // parts of a context that the output product joins itself
+constexpr int JOINED = 8;                                     // parts of contexts that the output product joins itself
+constexpr u32 PACE = 2000;                                    // cycles between two slots' way to the second-level cache
 constexpr u64 DEADLINE = 60000000000ull;                      // nanoseconds that anybody waits for anything; peers get less
 
 enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS, SHARE };
 enum { BF16, FP8_ROWS, FP8_BLOCKS, INT4, INT4_ZEROS };
+// What a kernel can take besides bf16: the less, the shorter it is, and all of it runs once a layer.
+enum { WITH_FP8 = 1, WITH_INT4 = 2 };
 
 // As DecodeKernel.java writes it.
 struct Phase {
@@ -78,6 +78,7 @@ struct Decode {
     i64 cacheLayer;  // elements
     int count, maxBlocks, blockSize, heads, kvHeads, hidden, vocabulary, interleaved, slots, slotBytes;
     int depth, ahead;                   // slots in flight; of a phase that the grid has not come to
+    int fetched;                        // slots behind a full ring that are sent ahead to the second-level cache
     int pitch, vectorBytes, sumFloats;  // elements from vector to vector; shared memory for vectors; for sums
     int contextSlots;                   // that a tile of keys and values takes: one, or one each
     float epsilon, scale;
@@ -100,6 +101,12 @@ FORCE void boxCopy(u32 to, const u8* map, int row, int block, u64* b, u64 policy
         "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
         "l"(map), "r"(0), "r"(row), "r"(block), "r"(shared(b)), "l"(policy)
         : "memory");
+}
+FORCE void bulkFetch(const void* from, int bytes) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+FORCE void boxFetch(const u8* map, int row, int block) {
+    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile [%0, {%1, %2, %3}];" ::"l"(map), "r"(0), "r"(row), "r"(block) : "memory");
 }
 FORCE float loadShared(u32 at) {
     float v;
@@ -150,6 +157,15 @@ FORCE void barrierWait(u64* b, int parity) {
         if (done) return;
         patience.turn();
     }
+}
+FORCE bool barrierPassed(u64* b, int parity) {
+    u32 done;
+    asm volatile(
+        "{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(shared(b)), "r"(parity)
+        : "memory");
+    return done;
 }
 // Waits until the counter has come so far.
 FORCE void awaitGrid(const u32* counter, u32 target) {
@@ -264,8 +280,11 @@ struct Outlook {
 // How the contexts are parted among the blocks: in items, each a part of one row's context for one key/value head.
 struct Plan {
     int items;
+    int inParts;  // whether the output product joins any row's parts
     int position[MOST], tiles[MOST], each[MOST], parts[MOST], first[MOST];  // of a row; each: tiles of a part
     const int* blocks[MOST];
+    // Whether attention leaves a row's vector, not parts of it.
+    FORCE bool whole(int row, int rows) const { return parts[row] == 1 || parts[row] * rows > JOINED; }
 };
 struct Item {
     int row, kv, split, from, to;  // tiles
@@ -280,7 +299,8 @@ struct Item {
     }
 };
 
-// By one warp. Parts are as long as lets every block have at most one, where that can be.
+// By one warp. Parts are as long as lets every block have at most one, where that can be, and not so short that joining them
+// costs more than they save.
 FORCE void makePlan(const Decode& a, const Step& step, int rows, Plan& plan) {
     const int lane = threadIdx.x % 32, grid = gridDim.x;
     const int position = lane < rows ? step.tokenPosition()[lane] : 0, tiles = lane < rows ? position / KEYS + 1 : 0;
@@ -292,7 +312,7 @@ FORCE void makePlan(const Decode& a, const Step& step, int rows, Plan& plan) {
     int longest = tiles;
 #pragma unroll
     for (int o = 16; o; o >>= 1) longest = max(longest, __shfl_xor_sync(~0u, longest, o));
-    int each = max(1, sum(tiles) * a.kvHeads / grid), parts;
+    int each = max(rows < 3 ? rows : 6, sum(tiles) * a.kvHeads / grid), parts;
     while (true) {
         parts = (tiles + each - 1) / each;
         if (sum(parts) * a.kvHeads <= grid || each >= longest) break;
@@ -309,6 +329,8 @@ FORCE void makePlan(const Decode& a, const Step& step, int rows, Plan& plan) {
         if (lane >= o) before += v;
     }
     if (lane == 31) plan.items = before * a.kvHeads;
+    const bool inParts = __any_sync(~0u, lane < rows && parts > 1 && parts * rows <= JOINED);
+    if (lane == 0) plan.inParts = inParts;
     if (lane < rows) {
         plan.position[lane] = position;
         plan.tiles[lane] = tiles;
@@ -318,8 +340,8 @@ FORCE void makePlan(const Decode& a, const Step& step, int rows, Plan& plan) {
         plan.blocks[lane] = a.table + (i64)step.tokenSlot()[lane] * a.maxBlocks;
     }
 }
-FORCE void planMade() { asm volatile("bar.arrive 2, %0;" ::"n"(THREADS + 32 * PRODUCERS) : "memory"); }
-FORCE void planAwaited() { asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32 * PRODUCERS) : "memory"); }
+FORCE void planMade() { asm volatile("bar.arrive 2, %0;" ::"n"(THREADS + 32) : "memory"); }
+FORCE void planAwaited() { asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32) : "memory"); }
 
 struct Ring {
     u8* memory;
@@ -330,16 +352,16 @@ struct Ring {
 struct Producer {
     const Decode& a;
     const Ring& ring;
-    const volatile int* reached;  // the phase that the block is in
-    int number;  // of this warp among the producers
+    const volatile int* reached;  // the phase that the block is in, and whether it is a short one
     u64 policy;
     int slot = 0, parity = 1, old = 0, oldParity = 0, flying = 0;
+    u32 fetchedLast = 0;
 
     // Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take
     // from its share of the memory's speed: so they have fewer bytes in flight then.
-    FORCE void limitFlight(int phase) {
+    FORCE void limitFlight(int phase, bool few) {
         if (threadIdx.x % 32 == 0) {
-            for (; flying >= (phase > *reached ? a.ahead : a.depth); flying--) {
+            for (; flying >= (few || phase <= reached[0] ? a.depth : a.ahead); flying--) {
                 barrierWait(ring.full + old, oldParity);
                 if (++old == ring.slots) {
                     old = 0;
@@ -349,14 +371,19 @@ struct Producer {
             flying++;
         }
     }
-    // Waits for the slot, says what will come from this warp.
+    // Waits for the slot, says what will come. For one lane.
     FORCE u32 claim(int bytes) {
-        if (threadIdx.x % 32 == 0) {
-            barrierWait(ring.empty + slot, parity);
-            barrierExpect(ring.full + slot, bytes);
-        }
-        __syncwarp();
-        return shared(ring.memory) + slot * ring.slotBytes;
+        barrierWait(ring.empty + slot, parity);
+        barrierExpect(ring.full + slot, bytes);
+        return place();
+    }
+    FORCE u32 place() const { return shared(ring.memory) + slot * ring.slotBytes; }
+    FORCE bool mayFetch(int phase) {
+        if (!reached[1] || phase <= reached[0]) return false;
+        const u32 now = (u32)clock64();
+        if (now - fetchedLast < PACE) return false;
+        fetchedLast = now;
+        return true;
     }
     FORCE u64* full() const { return ring.full + slot; }
     FORCE void next() {
@@ -391,9 +418,12 @@ struct Context {
             for (int tile = item.from; tile < item.to; tile++) {
                 const int next = tile + 1 < item.to ? block(a, item, tile + 1) : 0;
                 for (int s = 0; s < a.contextSlots; s++) {
-                    const bool copies = (a.contextSlots == 1 ? what < 2 : what == s) && lane % PRODUCERS == to.number;
-                    to.limitFlight(phase);
-                    const u32 slot = to.claim(__popc(__ballot_sync(~0u, copies)) * 2 * span * HD);
+                    const bool copies = (a.contextSlots == 1 ? what < 2 : what == s);
+                    to.limitFlight(phase, true);
+                    const int bytes = __popc(__ballot_sync(~0u, copies)) * 2 * span * HD;
+                    if (lane == 0) to.claim(bytes);
+                    __syncwarp();
+                    const u32 slot = to.place();
                     if (copies)
                         bulkCopy(slot + ((what - s) * KEYS + copy * span) * HD * 2,
                                  from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD,
@@ -412,46 +442,67 @@ FORCE void prefetchMaps(const u8* maps) {
     for (int i = 0; i < 3; i++) asm volatile("prefetch.tensormap [%0];" ::"l"(maps + i * MAP) : "memory");
 }
 
-// The block's share of a matrix, a part of each piece. A few warps do this for all the others: it must be quick.
+// The block's share of a matrix. One warp does this for all the others: it must be quick.
+//
+// The grid's short phases take longer than the ring lasts. While it is full then, what it takes next goes to the second-level
+// cache, no quicker than the memory can give it beside what others ask for.
+template <int FORMATS>
 FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
-    const int lane = threadIdx.x % 32;
-    const bool packed = isInt4(p.format);
-    const int step = granuleBytes(p.format), blocks = p.format == BF16 ? 2 : 1;  // of a granule: bytes, blocks
+    const bool packed = (FORMATS & WITH_INT4) && isInt4(p.format);
+    const bool rowScales = (FORMATS & WITH_FP8) && p.format == FP8_ROWS, blockScales = (FORMATS & WITH_FP8) && p.format == FP8_BLOCKS;
+    const int blocks = !FORMATS || p.format == BF16 ? 2 : 1;               // of a granule
+    const int granule = packed ? granuleBytes(p.format) : blocks * BLOCK;  // bytes
+    Walk far = w;
+    int lead = 0;  // pieces from `w` to `far`
     while (w.left > 0) {
         const int n = w.length();
-        const int bytes = to.number > 0 ? 0 : packed ? n * step : n * blocks * BLOCK;
-        const int scales = to.number > 0 ? 0 : p.format == FP8_ROWS ? ROW_SCALES : p.format == FP8_BLOCKS ? blockScaleBytes(w, n) : 0;
-        to.limitFlight(phase);
-        const u32 slot = to.claim(bytes + scales);
-        if (bytes && packed) {
-            if (lane == 0) bulkCopy(slot, p.weights + ((i64)w.tile * w.granules + w.column) * step, bytes, to.full(), to.policy);
-        } else if (bytes) {
-            // A part of a slot, where the block's share begins or ends, comes by granules.
-            const bool whole = n == w.begin(w.cut + 1) - w.begin(w.cut);
-            const u8* map = p.maps + MAP * (whole ? w.cut >= w.extra : 2);
-            if (lane < (whole ? 1 : n)) boxCopy(slot + lane * blocks * BLOCK, map, w.tile * TILE, (w.column + lane) * blocks, to.full(), to.policy);
-        }
-        if (scales && lane == TILE) {
-            if (p.format == FP8_ROWS) {
-                bulkCopy(slot + ROWS_END, p.scales + (i64)w.tile * ROW_SCALES, ROW_SCALES, to.full(), to.policy);
+        const int scales = rowScales ? ROW_SCALES : blockScales ? blockScaleBytes(w, n) : 0;
+        to.limitFlight(phase, false);
+        if (threadIdx.x % 32 == 0) {
+            Patience patience;
+            while (!barrierPassed(to.ring.empty + to.slot, to.parity)) {
+                patience.turn();
+                if (lead >= to.a.fetched || far.left == 0 || !to.mayFetch(phase)) continue;
+                const int m = far.length();
+                if (packed)
+                    bulkFetch(p.weights + ((i64)far.tile * far.granules + far.column) * granule, m * granule);
+                else if (m >= far.base)
+                    boxFetch(p.maps + MAP * (m == far.base), far.tile * TILE, far.column * blocks);
+                far.advance(m);
+                lead++;
+            }
+            const u32 slot = to.claim(n * granule + scales);
+            if (packed) {
+                bulkCopy(slot, p.weights + ((i64)w.tile * w.granules + w.column) * granule, n * granule, to.full(), to.policy);
+            } else if (n >= w.base) {
+                boxCopy(slot, p.maps + MAP * (n == w.base), w.tile * TILE, w.column * blocks, to.full(), to.policy);
             } else {
+                for (int i = 0; i < n; i++) boxCopy(slot + i * granule, p.maps + 2 * MAP, w.tile * TILE, (w.column + i) * blocks, to.full(), to.policy);
+            }
+            if (rowScales) bulkCopy(slot + ROWS_END, p.scales + (i64)w.tile * ROW_SCALES, ROW_SCALES, to.full(), to.policy);
+            if (blockScales) {
                 const i64 padded = (w.granules + 1) & ~1;
                 bulkCopy(slot + ROWS_END + ROW_SCALES, p.scales + 8 * (w.tile * padded + (w.column & ~1)), scales, to.full(), to.policy);
             }
         }
         to.next();
         w.advance(n);
+        if (lead > 0)
+            lead--;
+        else
+            far = w;
     }
+    __syncwarp();
 }
 
-template <int HD>
+template <int HD, int FORMATS>
 FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, const Plan& plan, const volatile int* reached) {
-    Producer to = {a, ring, reached, (int)threadIdx.x / 32 - WARPS};
+    Producer to = {a, ring, reached};
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(to.policy));
     Outlook mine;
     mine.look(a, threadIdx.x % 32, samples);
     const Outlook begin = mine.of(0);
-    if (begin.phase.type != ATTENTION) produceMatrix(to, begin.phase, begin.walk, 0);
+    if (begin.phase.type != ATTENTION) produceMatrix<FORMATS>(to, begin.phase, begin.walk, 0);
     planAwaited();
     const Context<HD> context(a, plan, rows);
     for (int i = begin.phase.type != ATTENTION; i < a.count; i++) {
@@ -461,26 +512,30 @@ FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, con
         if (now.phase.type == ATTENTION)
             context.produce(a, to, i, now.phase.layer);
         else
-            produceMatrix(to, now.phase, now.walk, i);
+            produceMatrix<FORMATS>(to, now.phase, now.walk, i);
     }
 }
 
 // ---- products
 
-// The e4m3 values of bytes 0 and 2, and of 1 and 3, as bf16 of 2^-120 their size.
-FORCE void fromFp8(u32 four, u32& even, u32& odd) {
-    even = (four << 8 & 0x80008000u) | (four << 4 & 0x07f007f0u);
-    odd = (four & 0x80008000u) | (four >> 4 & 0x07f007f0u);
+// Pairs of e4m3 values as f16. The vectors are f16 then, so that an instruction makes two weights; a sixteenth of their size,
+// so that they reach a million. The least that they tell apart is 2^-20.
+FORCE void fromFp8(u32 four, u32& low, u32& high) {
+    asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %2;\ncvt.rn.f16x2.e4m3x2 %0, l;\ncvt.rn.f16x2.e4m3x2 %1, h;\n}" : "=r"(low), "=r"(high) : "r"(four));
 }
-constexpr float FP8_VECTOR = 0x1p64f, FP8_SUM = 0x1p56f;  // what the vectors are multiplied by, and then the sums
-
-// Nibbles i and i + 4, less the zero point; `zero` is 128 more than that, twice.
-FORCE u32 fromInt4(u32 eight, int i, u32 zero) {
+FORCE u32 packHalf(float low, float high) {
     u32 r;
-    asm("lop3.b32 %0, %1, 0x000f000f, 0x43004300, 0xea;" : "=r"(r) : "r"(eight >> 4 * i));
-    asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(r), "r"(zero));
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
     return r;
 }
+constexpr float FP8_VECTOR = 0x1p-4f, FP8_SUM = 0x1p4f;  // what the vectors are multiplied by, and then the sums
+
+// Two nibbles where a bf16's last bits are: as they are 2^-133 of what they say, and four bits higher 2^-129. The vectors'
+// elements that meet the latter are a sixteenth, and the sums of both are multiplied by the same.
+constexpr u32 INT4_LOW = 0x000f000fu, INT4_HIGH = 0x00f000f0u;
+constexpr float INT4_VECTOR = 0x1p64f, INT4_SUM = 0x1p69f;
+// What zero points take off: 8 and 1 for every element, in the same two sizes.
+constexpr u32 EIGHT_LOW = 0x80088008u, EIGHT_HIGH = 0x80808080u, ONE_LOW = 0x80018001u, ONE_HIGH = 0x80108010u;
 
 // Sums of 16 rows and 8 vectors at a time, as the tensor cores leave them; two chains of additions.
 template <int NT>
@@ -506,156 +561,248 @@ FORCE void multiplyStep(Sums<NT>& sums, int chain, u32 a0, u32 a1, u32 a2, u32 a
     for (int t = 0; t < NT; t++) mma(sums.c[chain][t], a0, a1, a2, a3, x[t][2 * half], x[t][2 * half + 1]);
 }
 template <int NT>
+FORCE void multiplyHalves(Sums<NT>& sums, int chain, u32 a0, u32 a1, u32 a2, u32 a3, const u32 (&x)[NT][4], int half) {
+#pragma unroll
+    for (int t = 0; t < NT; t++) mmaHalf(sums.c[chain][t], a0, a1, a2, a3, x[t][2 * half], x[t][2 * half + 1]);
+}
+template <int NT>
 FORCE void loadVectors(u32 (&to)[NT][4], const u32 (&x)[NT], int column) {
 #pragma unroll
     for (int t = 0; t < NT; t++) ldmatrix(to[t], x[t] + 2 * column);
 }
 
-// A piece in a slot times the vectors. `x`: addresses of this lane's part of the vectors' first 32 columns, where the
-// matrix' first column would be.
-template <int NT>
-FORCE void multiplyPiece(const Phase& p, const Walk& w, int n, u32 slot, const u32 (&x)[NT], Sums<NT>& sums, float2& rowScale) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4;
-    const u32 rows = slot + lane % 16 * 128 + (lane / 16 ^ lane % 8) * 16;  // of the first block; 32 bytes on, a bit is turned
-    const int start = w.column * GRANULE;
-    if (p.format == BF16) {
-        // Half a granule at a time, so that there are as many pieces of work as warps.
-        for (int k = warp; k < 2 * n; k += WARPS) {
-            const int column = start + k * 64;
-            u32 a[4][4], v[2][NT][4];
-            if (p.columns - column >= 64) {
+// A piece in a slot, times the vectors. A warp takes granules (of bf16, halves) `WARPS` apart, two at a time: chains of
+// additions that do not wait for one another.
+template <int NT, int FORMATS>
+struct Piece {
+    const Phase& p;
+    const u32 (&x)[NT];  // addresses of this lane's part of the vectors' first 32 columns, where the matrix' first would be
+    Sums<NT>& sums;
+    float* zeroSums;  // of this lane
+    u32 slot, rows;
+    int column, granules;  // the first, and how many
+
+    FORCE int index() const { return threadIdx.x / 32; }
+    FORCE int row() const { return threadIdx.x % 32 / 4; }
+    template <class Two, class One>
+    FORCE void each(int n, Two two, One one) const {
+        int k = index();
+#pragma unroll 1
+        for (; k + WARPS < n; k += 2 * WARPS) two(k);
+        if (k < n) one(k);
+    }
+
+    template <int N>
+    FORCE void wide(int first) {
+        u32 a[N][4][4], v[N][2][NT][4];
 #pragma unroll
-                for (int i = 0; i < 4; i++) ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
-                loadVectors(v[0], x, column);
-                loadVectors(v[1], x, column + 32);
+        for (int j = 0; j < N; j++) {
+            const int k = first + j * WARPS, at = column * GRANULE + k * 64;
 #pragma unroll
-                for (int i = 0; i < 4; i++) multiplyStep(sums, i % 2, a[i][0], a[i][1], a[i][2], a[i][3], v[i / 2], i % 2);
-            } else if (p.columns > column) {
-#pragma unroll
-                for (int i = 0; i < 2; i++) ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
-                loadVectors(v[0], x, column);
-#pragma unroll
-                for (int i = 0; i < 2; i++) multiplyStep(sums, i, a[i][0], a[i][1], a[i][2], a[i][3], v[0], i);
-            }
+            for (int i = 0; i < 4; i++) ldmatrix(a[j][i], (rows + k * BLOCK) ^ i * 32);
+            loadVectors(v[j][0], x, at);
+            loadVectors(v[j][1], x, at + 32);
         }
-    } else if (isFp8(p.format)) {
-        if (p.format == FP8_ROWS) rowScale = make_float2(loadShared(slot + ROWS_END + 4 * g), loadShared(slot + ROWS_END + 4 * g + 32));
-        for (int k = warp; k < n; k += WARPS) {
-            u32 a[4][4], v[4][NT][4];
-            Sums<NT> part;
-            part.clear();
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
-                loadVectors(v[i], x, start + k * GRANULE + i * 32);
-            }
+        for (int i = 0; i < 4; i++) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
+            for (int j = 0; j < N; j++) multiplyStep(sums, j * (N - 1) ^ i % 2, a[j][i][0], a[j][i][1], a[j][i][2], a[j][i][3], v[j][i / 2], i % 2);
+        }
+    }
+
+    // The last 32 columns of a matrix.
+    FORCE void wideRest(int k) {
+        u32 a[2][4], v[NT][4];
 #pragma unroll
-                for (int h = 0; h < 2; h++) {
-                    u32 even, odd, evenHigh, oddHigh;
-                    fromFp8(a[i][2 * h], even, odd);
-                    fromFp8(a[i][2 * h + 1], evenHigh, oddHigh);
-                    multiplyStep(part, h, even, evenHigh, odd, oddHigh, v[i], h);
+        for (int i = 0; i < 2; i++) ldmatrix(a[i], (rows + k * BLOCK) ^ i * 32);
+        loadVectors(v, x, column * GRANULE + k * 64);
+#pragma unroll
+        for (int i = 0; i < 2; i++) multiplyStep(sums, i, a[i][0], a[i][1], a[i][2], a[i][3], v, i);
+    }
+
+    template <int N>
+    FORCE void eights(int first, bool blocks) {
+        u32 a[N][4][4];
+        Sums<NT> part[N];
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            part[j].clear();
+#pragma unroll
+            for (int i = 0; i < 4; i++) ldmatrix(a[j][i], (rows + (first + j * WARPS) * BLOCK) ^ i * 32);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            u32 v[N][NT][4];
+#pragma unroll
+            for (int j = 0; j < N; j++) loadVectors(v[j], x, (column + first + j * WARPS) * GRANULE + i * 32);
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+#pragma unroll
+                for (int j = 0; j < N; j++) {
+                    u32 low, high, lowEight, highEight;
+                    fromFp8(a[j][i][2 * h], low, high);
+                    fromFp8(a[j][i][2 * h + 1], lowEight, highEight);
+                    multiplyHalves(part[j], h, low, lowEight, high, highEight, v[j], h);
                 }
             }
+        }
+#pragma unroll
+        for (int j = 0; j < N; j++) {
             float2 scale = make_float2(1, 1);
-            if (p.format == FP8_BLOCKS) {
-                const u32 at = slot + ROWS_END + ROW_SCALES + 8 * (w.column + k - (w.column & ~1));
+            if (blocks) {
+                const u32 at = slot + ROWS_END + ROW_SCALES + 8 * (column + first + j * WARPS - (column & ~1));
                 scale = make_float2(loadShared(at), loadShared(at + 4));
             }
-            sums.addScaled(part, scale.x, scale.y);
-        }
-    } else {
-        const int bytes = granuleBytes(p.format);
-#pragma unroll 2
-        for (int k = warp; k < n; k += WARPS) {
-            const u32 granule = slot + k * bytes;
-            u32 low[4], high[4], v[4][NT][4];
-            loadShared4(low, granule + 16 * lane);
-            loadShared4(high, granule + 512 + 16 * lane);
-            const float scaleLow = halfToFloat(loadShared2(granule + 1024 + 2 * g)), scaleHigh = halfToFloat(loadShared2(granule + 1040 + 2 * g));
-            u32 zeroLow = 0x43084308u, zeroHigh = 0x43084308u;
-            if (p.format == INT4_ZEROS) {
-                zeroLow = 0x43004300u | loadShared1(granule + 1056 + g) * 0x10001u;
-                zeroHigh = 0x43004300u | loadShared1(granule + 1064 + g) * 0x10001u;
-            }
-#pragma unroll
-            for (int i = 0; i < 4; i++) loadVectors(v[i], x, start + k * GRANULE + i * 32);
-            Sums<NT> part;
-            part.clear();
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-#pragma unroll
-                for (int h = 0; h < 2; h++)
-                    multiplyStep(part, h, fromInt4(low[i], 2 * h, zeroLow), fromInt4(high[i], 2 * h, zeroHigh),
-                                 fromInt4(low[i], 2 * h + 1, zeroLow), fromInt4(high[i], 2 * h + 1, zeroHigh), v[i], h);
-            }
-            sums.addScaled(part, scaleLow, scaleHigh);
+            sums.addScaled(part[j], scale.x, scale.y);
         }
     }
-}
+
+    // Zero points are not taken off the weights: the product with them is a vector's sum over the granule. KNOWN: the warp has
+    // met these granules before, and their sums are in `zeroSums`; `keeps`: it will meet them again.
+    template <int N, bool ZEROS, bool KNOWN>
+    FORCE void fours(int first, bool keeps) {
+        constexpr int BYTES = ZEROS ? 1072 : 1056;
+        const int lane = threadIdx.x % 32;
+        u32 low[N][4], high[N][4];
+        float2 scale[N];
+        Sums<NT> part[N];
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const u32 granule = slot + (first + j * WARPS) * BYTES;
+            loadShared4(low[j], granule + 16 * lane);
+            loadShared4(high[j], granule + 512 + 16 * lane);
+            scale[j] = make_float2(halfToFloat(loadShared2(granule + 1024 + 2 * row())), halfToFloat(loadShared2(granule + 1040 + 2 * row())));
+            part[j].clear();
+            if (KNOWN) {
+#pragma unroll
+                for (int t = 0; t < NT; t++) {
+                    const float2 zero = *(const float2*)(zeroSums + (first + j * WARPS) * MOST + t * 8);
+                    part[j].c[0][t][0] = part[j].c[0][t][2] = zero.x;
+                    part[j].c[0][t][1] = part[j].c[0][t][3] = zero.y;
+                }
+            } else {
+                constexpr u32 unitLow = ZEROS ? ONE_LOW : EIGHT_LOW, unitHigh = ZEROS ? ONE_HIGH : EIGHT_HIGH;
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    u32 v[NT][4];
+                    loadVectors(v, x, (column + first + j * WARPS) * GRANULE + i * 32);
+                    multiplyStep(part[j], 0, unitLow, unitLow, unitHigh, unitHigh, v, 0);
+                    multiplyStep(part[j], 0, unitLow, unitLow, unitHigh, unitHigh, v, 1);
+                }
+                if (keeps && row() == 0) {
+#pragma unroll
+                    for (int t = 0; t < NT; t++)
+                        *(float2*)(zeroSums + (first + j * WARPS) * MOST + t * 8) = make_float2(part[j].c[0][t][0], part[j].c[0][t][1]);
+                }
+            }
+            if (ZEROS) {
+                const float zeroLow = (float)loadShared1(granule + 1056 + row()), zeroHigh = (float)loadShared1(granule + 1064 + row());
+#pragma unroll
+                for (int t = 0; t < NT; t++) {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) part[j].c[0][t][e] *= e < 2 ? zeroLow : zeroHigh;
+                }
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            u32 v[N][NT][4];
+#pragma unroll
+            for (int j = 0; j < N; j++) loadVectors(v[j], x, (column + first + j * WARPS) * GRANULE + i * 32);
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+#pragma unroll
+                for (int j = 0; j < N; j++) {
+                    const u32 l = low[j][i] >> 8 * h, e = high[j][i] >> 8 * h;
+                    multiplyStep(part[j], h, l & INT4_LOW, e & INT4_LOW, l & INT4_HIGH, e & INT4_HIGH, v[j], h);
+                }
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < N; j++) sums.addScaled(part[j], scale[j].x, scale[j].y);
+    }
+    template <bool ZEROS>
+    FORCE void fours(bool known, bool keeps) {
+        if (known) {
+            each(granules, [&](int k) { fours<2, ZEROS, true>(k, keeps); }, [&](int k) { fours<1, ZEROS, true>(k, keeps); });
+        } else {
+            each(granules, [&](int k) { fours<2, ZEROS, false>(k, keeps); }, [&](int k) { fours<1, ZEROS, false>(k, keeps); });
+            __syncwarp();
+        }
+    }
+
+    FORCE void multiply(float2& rowScale, bool known, bool keeps) {
+        if (!FORMATS || p.format == BF16) {
+            const int columns = min(granules * GRANULE, p.columns - column * GRANULE), halves = columns / 64;
+            each(halves, [&](int k) { wide<2>(k); }, [&](int k) { wide<1>(k); });
+            if (columns > halves * 64 && halves % WARPS == index()) wideRest(halves);
+        } else if ((FORMATS & WITH_FP8) && isFp8(p.format)) {
+            const bool blocks = p.format == FP8_BLOCKS;
+            if (!blocks) rowScale = make_float2(loadShared(slot + ROWS_END + 4 * row()), loadShared(slot + ROWS_END + 4 * row() + 32));
+            each(granules, [&](int k) { eights<2>(k, blocks); }, [&](int k) { eights<1>(k, blocks); });
+        } else if ((FORMATS & WITH_INT4) && p.format == INT4) {
+            fours<false>(known, keeps);
+        } else if (FORMATS & WITH_INT4) {
+            fours<true>(known, keeps);
+        }
+    }
+};
 
 // Four elements of a vector, in the order that the weights' format wants: what a lane has of FP8's 16 columns are four
-// neighbours, of which the even ones meet one half of an instruction's columns.
+// neighbours, of which the first two meet one half of an instruction's columns.
+template <int FORMATS>
 FORCE void putQuad(bf16* x, int format, int column, float4 v) {
-    if (isFp8(format)) {
+    if ((FORMATS & WITH_FP8) && isFp8(format)) {
         const int at = (column & ~15) | (column & 12) >> 1;
-        *(u32*)(x + at) = pack(v.x * FP8_VECTOR, v.z * FP8_VECTOR);
-        *(u32*)(x + at + 8) = pack(v.y * FP8_VECTOR, v.w * FP8_VECTOR);
+        *(u32*)(x + at) = packHalf(v.x * FP8_VECTOR, v.y * FP8_VECTOR);
+        *(u32*)(x + at + 8) = packHalf(v.z * FP8_VECTOR, v.w * FP8_VECTOR);
     } else {
-        *(uint2*)(x + column) = make_uint2(pack(v.x, v.y), pack(v.z, v.w));
+        const float f = !(FORMATS & WITH_INT4) || !isInt4(format) ? 1.f : column & 8 ? INT4_VECTOR / 16 : INT4_VECTOR;
+        *(uint2*)(x + column) = make_uint2(pack(v.x * f, v.y * f), pack(v.z * f, v.w * f));
     }
 }
 
-// Residual sums (or, before the first layer, embeddings) times the norm's weights, to shared memory, and the sums of their
-// squares: what a vector is divided by goes to the product's results instead.
-FORCE void bringResidual(const Decode& a, const Step& step, const Phase& p, bool first, int vectors, const float4 (&weight)[NORM], bf16* x,
-                         float* squares) {
+// Residual sums times the norm's weights, to shared memory, and the sums of their squares: what a vector is divided by goes to
+// the product's results instead. All loads are on their way before the first is looked at.
+template <int FORMATS>
+FORCE void bringResidual(const Decode& a, const Step& step, const Phase& p, int vectors, const float4 (&weight)[NORM], bf16* x, float* squares) {
     constexpr int TOGETHER = 4;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, quads = a.hidden / 4;
-    for (int v0 = 0; v0 < vectors; v0 += TOGETHER) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, quads = a.hidden / 4, rounds = (vectors + TOGETHER - 1) / TOGETHER;
+#pragma unroll 1
+    for (int round = 0; round < rounds; round++) {
+        // Blocks begin with different vectors, so that not all ask for the same at once.
+        const int v0 = (round + blockIdx.x) % rounds * TOGETHER;
         float s[TOGETHER] = {};
+        const float4* in[TOGETHER];
+#pragma unroll
+        for (int u = 0; u < TOGETHER; u++) {
+            const int v = min(v0 + u, vectors - 1);
+            in[u] = (const float4*)(a.residual + (i64)(p.type == LOGITS ? step.sampleToken()[v] : v) * a.hidden);
+        }
 #pragma unroll 1
         for (int h = 0; h < NORMS; h++) {
-            if ((warp + h * NORM * WARPS) * 32 >= quads) break;
+            const int first = (warp + h * NORM * WARPS) * 32 + lane;
+            if (first - lane >= quads) break;
             float4 value[TOGETHER][NORM];
 #pragma unroll
             for (int u = 0; u < TOGETHER; u++) {
-                const int v = v0 + u;
-                if (v >= vectors) break;
-                const float* in = a.residual + (i64)(p.type == LOGITS ? step.sampleToken()[v] : v) * a.hidden;
-                const bf16* row = nullptr;
-                if (first) {
-                    int id = step.tokenId()[v];
-                    if (id < 0) id = a.last[step.tokenSlot()[v]];
-                    row = a.embedding + (i64)id * a.hidden;
-                }
 #pragma unroll
-                for (int n = 0; n < NORM; n++) {
-                    const int j = (warp + (h * NORM + n) * WARPS) * 32 + lane;
-                    value[u][n] = make_float4(0, 0, 0, 0);
-                    if (j >= quads) continue;
-                    if (first) {
-                        const uint2 e = ((const uint2*)row)[j];
-                        value[u][n] = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
-                    } else {
-                        value[u][n] = __ldcg((const float4*)in + j);
-                    }
-                }
+                for (int n = 0; n < NORM; n++) value[u][n] = make_float4(0, 0, 0, 0);
+#pragma unroll
+                for (int n = 0; n < NORM; n++)
+                    if (v0 + u < vectors && first + n * THREADS < quads) value[u][n] = __ldcg(in[u] + first + n * THREADS);
             }
 #pragma unroll
-            for (int u = 0; u < TOGETHER; u++) {
-                const int v = v0 + u;
-                if (v >= vectors) break;
+            for (int n = 0; n < NORM; n++) {
+                const int j = first + n * THREADS;
+                if (j >= quads) continue;
+                const float4 f = h == 0 ? weight[n] : ((const float4*)p.vector)[j];
 #pragma unroll
-                for (int n = 0; n < NORM; n++) {
-                    const int j = (warp + (h * NORM + n) * WARPS) * 32 + lane;
-                    if (j >= quads) continue;
-                    const float4 e = value[u][n], f = h == 0 ? weight[n] : ((const float4*)p.vector)[j];
-                    if (first && blockIdx.x == 0) __stcg((float4*)(a.residual + (i64)v * a.hidden) + j, e);
+                for (int u = 0; u < TOGETHER; u++) {
+                    if (v0 + u >= vectors) break;
+                    const float4 e = value[u][n];
                     s[u] += e.x * e.x + e.y * e.y + e.z * e.z + e.w * e.w;
-                    putQuad(x + v * a.pitch, p.format, 4 * j, make_float4(e.x * f.x, e.y * f.y, e.z * f.z, e.w * f.w));
+                    putQuad<FORMATS>(x + (v0 + u) * a.pitch, p.format, 4 * j, make_float4(e.x * f.x, e.y * f.y, e.z * f.z, e.w * f.w));
                 }
             }
         }
@@ -668,30 +815,76 @@ FORCE void bringResidual(const Decode& a, const Step& step, const Phase& p, bool
     }
 }
 
-// Columns [from, to) of bf16 vectors to shared memory.
-FORCE void bring(const Decode& a, const bf16* in, const Phase& p, int vectors, int from, int to, bf16* x) {
-    const int pieces = (to - from) / 8;
+// The same before the first layer: embeddings, which one block makes residual sums.
+template <int FORMATS>
+FORCE void bringEmbedding(const Decode& a, const Step& step, const Phase& p, int vectors, bf16* x, float* squares) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, quads = a.hidden / 4;
+#pragma unroll 1
+    for (int v = 0; v < vectors; v++) {
+        int id = step.tokenId()[v];
+        if (id < 0) id = a.last[step.tokenSlot()[v]];
+        const uint2* in = (const uint2*)(a.embedding + (i64)id * a.hidden);
+        float s = 0;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < pieces * vectors; i += THREADS) {
-        const int v = i / pieces, c = i % pieces * 8;
-        const uint4 e = __ldcg((const uint4*)(in + (i64)v * p.columns + from + c));
-        if (isFp8(p.format)) {
-            putQuad(x + v * a.pitch, p.format, c, make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y)));
-            putQuad(x + v * a.pitch, p.format, c + 4, make_float4(lowFloat(e.z), highFloat(e.z), lowFloat(e.w), highFloat(e.w)));
-        } else {
-            *(uint4*)(x + v * a.pitch + c) = e;
+        for (int j = threadIdx.x; j < quads; j += THREADS) {
+            const uint2 two = in[j];
+            const float4 e = make_float4(lowFloat(two.x), highFloat(two.x), lowFloat(two.y), highFloat(two.y)), f = ((const float4*)p.vector)[j];
+            if (blockIdx.x == 0) __stcg((float4*)(a.residual + (i64)v * a.hidden) + j, e);
+            s += e.x * e.x + e.y * e.y + e.z * e.z + e.w * e.w;
+            putQuad<FORMATS>(x + v * a.pitch, p.format, 4 * j, make_float4(e.x * f.x, e.y * f.y, e.z * f.z, e.w * f.w));
+        }
+        const float total = warpSum(s);
+        if (lane == 0) squares[v * WARPS + warp] = total;
+    }
+}
+
+// Columns [from, to) of bf16 vectors to shared memory.
+template <int FORMATS>
+FORCE void bring(const bf16* in, const Phase& p, int vectors, int from, int to, int pitch, bf16* x) {
+    constexpr int TOGETHER = 8, PLACES = 2;
+    const int pieces = (to - from) / 8;
+#pragma unroll 1
+    for (int c = threadIdx.x; c < pieces; c += PLACES * THREADS) {
+#pragma unroll 1
+        for (int v0 = 0; v0 < vectors; v0 += TOGETHER) {
+            uint4 e[PLACES][TOGETHER];
+#pragma unroll
+            for (int k = 0; k < PLACES; k++) {
+#pragma unroll
+                for (int u = 0; u < TOGETHER; u++)
+                    if (v0 + u < vectors && c + k * THREADS < pieces)
+                        e[k][u] = __ldcg((const uint4*)(in + (i64)(v0 + u) * p.columns + from) + c + k * THREADS);
+            }
+#pragma unroll
+            for (int k = 0; k < PLACES; k++) {
+                const int column = 8 * (c + k * THREADS);
+                if (c + k * THREADS >= pieces) break;
+#pragma unroll
+                for (int u = 0; u < TOGETHER; u++) {
+                    if (v0 + u >= vectors) break;
+                    bf16* to = x + (v0 + u) * pitch;
+                    const uint4 w = e[k][u];
+                    if (FORMATS && p.format != BF16) {
+                        putQuad<FORMATS>(to, p.format, column, make_float4(lowFloat(w.x), highFloat(w.x), lowFloat(w.y), highFloat(w.y)));
+                        putQuad<FORMATS>(to, p.format, column + 4, make_float4(lowFloat(w.z), highFloat(w.z), lowFloat(w.w), highFloat(w.w)));
+                    } else {
+                        *(uint4*)(to + column) = w;
+                    }
+                }
+            }
         }
     }
 }
 
-// Columns of what attention gave; parts are joined on the way where they are few.
-template <int HD>
-FORCE void bringAttended(const Decode& a, const Plan& plan, const Phase& p, int vectors, int from, int to, bf16* x) {
+// Columns of what attention gave, where some rows' parts are joined on the way: few of them.
+template <int HD, int FORMATS>
+FORCE void bringParts(const Decode& a, const Plan& plan, const Phase& p, int vectors, int from, int to, bf16* x) {
     const int group = a.heads / a.kvHeads, quads = (to - from) / 4;
+#pragma unroll 1
     for (int i = threadIdx.x; i < quads * vectors; i += THREADS) {
         const int v = i / quads, c = i % quads * 4, head = (from + c) / HD, r = head % group, used = plan.parts[v];
         float4 sum = make_float4(0, 0, 0, 0);
-        if (used > JOINED) {
+        if (plan.whole(v, vectors)) {
             const uint2 e = __ldcg((const uint2*)(a.attended + (i64)v * p.columns + from + c));
             sum = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
         } else {
@@ -702,6 +895,9 @@ FORCE void bringAttended(const Decode& a, const Plan& plan, const Phase& p, int 
             for (int s = 0; s < JOINED; s++) {
                 ml[s] = make_float2(NEG_INF, 0);
                 o[s] = make_float4(0, 0, 0, 0);
+            }
+#pragma unroll
+            for (int s = 0; s < JOINED; s++) {
                 if (s < used) {
                     ml[s] = __ldcg(a.partSums + (parts + s) * 16 + r);
                     o[s] = __ldcg((const float4*)(a.parts + ((parts + s) * 16 + r) * HD) + c % HD / 4);
@@ -719,7 +915,7 @@ FORCE void bringAttended(const Decode& a, const Plan& plan, const Phase& p, int 
             const float f = 1.f / total;
             sum = make_float4(sum.x * f, sum.y * f, sum.z * f, sum.w * f);
         }
-        putQuad(x + v * a.pitch, p.format, c, sum);
+        putQuad<FORMATS>(x + v * a.pitch, p.format, c, sum);
     }
 }
 
@@ -867,6 +1063,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             taker.release();
             if (a.contextSlots == 2) taker.release();
         }
+        const int used = plan.parts[item.row];
         const bool several = GROUPS > 1 && item.to - item.from > 1;
         l[0] = quadSum(l[0]);
         l[1] = quadSum(l[1]);
@@ -911,14 +1108,17 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                     total += ml[w * 8 + row].y * e;
                     sum += sums[(w * 8 + row) * HD + d] * e;
                 }
+                if (used == 1) {
+                    a.attended[((i64)item.row * a.heads + kv * group + 8 * h + row) * HD + d] = toBf16(sum / total);
+                    continue;
+                }
                 const i64 to = (i64)index * 16 + 8 * h + row;
                 __stcg(a.parts + to * HD + d, sum);
                 if (d == 0) __stcg(a.partSums + to, make_float2(top, total));
             }
             consumersSync();
         }
-        const int used = plan.parts[item.row];
-        if (used <= JOINED) continue;
+        if (used == 1 || !plan.whole(item.row, rows)) continue;
         // Many parts: the last block to finish a row's head joins them, so that not every block has to read them all.
         if (t == 0) {
             u32* arrivals = a.arrivals + item.row * a.kvHeads + kv;
@@ -969,9 +1169,9 @@ FORCE void share(const Decode& a, const Peers& peers, const Step& step, int inde
 
 // ---- the step
 
-template <int HD, int NT>
+template <int HD, int NT, int FORMATS>
 FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const Ring& ring, Plan& plan, bf16* x, float* sums, float* squares, float* factors,
-                   volatile int* reached, u64* trace) {
+                   float* zeroSums, volatile int* reached, u64* trace) {
     const int t = threadIdx.x, warp = t / 32, lane = t % 32, samples = step.samples(), tokens = step.tokens();
     i64 marked = clock64();
     const auto mark = [&](int type, int what) {
@@ -985,15 +1185,16 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
     planMade();
     consumersSync();
     Taker taker = {ring};
-    u32 met = 0;
+    u32 arrived = 0;
     for (int i = 0; i < a.count; i++) {
         const Phase p = a.phases[i];
         if (i + 2 < a.count) asm volatile("prefetch.global.L1 [%0];" ::"l"(a.phases + i + 2));
         const auto await = [&]() {
             if (i > 0) {
                 if (t == 0) {
-                    awaitGrid(a.barrier, met);
-                    *reached = i;
+                    awaitGrid(a.barrier, arrived);
+                    reached[0] = i;
+                    reached[1] = p.type <= OUTPUT || p.type == SHARE;
                 }
                 consumersSync();
             }
@@ -1017,7 +1218,10 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
             const int base = w.byColumns ? w.begin(w.cut) * GRANULE : 0;  // the first column that x holds
             await();
             if (normed) {
-                bringResidual(a, step, p, i == 0, vectors, weight, x, squares);
+                if (i == 0)
+                    bringEmbedding<FORMATS>(a, step, p, vectors, x, squares);
+                else
+                    bringResidual<FORMATS>(a, step, p, vectors, weight, x, squares);
                 consumersSync();
                 if (t < vectors) {
                     float s = 0;
@@ -1030,15 +1234,14 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                 const int width = w.begin(w.cut + 1) - w.begin(w.cut);
                 const bool more = w.left > (w.tiles - w.tile) * width - (w.column - w.begin(w.cut));
                 const int end = min(w.begin(w.cut + 1 + more) * GRANULE, p.columns);
-                if (p.type == OUTPUT) {
-                    bringAttended<HD>(a, plan, p, vectors, base, end, x);
-                    if (blockIdx.x == gridDim.x - 1) {
-                        // For the next layer's sums.
-                        const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
-                        for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
-                    }
-                } else {
-                    bring(a, a.activated, p, vectors, base, end, x);
+                if (p.type == OUTPUT && plan.inParts)
+                    bringParts<HD, FORMATS>(a, plan, p, vectors, base, end, x);
+                else
+                    bring<FORMATS>(p.type == OUTPUT ? a.attended : a.activated, p, vectors, base, end, a.pitch, x);
+                if (p.type == OUTPUT && blockIdx.x == gridDim.x - 1) {
+                    // For the next layer's sums.
+                    const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
+                    for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
                 }
                 consumersSync();
             }
@@ -1049,6 +1252,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
             Sums<NT> acc;
             acc.clear();
             bool begun = false;
+            u32 met = 0;  // a bit for each of a tile's slots: whether all of it has been met
             while (w.left > 0) {
                 const int firstTile = w.tile;
                 int tiles = 0;
@@ -1058,18 +1262,22 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                     const u32 slot = shared(taker.await());
                     if (!begun) mark(p.type, 2);
                     begun = true;
-                    multiplyPiece<NT>(p, w, n, slot, mine, acc, rowScale);
+                    const bool whole = w.column == w.begin(w.cut) && w.column + n == w.begin(w.cut + 1);
+                    float* zero = zeroSums + (w.column - base / GRANULE) * MOST + lane % 4 * 2;
+                    Piece<NT, FORMATS> piece = {p, mine, acc, zero, slot, slot + lane % 16 * 128 + ((lane / 16 ^ lane % 8) << 4), w.column, n};
+                    piece.multiply(rowScale, whole && (met >> (w.cut & 31) & 1), whole);
+                    if (whole) met |= 1u << (w.cut & 31);
                     taker.release();
                     w.advance(n);
                     if (!w.byColumns && w.tile == tile && w.left > 0) continue;
-                    const float fp8 = isFp8(p.format) ? FP8_SUM : 1.f;
+                    const float unit = (FORMATS & WITH_FP8) && isFp8(p.format) ? FP8_SUM : (FORMATS & WITH_INT4) && isInt4(p.format) ? INT4_SUM : 1.f;
                     float* to = sums + (tiles * WARPS + warp) * TILE * vectors;
 #pragma unroll
                     for (int k = 0; k < NT; k++) {
 #pragma unroll
                         for (int e = 0; e < 4; e++) {
                             const int v = k * 8 + lane % 4 * 2 + e % 2, r = lane / 4 + e / 2 * 8;
-                            if (v < vectors) to[r * vectors + v] = (acc.c[0][k][e] + acc.c[1][k][e]) * (e < 2 ? rowScale.x : rowScale.y) * fp8;
+                            if (v < vectors) to[r * vectors + v] = (acc.c[0][k][e] + acc.c[1][k][e]) * (e < 2 ? rowScale.x : rowScale.y) * unit;
                         }
                     }
                     acc.clear();
@@ -1090,7 +1298,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
             }
         }
         if (t == 0) addRelease(a.barrier);
-        met += gridDim.x;
+        arrived += gridDim.x;
         mark(p.type, 5);
     }
     if (t == 0) {
@@ -1104,7 +1312,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
     }
 }
 
-template <int HD, int NT>
+template <int HD, int NT, int FORMATS>
 FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     extern __shared__ __align__(1024) u8 memory[];
     const int t = threadIdx.x, warp = t / 32, samples = step.samples(), tokens = step.tokens();
@@ -1112,7 +1320,8 @@ FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     float* sums = (float*)((u8*)x + a.vectorBytes);
     float* squares = sums + a.sumFloats;  // [vectors, warps]
     float* factors = squares + MOST * WARPS;
-    Plan& plan = *(Plan*)(factors + MOST);
+    float* zeroSums = factors + MOST;  // [granules, vectors]
+    Plan& plan = *(Plan*)(zeroSums + GRANULES * MOST);
     u64* full = (u64*)(&plan + 1);
     u64* empty = full + a.slots;
     volatile int* reached = (volatile int*)(empty + a.slots);
@@ -1120,19 +1329,20 @@ FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     const Ring ring = {memory, full, empty, a.slots, a.slotBytes};
     if (t == 0) {
         for (int i = 0; i < a.slots; i++) {
-            barrierInit(full + i, PRODUCERS);
+            barrierInit(full + i, 1);
             barrierInit(empty + i, WARPS);
         }
-        *reached = 0;
+        reached[0] = 0;
+        reached[1] = 0;
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
         if (TILING_TRACE)
             for (int i = 0; i < 64; i++) trace[i] = 0;
     }
     __syncthreads();
     if (warp >= WARPS) {
-        produce<HD>(a, samples, tokens, ring, plan, reached);
+        produce<HD, FORMATS>(a, samples, tokens, ring, plan, reached);
     } else {
-        consume<HD, NT>(a, peers, step, ring, plan, x, sums, squares, factors, reached, trace);
+        consume<HD, NT, FORMATS>(a, peers, step, ring, plan, x, sums, squares, factors, zeroSums, reached, trace);
     }
 }
 
@@ -1141,12 +1351,17 @@ extern "C" __global__ void acquireMaps(const u8* maps, int count) {
     for (int i = threadIdx.x; i < count; i += blockDim.x) asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(maps + (i64)i * MAP) : "memory");
 }
 
-#define DECODE(HD, NT)                                                                                                     \
-    extern "C" __global__ void __launch_bounds__(THREADS + 32 * PRODUCERS, 1) decode##HD##x##NT(Step step, const __grid_constant__ Decode a, \
+#define DECODE(HD, NT, NAME, FORMATS)                                                                                        \
+    extern "C" __global__ void __launch_bounds__(THREADS + 32, 1) decode##HD##x##NT##NAME(Step step, const __grid_constant__ Decode a, \
                                                                                           const __grid_constant__ Peers peers) { \
-        decodeStep<HD, NT>(step, a, peers);                                                                                \
+        decodeStep<HD, NT, FORMATS>(step, a, peers);                                                                         \
     }
-DECODE(64, 1)
-DECODE(64, 2)
-DECODE(128, 1)
-DECODE(128, 2)
+#define DECODES(NAME, FORMATS)    \
+    DECODE(64, 1, NAME, FORMATS)  \
+    DECODE(64, 2, NAME, FORMATS)  \
+    DECODE(128, 1, NAME, FORMATS) \
+    DECODE(128, 2, NAME, FORMATS)
+DECODES(, 0)
+DECODES(fp8, WITH_FP8)
+DECODES(int4, WITH_INT4)
+DECODES(mixed, WITH_FP8 | WITH_INT4)

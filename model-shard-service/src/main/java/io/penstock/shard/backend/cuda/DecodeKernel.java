@@ -31,6 +31,12 @@ final class DecodeKernel {
 
     private static final int PHASE_BYTES = 56;
     private static final int MAPS_A_MATRIX = 3;
+    /// Of the columns that a block meets in a phase.
+    static final int MAX_GRANULES = 64;
+    /// What boxes are aligned to.
+    private static final int SLOT_ALIGNMENT = 1_024;
+    /// Slots, at most, that are sent ahead to the second-level cache.
+    private static final int MAX_FETCHED = 6;
     private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
@@ -52,6 +58,7 @@ final class DecodeKernel {
     private final MemorySegment peersArgument;
     private int depth = 2;
     private int ahead = 1;
+    private int fetched = 2;
     private String tuning = "";
 
     /// What a number of vectors is launched with.
@@ -78,7 +85,8 @@ final class DecodeKernel {
         setups = new Setup[extents.vectors() + 1];
         for (int vectors = 1; vectors <= extents.vectors(); vectors++) {
             int slots = extents.slots(vectors);
-            String name = "decode%dx%d".formatted(shape.headSize(), (vectors + VECTORS_A_TILE - 1) / VECTORS_A_TILE);
+            String name = "decode%dx%d%s"
+                    .formatted(shape.headSize(), (vectors + VECTORS_A_TILE - 1) / VECTORS_A_TILE, formats(weights));
             int shared = extents.sharedBytes(vectors, slots);
             setups[vectors] = new Setup(
                     modules.kernel(tiling.source(), name, SHARED_BYTES),
@@ -95,6 +103,20 @@ final class DecodeKernel {
         // A rank that is alone has no phase that looks at it.
         peersArgument = peers == null ? arena.allocate(DevicePeers.PEERS_BYTES, 8) : peers.argument();
         describe(shape, weights, limits, extents, peers == null ? memory.residual() : memory.partial());
+    }
+
+    // Kernels differ in what they can take besides bf16.
+    private static String formats(DeviceWeights weights) {
+        boolean eights = false;
+        boolean fours = false;
+        for (Matrix matrix : weights.matrices()) {
+            switch (matrix.format()) {
+                case BF16 -> {}
+                case FP8_ROWS, FP8_BLOCKS -> eights = true;
+                case INT4, INT4_ZEROS -> fours = true;
+            }
+        }
+        return eights && fours ? "mixed" : eights ? "fp8" : fours ? "int4" : "";
     }
 
     private void tellMaps(Kernel acquire) {
@@ -165,11 +187,12 @@ final class DecodeKernel {
                 for (Matrix matrix : List.of(layer.output(), layer.down())) {
                     // Products by columns: a block meets at most two slots' columns.
                     widest = Math.max(widest, matrix.format().columnsOfTwo(matrix.columns()));
-                    if (matrix.format().cuts(matrix.columns()) > multiprocessors) {
+                    if (matrix.format().cuts(matrix.columns(), true) > multiprocessors) {
                         return new Extents(tiling, shape.headSize(), 0, slotBytes, 0);
                     }
                 }
             }
+            slotBytes = (slotBytes + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT;
             // Rows of vectors 16 bytes apart from multiples of 128: ldmatrix meets all banks.
             int pitch = (widest + 63) / 64 * 64 + 8;
             // Where weights are bf16 the library's products are quicker from nine sequences on, and with a ring so
@@ -195,7 +218,7 @@ final class DecodeKernel {
         }
 
         int sharedBytes(int count, int slots) {
-            int small = 4 * MAX_VECTORS * (tiling.warps() + 1) + PLAN_BYTES + 8 + TRACE_BYTES;
+            int small = 4 * MAX_VECTORS * (tiling.warps() + 1 + MAX_GRANULES) + PLAN_BYTES + 8 + TRACE_BYTES;
             return slots * (slotBytes + 16) + vectorBytes(count) + 4 * tiling.sumFloats(headSize, count) + small;
         }
     }
@@ -246,7 +269,7 @@ final class DecodeKernel {
         /// A wide slot's, another one's, a granule's.
         void writeMaps(CudaDevice device, MemorySegment to) {
             int blocks = matrix.format() == WeightFormat.BF16 ? 2 : 1;
-            int widest = matrix.format().widestSlot(matrix.columns());
+            int widest = WeightFormat.widestSlot(matrix.columns(), cuts);
             int[] granules = {widest, Math.max(1, widest - 1), 1};
             for (int i = 0; i < MAPS_A_MATRIX; i++) {
                 TensorMap.encode(
@@ -297,11 +320,12 @@ final class DecodeKernel {
     }
 
     private static Phase phase(int type, int layer, Matrix matrix, long vector) {
-        return new Phase(type, layer, matrix, matrix.format().cuts(matrix.columns()), vector, 0);
+        int cuts = matrix.format().cuts(matrix.columns(), type == OUTPUT || type == DOWN);
+        return new Phase(type, layer, matrix, cuts, vector, 0);
     }
 
     private static final int NUMBERS = 19 * 8;
-    private static final int ARGUMENT_BYTES = NUMBERS + 18 * 4;
+    private static final int ARGUMENT_BYTES = NUMBERS + 20 * 4;
 
     private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents, long added) {
         long[] addresses = {
@@ -362,12 +386,13 @@ final class DecodeKernel {
         SLOT_BYTES(9),
         DEPTH(10),
         AHEAD(11),
-        PITCH(12),
-        VECTOR_BYTES(13),
-        SUM_FLOATS(14),
-        CONTEXT_SLOTS(15),
-        EPSILON(16),
-        SCALE(17);
+        FETCHED(12),
+        PITCH(13),
+        VECTOR_BYTES(14),
+        SUM_FLOATS(15),
+        CONTEXT_SLOTS(16),
+        EPSILON(17),
+        SCALE(18);
 
         private final int index;
 
@@ -398,6 +423,7 @@ final class DecodeKernel {
         number(Field.SLOTS, setup.slots);
         number(Field.DEPTH, Math.min(depth, setup.slots));
         number(Field.AHEAD, Math.min(ahead, setup.slots));
+        number(Field.FETCHED, fetched);
         number(Field.VECTOR_BYTES, setup.vectorBytes);
         number(Field.SUM_FLOATS, setup.sumFloats);
         device.launch(
@@ -428,22 +454,47 @@ final class DecodeKernel {
     }
 
     private void tuneAlone(StepBucket bucket) {
-        float best = Float.POSITIVE_INFINITY;
-        int[] chosen = {depth, ahead};
         StringJoiner tried = new StringJoiner(", ");
-        for (depth = 1; depth <= Math.min(8, setups[1].slots); depth++) {
-            for (ahead = 1; ahead <= depth; ahead++) {
-                float millis = millis(bucket);
-                tried.add("%d/%d %.3f".formatted(depth, ahead, millis));
-                if (millis < best) {
-                    best = millis;
-                    chosen = new int[] {depth, ahead};
-                }
+        List<Flight> flights = new ArrayList<>();
+        for (int slots = 1; slots <= Math.min(6, setups[1].slots); slots++) {
+            flights.add(new Flight(slots, 1, fetched));
+        }
+        int most = fastest(bucket, flights, tried).depth;
+        flights.clear();
+        flights.add(new Flight(most, Math.min(2, most), fetched));
+        for (int slots = 0; slots <= MAX_FETCHED; slots++) {
+            flights.add(new Flight(most, 1, slots));
+        }
+        Flight best = fastest(bucket, flights, tried);
+        set(best);
+        tuning = "%d slots in flight, %d when ahead, %d behind the ring, of %s ms"
+                .formatted(depth, ahead, fetched, tried);
+    }
+
+    /// @param depth slots in flight
+    /// @param ahead the same of a phase that the grid has not come to
+    /// @param fetched slots behind a full ring that are sent ahead to the second-level cache
+    private record Flight(int depth, int ahead, int fetched) {}
+
+    private void set(Flight flight) {
+        depth = flight.depth;
+        ahead = flight.ahead;
+        fetched = flight.fetched;
+    }
+
+    private Flight fastest(StepBucket bucket, List<Flight> flights, StringJoiner tried) {
+        Flight best = flights.getFirst();
+        float least = Float.POSITIVE_INFINITY;
+        for (Flight flight : flights) {
+            set(flight);
+            float millis = millis(bucket);
+            tried.add("%d/%d/%d %.3f".formatted(depth, ahead, fetched, millis));
+            if (millis < least) {
+                least = millis;
+                best = flight;
             }
         }
-        depth = chosen[0];
-        ahead = chosen[1];
-        tuning = "%d slots in flight, %d when ahead, of %s ms".formatted(depth, ahead, tried);
+        return best;
     }
 
     /// The kernel's own time, the shortest of a few runs.

@@ -1,38 +1,44 @@
 package io.penstock.shard.backend.cuda;
 
 /// How a matrix lies in device memory. One format is: a layout (here), how the decode kernel takes
-/// it (`multiplyPiece` in decode.cu), how it becomes bf16 for other products, and how it is made
+/// it (`Piece` in decode.cu), how it becomes bf16 for other products, and how it is made
 /// from bf16 (weights.cu), and a scalar oracle in `ScalarFormats` (tests). Kernels know a format by its
 /// code.
 ///
 /// Rows go by tiles of 16, columns by granules of 128.
 public enum WeightFormat {
     /// Row-major.
-    BF16(0, 16, 7),
+    BF16(0, 16, 7, 7),
     /// e4m3, row-major; an f32 scale for each row. Scales of a tensor are as many equal ones.
-    FP8_ROWS(1, 8, 14),
+    FP8_ROWS(1, 8, 14, 14),
     /// e4m3, row-major; an f32 scale for blocks of 128 by 128, kept for each granule of 8 rows, two
     /// a tile.
-    FP8_BLOCKS(2, 8, 14),
+    FP8_BLOCKS(2, 8, 14, 14),
     /// Tiles by granules in the order in which the decode kernel's lanes take them: 16 x 128 values
     /// of 4 bits less 8, then 16 f16 scales.
-    INT4(3, 4, 14),
+    INT4(3, 4, 28, 14),
     /// The same, with a zero point (a byte) of each row and granule behind the scales.
-    INT4_ZEROS(4, 4, 14);
+    INT4_ZEROS(4, 4, 28, 14);
 
     static final int TILE = 16;
     static final int GRANULE = 128;
-    // 14 blocks of 128 bytes a row, and room for scales; a multiple of what boxes are aligned to.
-    private static final int ROWS_BYTES = 32 << 10;
+    // 14 blocks of 128 bytes a row; with room for scales, a multiple of what boxes are aligned to.
+    private static final int ROWS_BYTES = TILE * 14 * TensorMap.BLOCK_BYTES;
+    private static final int ROWS_SCALES_BYTES = 1_024;
 
     private final int code;
     private final int bits;
     private final int slotGranules;
+    private final int columnSlotGranules;
 
-    WeightFormat(int code, int bits, int slotGranules) {
+    /// @param slotGranules that a slot of the decode kernel's ring takes of a tile
+    /// @param columnSlotGranules the same where blocks part a matrix by columns: each brings two
+    ///     slots' columns of the vectors
+    WeightFormat(int code, int bits, int slotGranules, int columnSlotGranules) {
         this.code = code;
         this.bits = bits;
         this.slotGranules = slotGranules;
+        this.columnSlotGranules = columnSlotGranules;
     }
 
     /// Its number in the kernels.
@@ -46,13 +52,16 @@ public enum WeightFormat {
     }
 
     /// Slots of the decode kernel's ring that a tile of so many columns is cut into.
-    int cuts(int columns) {
-        return (granules(columns) + slotGranules - 1) / slotGranules;
+    ///
+    /// @param byColumns whether blocks part the matrix by columns
+    int cuts(int columns, boolean byColumns) {
+        int most = byColumns ? columnSlotGranules : slotGranules;
+        return (granules(columns) + most - 1) / most;
     }
 
-    /// Columns of two of those slots, at most.
+    /// Columns of two of those slots, at most, where blocks part the matrix by columns.
     int columnsOfTwo(int columns) {
-        int cuts = cuts(columns);
+        int cuts = cuts(columns, true);
         return Math.min(columns, 2 * GRANULE * ((granules(columns) + cuts - 1) / cuts));
     }
 
@@ -68,14 +77,15 @@ public enum WeightFormat {
         };
     }
 
-    /// Granules of a tile's widest slot and of the others, which have one less.
-    int widestSlot(int columns) {
-        return granules(columns) / cuts(columns) + 1;
+    /// Granules of a tile's widest slot, of so many; the others have one less.
+    static int widestSlot(int columns, int cuts) {
+        return granules(columns) / cuts + 1;
     }
 
     int slotBytes() {
         return switch (this) {
-            case BF16, FP8_ROWS, FP8_BLOCKS -> ROWS_BYTES;
+            case BF16 -> ROWS_BYTES;
+            case FP8_ROWS, FP8_BLOCKS -> ROWS_BYTES + ROWS_SCALES_BYTES;
             case INT4, INT4_ZEROS -> granuleBytes() * slotGranules;
         };
     }

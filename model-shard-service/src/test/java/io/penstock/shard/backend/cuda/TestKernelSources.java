@@ -44,8 +44,8 @@ class TestKernelSources {
         DecodeTiling tiling = DecodeTiling.chosen();
         assertThat(source("decode.cu"))
                 .contains("#define TILING_WARPS %d\n".formatted(tiling.warps()))
-                .contains("#define TILING_PRODUCERS %d\n".formatted(tiling.producers()))
-                .contains("MOST = %d;".formatted(DecodeKernel.MAX_VECTORS));
+                .contains("MOST = %d;".formatted(DecodeKernel.MAX_VECTORS))
+                .contains("GRANULES = %d;".formatted(DecodeKernel.MAX_GRANULES));
         assertThat(source("decode.cu")).contains(formats());
         assertThat(source("weights.cu")).contains(formats());
     }
