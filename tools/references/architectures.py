@@ -62,6 +62,7 @@ MODELS = {
         "original_max_position_embeddings": 64, "rope_theta": 500000.0}}),
     "mistral-linear": ("mistral", {"head_dim": 16, "sliding_window": None, "rope_parameters": {
         "rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
+    "phi3": ("phi3", {"sliding_window": None, "original_max_position_embeddings": 512}),
     "qwen2-yarn": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": YARN}),
     "qwen2-dynamic": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": {
         "rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}}),

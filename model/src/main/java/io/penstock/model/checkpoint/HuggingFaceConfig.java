@@ -83,7 +83,7 @@ final class HuggingFaceConfig {
         }
         // Text from outside: there is no enum of what is not read.
         Architecture named = switch (names.path(0).textValue()) {
-            case "LlamaForCausalLM", "MistralForCausalLM" -> Architecture.LLAMA;
+            case "LlamaForCausalLM", "MistralForCausalLM", "Phi3ForCausalLM" -> Architecture.LLAMA;
             case "Qwen2ForCausalLM" -> Architecture.QWEN2;
             case "Qwen3ForCausalLM" -> Architecture.QWEN3;
             case "Qwen3MoeForCausalLM" -> Architecture.QWEN3_MOE;
@@ -92,11 +92,17 @@ final class HuggingFaceConfig {
             default ->
                 throw bad(
                         "architectures",
-                        "is %s; Llama, Mistral, Qwen2, Qwen3, Qwen3Moe, DeepseekV2 and DeepseekV3 are read, each ForCausalLM",
+                        "is %s; Llama, Mistral, Phi3, Qwen2, Qwen3, Qwen3Moe, DeepseekV2 and DeepseekV3 are read, each"
+                                + " ForCausalLM",
                         shown(names));
         };
         String type = switch (named) {
-            case LLAMA -> names.path(0).textValue().startsWith("Mistral") ? "mistral" : "llama";
+            case LLAMA ->
+                switch (names.path(0).textValue()) {
+                    case "MistralForCausalLM" -> "mistral";
+                    case "Phi3ForCausalLM" -> "phi3";
+                    default -> "llama";
+                };
             case QWEN2 -> "qwen2";
             case QWEN3 -> "qwen3";
             case QWEN3_MOE -> "qwen3_moe";
@@ -251,8 +257,9 @@ final class HuggingFaceConfig {
     }
 
     private void refuseVariants() {
-        // Mistral's window is on unless it is null; that of others has a switch.
-        if (json.path("model_type").asText().equals("mistral") && has("sliding_window")) {
+        // The window of Mistral and Phi is on unless it is null; that of others has a switch.
+        String model = json.path("model_type").asText();
+        if ((model.equals("mistral") || model.equals("phi3")) && has("sliding_window")) {
             throw bad("sliding_window", "is %s, which is not built", shown(json.path("sliding_window")));
         }
         require("hidden_act", "silu", null);
@@ -261,8 +268,11 @@ final class HuggingFaceConfig {
                 throw bad(key, "is true, which is not built");
             }
         }
-        if (number(json, "partial_rotary_factor").orElse(1.0) != 1) {
-            throw bad("partial_rotary_factor", "is %s, which is not built", shown(json.path("partial_rotary_factor")));
+        for (JsonNode settings : List.of(json, rope())) {
+            if (number(settings, "partial_rotary_factor").orElse(1.0) != 1) {
+                String given = shown(settings.path("partial_rotary_factor"));
+                throw bad("partial_rotary_factor", "is %s, which is not built", given);
+            }
         }
         for (JsonNode type : json.path("layer_types")) {
             if (!type.asText().equals("full_attention")) {

@@ -77,7 +77,8 @@ public final class SafetensorsCheckpoint implements Checkpoint {
             int layer = names.layer(tensor.name()).orElse(0);
             return layer >= config.layers() && layer < guessing;
         });
-        return new SafetensorsCheckpoint(config, TensorInventory.match(config, found, names, scheme, listed));
+        List<TensorLocation> parted = FusedTensors.part(found, config);
+        return new SafetensorsCheckpoint(config, TensorInventory.match(config, parted, names, scheme, listed));
     }
 
     private static String single(CheckpointFiles files) {
