@@ -1,17 +1,21 @@
 """Small random models of the families we serve, and the logits that transformers gives for them in f32 and in bf16.
 
-    reference.py OUT      writes OUT/<name>/ (a Hugging Face folder, bf16), the same as OUT/<name>.gguf, and OUT/<name>.ref
+    reference.py OUT      writes OUT/<name>/ (a Hugging Face folder, bf16), the same as OUT/<name>.gguf, and OUT/<name>.ref;
+                          of one model also folders with quantised matrices
 
 A .ref file is, for each case: prompt length, forced tokens, vocabulary (int32); the prompt's and the forced tokens' ids
 (int32); logits at the prompt's end and after each forced token, of the f32 run, then of the bf16 run (float32).
 """
+import json
 import os
 import struct
 import sys
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
 LENGTHS = [1, 7, 16, 17, 64, 65, 300] + [33 + 5 * i for i in range(24)] + [4000]
 FORCED = 4
@@ -29,6 +33,10 @@ def models():
     yield "qwen2-ranks", Qwen2ForCausalLM, Qwen2Config(
         hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=4,
         rope_theta=1e6, tie_word_embeddings=False, **common)
+    # Norms of their own for each head's query and key; heads that are not the hidden size's parts.
+    yield "qwen3", Qwen3ForCausalLM, Qwen3Config(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2,
+        head_dim=128, rope_theta=1e6, tie_word_embeddings=True, **common)
     yield "llama3", LlamaForCausalLM, LlamaConfig(
         hidden_size=512, intermediate_size=1408, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=2,
         head_dim=128, rms_norm_eps=1e-5, tie_word_embeddings=False,
@@ -39,6 +47,7 @@ def models():
 
 LAYER = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
+    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
 TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
@@ -69,7 +78,7 @@ def write_gguf(path, model, frequencies, config):
     if llama:
         base = config.rope_parameters["rope_theta"] ** -(torch.arange(0, head, 2, dtype=torch.float64) / head)
         tensors["rope_freqs.weight"] = (base / frequencies.double().cpu()).float()
-    arch = "llama" if llama else "qwen2"
+    arch = config.model_type
     epsilon = config.rms_norm_eps
     text = lambda v: struct.pack("<Q", len(v)) + v.encode()
     pairs = [("general.architecture", 8, text(arch))]
@@ -96,6 +105,78 @@ def write_gguf(path, model, frequencies, config):
         file.write(whole + b"\0" * (-len(whole) % 32) + data)
 
 
+def to_fp8_blocks(weight):
+    """e4m3 with a scale for each 128 x 128; what is stored, and what it says."""
+    rows, columns = weight.shape
+    tall, wide = -(-rows // 128), -(-columns // 128)
+    padded = torch.zeros(tall * 128, wide * 128)
+    padded[:rows, :columns] = weight
+    tiles = padded.view(tall, 128, wide, 128)
+    scale = tiles.abs().amax(dim=(1, 3)).clamp(min=1e-12) / 448
+    codes = (tiles / scale[:, None, :, None]).to(torch.float8_e4m3fn)
+    said = (codes.float() * scale[:, None, :, None]).reshape(tall * 128, wide * 128)[:rows, :columns]
+    codes = codes.view(torch.uint8).reshape(tall * 128, wide * 128)[:rows, :columns].contiguous()
+    return {"weight": codes.view(torch.float8_e4m3fn), "weight_scale_inv": scale.contiguous()}, said
+
+
+def pack_words(codes, dim):
+    """Eight integers of four bits a word, the first in the lowest, along a dimension."""
+    codes = codes.to(torch.int64).movedim(dim, -1)
+    words = (codes.reshape(*codes.shape[:-1], -1, 8) << torch.arange(0, 32, 4)).sum(-1)
+    words = torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
+    return words.movedim(-1, dim).contiguous()
+
+
+def to_gptq(weight):
+    """Groups of 128 inputs with zero points, as GPTQ's first file format has them."""
+    rows, columns = weight.shape
+    groups = weight.view(rows, -1, 128)
+    low, high = groups.amin(-1).clamp(max=0), groups.amax(-1).clamp(min=0)
+    scale = ((high - low) / 15).clamp(min=1e-6).half()
+    zero = (-low / scale.float()).round().clamp(1, 15)
+    codes = (groups / scale.float()[..., None] + zero[..., None]).round().clamp(0, 15)
+    said = ((codes - zero[..., None]) * scale.float()[..., None]).reshape(rows, columns)
+    return {"qweight": pack_words(codes.reshape(rows, columns).T, 0), "qzeros": pack_words(zero.T - 1, 1),
+            "scales": scale.T.contiguous(), "g_idx": (torch.arange(columns) // 128).to(torch.int32)}, said
+
+
+QUANTISED = {
+    "fp8": (to_fp8_blocks, dict(quant_method="fp8", fmt="e4m3", activation_scheme="dynamic", weight_block_size=[128, 128])),
+    "gptq": (to_gptq, dict(quant_method="gptq", bits=4, group_size=128, desc_act=False, sym=False))}
+
+
+def write_quantised(folder, source, kind):
+    """The model in a folder with its layers' matrices quantised; a folder of the model that it then is."""
+    quantise, config = QUANTISED[kind]
+    state = load_file(os.path.join(source, "model.safetensors"))
+    stored, said = {}, {}
+    for name, value in state.items():
+        if name.endswith("_proj.weight"):
+            parts, meant = quantise(value.float())
+            stored.update({name[:-len("weight")] + part: tensor for part, tensor in parts.items()})
+            said[name] = meant
+        else:
+            stored[name], said[name] = value, value.float()
+    os.makedirs(folder, exist_ok=True)
+    save_file(stored, os.path.join(folder, "model.safetensors"))
+    with open(os.path.join(source, "config.json")) as file:
+        settings = json.load(file)
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(dict(settings, quantization_config=config), file)
+    return said
+
+
+def write_reference(path, full, half, vocabulary):
+    with open(path, "wb") as file, torch.inference_mode():
+        for length in LENGTHS:
+            ids = torch.randint(0, vocabulary, (1, length + FORCED), device="cuda")
+            np.array([length, FORCED, vocabulary], np.int32).tofile(file)
+            ids[0].cpu().numpy().astype(np.int32).tofile(file)
+            for run in (full, half):
+                logits = run(ids, use_cache=False).logits[0, length - 1:].float()
+                logits.cpu().numpy().astype(np.float32).tofile(file)
+
+
 def main(out):
     torch.manual_seed(7)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -112,14 +193,12 @@ def main(out):
         half = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).cuda().eval()
         # Of the f32 model: casting a model to bf16 rounds its frequencies too.
         write_gguf(folder + ".gguf", model, full.model.rotary_emb.inv_freq, config)
-        with open(folder + ".ref", "wb") as file, torch.inference_mode():
-            for length in LENGTHS:
-                ids = torch.randint(0, config.vocab_size, (1, length + FORCED), device="cuda")
-                np.array([length, FORCED, config.vocab_size], np.int32).tofile(file)
-                ids[0].cpu().numpy().astype(np.int32).tofile(file)
-                for run in (full, half):
-                    logits = run(ids, use_cache=False).logits[0, length - 1:].float()
-                    logits.cpu().numpy().astype(np.float32).tofile(file)
+        write_reference(folder + ".ref", full, half, config.vocab_size)
+        for kind in QUANTISED if name == "qwen2-128" else ():
+            said = write_quantised(f"{folder}-{kind}", folder, kind)
+            full.load_state_dict(said)
+            half.load_state_dict(said)
+            write_reference(f"{folder}-{kind}.ref", full, half, config.vocab_size)
         print("reference", name, flush=True)
 
 

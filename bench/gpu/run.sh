@@ -61,7 +61,8 @@ for stage in "$@"; do
         ;;
     models)
         [ -f "$WORK/ref/llama3.ref" ] || { mkdir -p "$WORK/ref"; python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20; }
-        for name in qwen2 qwen2-128 qwen2-ranks llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
+        for name in qwen2 qwen2-128 qwen2-ranks qwen3 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
+        for name in qwen2-128-fp8 qwen2-128-gptq; do java model "$WORK/ref/$name" "$WORK/ref/$name.ref"; done
         ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;
     decode) for format in ${CHECKED:-BF16 FP8_ROWS FP8_BLOCKS INT4 INT4_ZEROS}; do java decode $format; done ;;

@@ -157,44 +157,66 @@ extern "C" __global__ void sampleNorm(Step step, const float* residual, const fl
     normRow(residual + (i64)step.sampleToken()[s] * hidden, weight, out + (i64)s * hidden, hidden, epsilon, scratch);
 }
 
-// q, k, v of each token: bias, rotation; q to its buffer, k and v to the paged cache
-// [block, kv head, position in block, head size].
-extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const float* bias, const float2* rope, bf16* q,
-                                          bf16* keys, bf16* values, const int* table, int maxBlocks, int blockSize,
-                                          int heads, int kvHeads, int headSize, int interleaved) {
-    const int t = blockIdx.x;
+// q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
+// rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size].
+extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const float* bias, const float* norms, float epsilon,
+                                          const float2* rope, bf16* q, bf16* keys, bf16* values, const int* table,
+                                          int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved) {
+    constexpr int MOST = 2;  // pairs of a lane: heads of 128 at most
+    const int t = blockIdx.x, lane = threadIdx.x % 32;
     if (t >= step.tokens()) return;
     const int position = step.tokenPosition()[t], half = headSize / 2;
     const int block = table[(i64)step.tokenSlot()[t] * maxBlocks + position / blockSize];
-    const float* in = qkv + (i64)t * (heads + 2 * kvHeads) * headSize;
     const float2* angle = rope + (i64)position * half;
-    for (int i = threadIdx.x; i < (heads + 2 * kvHeads) * half; i += blockDim.x) {
-        const int h = i / half, p = i % half;
-        const bool rotated = h < heads + kvHeads;
-        const int a = !rotated || interleaved ? 2 * p : p, b = !rotated || interleaved ? 2 * p + 1 : p + half;
-        float x = in[h * headSize + a], y = in[h * headSize + b];
-        if (bias) {
-            x += bias[h * headSize + a];
-            y += bias[h * headSize + b];
+    for (int h = threadIdx.x / 32; h < heads + 2 * kvHeads; h += blockDim.x / 32) {
+        const bool rotated = h < heads + kvHeads, neighbours = !rotated || interleaved;
+        const float* in = qkv + ((i64)t * (heads + 2 * kvHeads) + h) * headSize;
+        int a[MOST], b[MOST];
+        float x[MOST], y[MOST], squares = 0;
+#pragma unroll
+        for (int j = 0; j < MOST; j++) {
+            const int p = lane + 32 * j;
+            if (p >= half) break;
+            a[j] = neighbours ? 2 * p : p;
+            b[j] = neighbours ? 2 * p + 1 : p + half;
+            x[j] = in[a[j]];
+            y[j] = in[b[j]];
+            if (bias) {
+                x[j] += bias[h * headSize + a[j]];
+                y[j] += bias[h * headSize + b[j]];
+            }
+            squares += x[j] * x[j] + y[j] * y[j];
         }
+        const bool normed = norms && rotated;
+        const float* weight = norms + (h < heads ? 0 : headSize);
+        const float r = normed ? rsqrtf(warpSum(squares) / (float)headSize + epsilon) : 1.f;
         bf16* out;
         int flip = 0;  // keys and values are permuted by position: see attention.cuh
-        if (rotated) {
-            const float2 f = angle[p];
-            const float u = x * f.x - y * f.y;
-            y = y * f.x + x * f.y;
-            x = u;
-        }
         if (h < heads) {
             out = q + ((i64)t * heads + h) * headSize;
         } else {
             const int kv = rotated ? h - heads : h - heads - kvHeads;
-            out = (rotated ? keys : values) +
-                  (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
+            out = (rotated ? keys : values) + (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
             flip = (position & 7) << 3;
         }
-        out[a ^ flip] = toBf16(x);
-        out[b ^ flip] = toBf16(y);
+#pragma unroll
+        for (int j = 0; j < MOST; j++) {
+            const int p = lane + 32 * j;
+            if (p >= half) break;
+            float u = x[j], v = y[j];
+            if (normed) {
+                u *= r * weight[a[j]];
+                v *= r * weight[b[j]];
+            }
+            if (rotated) {
+                const float2 f = angle[p];
+                const float turned = u * f.x - v * f.y;
+                v = v * f.x + u * f.y;
+                u = turned;
+            }
+            out[a[j] ^ flip] = toBf16(u);
+            out[b[j] ^ flip] = toBf16(v);
+        }
     }
 }
 

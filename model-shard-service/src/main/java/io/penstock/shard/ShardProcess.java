@@ -136,7 +136,13 @@ public class ShardProcess {
         return Backends.open(
                 config.backend(),
                 new CpuOptions(threads, config.kvMemory().asLongValue()),
-                new CudaOptions(config.device(), config.gpuMemoryShare(), true, true, config.gpuMeeting()));
+                new CudaOptions(
+                        config.device(),
+                        config.gpuMemoryShare(),
+                        true,
+                        true,
+                        config.gpuMeeting(),
+                        CudaOptions.formats(config.gpuWeights(), config.gpuOutputWeights())));
     }
 
     private Weights weights() throws InterruptedException {

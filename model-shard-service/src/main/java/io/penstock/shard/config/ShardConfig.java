@@ -80,6 +80,16 @@ public interface ShardConfig {
     @WithDefault("auto")
     CudaOptions.Meeting gpuMeeting();
 
+    /// What a GPU keeps the layers' matrices in: `stored` as the checkpoint has them (FP8, int4 groups of 128, else
+    /// bf16),
+    /// or `bf16`, `fp8`, `int4`, made while loading.
+    @WithDefault("stored")
+    CudaOptions.Weights gpuWeights();
+
+    /// The same of the output matrix.
+    @WithDefault("stored")
+    CudaOptions.Weights gpuOutputWeights();
+
     /// Sequences that may run at once.
     @WithDefault("64")
     int maxSequences();

@@ -4,7 +4,7 @@ import io.penstock.model.quant.WeightFormat.Grouped;
 import java.util.Map;
 
 /// Reads [Grouped].
-final class GroupedDecoder implements MatrixDecoder {
+final class GroupedDecoder implements GroupedElements {
     /// Where in a word AWQ keeps each of 8 consecutive outputs: the even ones first.
     private static final int[] EVEN_FIRST = {0, 4, 1, 5, 2, 6, 3, 7};
 
@@ -45,14 +45,18 @@ final class GroupedDecoder implements MatrixDecoder {
     public void decode(int row, int column, int count, float[] target, int start) {
         for (int i = 0; i < count; i++) {
             int input = column + i;
-            int group = group(input);
-            float scale = scales[
-                    switch (format.packing()) {
-                        case INPUTS_DOWN, OUTPUTS_ACROSS -> group * rows + row;
-                        case INPUTS_ACROSS -> row * groups + group;
-                    }];
-            target[start + i] = scale * (element(row, input) - zero(row, group));
+            target[start + i] = scale(row, input) * (element(row, input) - zero(row, input));
         }
+    }
+
+    @Override
+    public float scale(int row, int input) {
+        int group = group(input);
+        return scales[
+                switch (format.packing()) {
+                    case INPUTS_DOWN, OUTPUTS_ACROSS -> group * rows + row;
+                    case INPUTS_ACROSS -> row * groups + group;
+                }];
     }
 
     private int group(int input) {
@@ -62,7 +66,8 @@ final class GroupedDecoder implements MatrixDecoder {
         return format.groupSize() == 0 ? 0 : input / format.groupSize();
     }
 
-    private int element(int row, int input) {
+    @Override
+    public int element(int row, int input) {
         return switch (format.packing()) {
             case INPUTS_DOWN -> unpack(payload.word((long) (input / perWord) * rows + row), input % perWord);
             case OUTPUTS_ACROSS ->
@@ -72,7 +77,9 @@ final class GroupedDecoder implements MatrixDecoder {
         };
     }
 
-    private int zero(int row, int group) {
+    @Override
+    public int zero(int row, int input) {
+        int group = group(input);
         return switch (format.zeros()) {
             case MIDDLE -> (mask + 1) / 2;
             case STORED -> storedZero(row, group);

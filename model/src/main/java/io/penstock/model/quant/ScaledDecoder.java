@@ -1,10 +1,11 @@
 package io.penstock.model.quant;
 
 import io.penstock.model.quant.WeightFormat.Scaled;
+import java.lang.foreign.MemorySegment;
 import java.util.Map;
 
 /// Reads [Scaled].
-final class ScaledDecoder implements MatrixDecoder {
+final class ScaledDecoder implements ScaledElements {
     private final Decoder elements;
     private final StoredTensor payload;
     private final float[] scales;
@@ -32,5 +33,15 @@ final class ScaledDecoder implements MatrixDecoder {
         for (int i = 0; i < count; i++) {
             target[start + i] = target[start + i] * scales[tiles + (column + i) / tileColumns] * unit;
         }
+    }
+
+    @Override
+    public void copy(int row, int column, int count, MemorySegment target, long start) {
+        MemorySegment.copy(payload.bytes(), (long) row * columns + column, target, start, count);
+    }
+
+    @Override
+    public float scale(int row, int column) {
+        return scales[row / tileRows * tilesAcross + column / tileColumns] * unit;
     }
 }

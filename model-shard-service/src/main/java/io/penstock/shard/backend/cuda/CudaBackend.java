@@ -78,15 +78,19 @@ public final class CudaBackend implements Backend {
     @Override
     public void load(Checkpoint checkpoint, RankSlice slice, Map<String, Path> files, LongConsumer loaded) {
         ModelConfig config = checkpoint.config();
-        if (config.headNorms()
-                || config.latent().isPresent()
-                || config.experts().isPresent()) {
+        if (config.latent().isPresent() || config.experts().isPresent()) {
             throw new PenstockException(
                     ErrorCategory.BAD_INPUT,
                     "models of the kind %s are not served on this device",
                     config.architecture());
         }
-        takeWeights(ShardShape.of(checkpoint.config(), slice));
+        ShardShape loading = ShardShape.of(checkpoint.config(), slice);
+        takeWeights(
+                loading,
+                options.formats()
+                        .<DeviceWeights.Choice>map(formats -> formats)
+                        .orElseGet(() -> new StoredFormats(
+                                checkpoint, new RankSlice.Range(0, loading.hidden()), slice.vocabulary())));
         long began = System.nanoTime();
         try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {
             try (Quantizer quantizer = new Quantizer(device, modules, weights.matrices())) {
@@ -103,17 +107,17 @@ public final class CudaBackend implements Backend {
 
     /// Weights that no checkpoint holds, for measuring: speed does not depend on their values.
     void loadRandom(ShardShape random) {
-        takeWeights(random);
+        takeWeights(random, options.formats().orElse(DeviceWeights.Formats.WIDE));
         RandomWeights.fill(device, modules, shape, weights);
     }
 
-    private void takeWeights(ShardShape loading) {
+    private void takeWeights(ShardShape loading, DeviceWeights.Choice formats) {
         device.bind();
         shape = loading;
         DeviceArena measured = DeviceArena.measuring();
-        DeviceWeights.lay(shape, options.formats(), measured);
+        DeviceWeights.lay(shape, formats, measured);
         weightArena = DeviceArena.of(device, measured.used());
-        weights = DeviceWeights.lay(shape, options.formats(), weightArena);
+        weights = DeviceWeights.lay(shape, formats, weightArena);
     }
 
     @Override

@@ -159,6 +159,7 @@ final class DecodeKernel {
         boolean evenBlocks = limits.blockSize() % KEYS_A_TILE == 0
                 || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!allLayers
+                || shape.config().headNorms()
                 || !evenBlocks
                 || device.computeCapability() != COMPUTE_CAPABILITY
                 || shape.group() > ShardShape.QUERY_TILE

@@ -158,6 +158,8 @@ final class ForwardPass {
                 step,
                 memory.qkv(),
                 layer.qkvBias(),
+                layer.headNorms(),
+                (float) shape.config().rmsNormEpsilon(),
                 memory.rope(),
                 memory.queries(),
                 keys,

@@ -21,6 +21,9 @@ final class RandomWeights {
                 if (layer.qkvBias() != 0) {
                     filler.vector(layer.qkvBias(), shape.qkvSize(), 0.01f);
                 }
+                if (layer.headNorms() != 0) {
+                    filler.vector(layer.headNorms(), 2L * shape.headSize(), 1);
+                }
                 filler.matrix(layer.output());
                 filler.vector(layer.mlpNorm(), hidden, 1);
                 filler.matrix(layer.gateUp());

@@ -53,6 +53,12 @@ record ShardShape(
                 ErrorCategory.BAD_INPUT, "%s is %d; the CUDA backend serves %s", what, value, served);
     }
 
+    /// Columns of the attention's output matrix, counted in the whole model's: this rank's queries.
+    RankSlice.Range queries() {
+        return new RankSlice.Range(
+                slice.heads().from() * headSize(), slice.heads().to() * headSize());
+    }
+
     int hidden() {
         return config.hiddenSize();
     }

@@ -3,22 +3,32 @@ package io.penstock.shard.backend.cuda;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.checkpoint.MappedTensors;
 import io.penstock.model.checkpoint.TensorLocation;
+import io.penstock.model.quant.MatrixDecoder;
+import io.penstock.model.quant.StoredMatrix;
 import io.penstock.model.tensor.DType;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.RankSlice.Range;
 import io.penstock.model.tensor.TensorNames;
 import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
+import io.penstock.shard.backend.cuda.StoredPacking.Rows;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.function.LongConsumer;
+import java.util.stream.IntStream;
 import jcuda.driver.CUevent;
 
 /// Brings a rank's part of a checkpoint to the device: pieces of whole rows are read into one page-
 /// locked buffer while the other is on its way, and kernels turn the stored format into bf16, pick
-/// columns and order rows.
+/// columns and order rows. Matrices whose elements alone do not say what their weights are are
+/// packed on the host where the device keeps their format, and decoded there where it does not.
 final class WeightUpload implements AutoCloseable {
     private static final int PIECE = 32 << 20;
 
@@ -28,6 +38,8 @@ final class WeightUpload implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final Map<String, Path> files;
     private final LongConsumer loaded;
+    // Null where no matrix needs more than its own elements.
+    private final MappedTensors tensors;
     private final PieceReader reader = new PieceReader();
     private final HostMemory[] pieces = new HostMemory[2];
     private final CUevent[] free = new CUevent[2];
@@ -45,6 +57,7 @@ final class WeightUpload implements AutoCloseable {
         this.checkpoint = checkpoint;
         this.files = files;
         this.loaded = loaded;
+        tensors = checkpoint.matrices().isEmpty() ? null : new MappedTensors(checkpoint, files);
         convert = modules.kernel("elementwise", "convert");
         convertVector = modules.kernel("elementwise", "convertVector");
         for (int i = 0; i < 2; i++) {
@@ -57,27 +70,28 @@ final class WeightUpload implements AutoCloseable {
     void upload(ShardShape shape, DeviceWeights weights, Quantizer quantizer) {
         int head = shape.headSize();
         Range all = new Range(0, shape.hidden());
-        Range queries = scaled(shape.slice().heads(), head);
+        Range queries = shape.queries();
         Range keys = scaled(shape.slice().kvHeads(), head);
         Range intermediate = shape.slice().intermediate();
         if (shape.slice().embeds()) {
-            matrix(
-                    TensorNames.EMBEDDING,
-                    new Range(0, shape.config().vocabularySize()),
-                    all,
-                    weights.embedding(),
-                    0,
-                    0);
+            Range vocabulary = new Range(0, shape.config().vocabularySize());
+            rows(new Part(TensorNames.EMBEDDING, vocabulary, all, 0, Rows.RUN), weights.embedding());
         }
         for (int i = 0; i < shape.layers(); i++) {
             int number = shape.slice().layers().from() + i;
             DeviceWeights.Layer layer = weights.layers().get(i);
             vector(TensorNames.layer(number, LayerTensor.ATTENTION_NORM), all, layer.attentionNorm());
-            long qkv = quantizer.landing(layer.qkv());
-            matrix(TensorNames.layer(number, LayerTensor.QUERY), queries, all, qkv, 0, 0);
-            matrix(TensorNames.layer(number, LayerTensor.KEY), keys, all, qkv, queries.count(), 0);
-            matrix(TensorNames.layer(number, LayerTensor.VALUE), keys, all, qkv, queries.count() + keys.count(), 0);
-            quantizer.landed(layer.qkv());
+            matrix(
+                    layer.qkv(),
+                    quantizer,
+                    new Part(TensorNames.layer(number, LayerTensor.QUERY), queries, all, 0, Rows.RUN),
+                    new Part(TensorNames.layer(number, LayerTensor.KEY), keys, all, queries.count(), Rows.RUN),
+                    new Part(
+                            TensorNames.layer(number, LayerTensor.VALUE),
+                            keys,
+                            all,
+                            queries.count() + keys.count(),
+                            Rows.RUN));
             if (shape.config().attentionBias()) {
                 long at = layer.qkvBias();
                 vector(TensorNames.layer(number, LayerTensor.QUERY_BIAS), queries, at);
@@ -87,17 +101,25 @@ final class WeightUpload implements AutoCloseable {
                         keys,
                         at + 4L * (queries.count() + keys.count()));
             }
-            long output = quantizer.landing(layer.output());
-            matrix(TensorNames.layer(number, LayerTensor.ATTENTION_OUTPUT), all, queries, output, 0, 0);
-            quantizer.landed(layer.output());
+            if (shape.config().headNorms()) {
+                Range one = new Range(0, head);
+                vector(TensorNames.layer(number, LayerTensor.QUERY_NORM), one, layer.headNorms());
+                vector(TensorNames.layer(number, LayerTensor.KEY_NORM), one, layer.headNorms() + 4L * head);
+            }
+            matrix(
+                    layer.output(),
+                    quantizer,
+                    new Part(TensorNames.layer(number, LayerTensor.ATTENTION_OUTPUT), all, queries, 0, Rows.RUN));
             vector(TensorNames.layer(number, LayerTensor.MLP_NORM), all, layer.mlpNorm());
-            long gateUp = quantizer.landing(layer.gateUp());
-            matrix(TensorNames.layer(number, LayerTensor.GATE), intermediate, all, gateUp, 0, 1);
-            matrix(TensorNames.layer(number, LayerTensor.UP), intermediate, all, gateUp, 0, 2);
-            quantizer.landed(layer.gateUp());
-            long down = quantizer.landing(layer.down());
-            matrix(TensorNames.layer(number, LayerTensor.DOWN), all, intermediate, down, 0, 0);
-            quantizer.landed(layer.down());
+            matrix(
+                    layer.gateUp(),
+                    quantizer,
+                    new Part(TensorNames.layer(number, LayerTensor.GATE), intermediate, all, 0, Rows.FIRST_EIGHT),
+                    new Part(TensorNames.layer(number, LayerTensor.UP), intermediate, all, 0, Rows.SECOND_EIGHT));
+            matrix(
+                    layer.down(),
+                    quantizer,
+                    new Part(TensorNames.layer(number, LayerTensor.DOWN), all, intermediate, 0, Rows.RUN));
         }
         if (shape.slice().samples()) {
             vector(TensorNames.OUTPUT_NORM, all, weights.outputNorm());
@@ -105,8 +127,7 @@ final class WeightUpload implements AutoCloseable {
                     weights.embedding() + 2L * shape.slice().vocabulary().from() * shape.hidden();
             if (weights.embedding() == 0 || weights.output().address() != embedded) {
                 String name = shape.config().tiedEmbeddings() ? TensorNames.EMBEDDING : TensorNames.OUTPUT;
-                matrix(name, shape.slice().vocabulary(), all, quantizer.landing(weights.output()), 0, 0);
-                quantizer.landed(weights.output());
+                matrix(weights.output(), quantizer, new Part(name, shape.slice().vocabulary(), all, 0, Rows.RUN));
             }
         }
         device.synchronize();
@@ -116,31 +137,140 @@ final class WeightUpload implements AutoCloseable {
         return new Range(range.from() * by, range.to() * by);
     }
 
-    /// @param rowMap as the kernel's
-    private void matrix(String name, Range rows, Range columns, long to, int rowFrom, int rowMap) {
-        TensorLocation tensor = tensor(name);
+    /// A part of a tensor, and where its rows go.
+    ///
+    /// @param to row of the device's matrix, the first
+    private record Part(String name, Range rows, Range columns, int to, Rows order) {}
+
+    private void matrix(Matrix target, Quantizer quantizer, Part... parts) {
+        boolean kept = target.format() != WeightFormat.BF16
+                && Arrays.stream(parts).allMatch(part -> target.format() == storedFormat(part.name));
+        if (kept) {
+            packed(target, parts);
+            return;
+        }
+        long landing = quantizer.landing(target);
+        for (Part part : parts) {
+            rows(part, landing);
+        }
+        quantizer.landed(target);
+    }
+
+    private WeightFormat storedFormat(String name) {
+        StoredMatrix matrix = checkpoint.matrices().get(name);
+        return matrix == null ? WeightFormat.BF16 : StoredFormats.of(matrix.format());
+    }
+
+    /// The stored integers and scales, in the device's order.
+    private void packed(Matrix target, Part... parts) {
+        List<StoredPacking.Source> sources = Arrays.stream(parts)
+                .map(part -> new StoredPacking.Source(
+                        tensors.decoder(part.name),
+                        part.rows.from(),
+                        part.columns.from(),
+                        part.rows.count(),
+                        part.to,
+                        part.order))
+                .toList();
+        StoredPacking packing = new StoredPacking(target.format(), target.rows(), target.columns(), sources);
+        int tilesAPiece = PIECE / packing.tileBytes();
+        for (int tile = 0; tile < packing.tiles(); tile += tilesAPiece) {
+            int first = tile;
+            int count = Math.min(tilesAPiece, packing.tiles() - tile);
+            device.await(free[next]);
+            MemorySegment piece = pieces[next].segment();
+            int last = IntStream.range(0, count)
+                    .parallel()
+                    .map(i -> i * packing.tileBytes() + packing.pack(first + i, piece, (long) i * packing.tileBytes()))
+                    .max()
+                    .orElseThrow();
+            device.upload(target.address() + (long) tile * packing.tileBytes(), pieces[next], last);
+            total += last;
+            passed();
+        }
+        float[] scales = packing.scales();
+        int most = PIECE / Float.BYTES;
+        for (int from = 0; from < scales.length; from += most) {
+            int count = Math.min(most, scales.length - from);
+            device.await(free[next]);
+            MemorySegment.copy(scales, from, pieces[next].segment(), ValueLayout.JAVA_FLOAT, 0, count);
+            device.upload(target.scales() + 4L * from, pieces[next], 4L * count);
+            total += 4L * count;
+            passed();
+        }
+    }
+
+    /// Rows as bf16.
+    private void rows(Part part, long to) {
+        if (checkpoint.matrices().containsKey(part.name)) {
+            decoded(part, to);
+        } else {
+            plain(part, to);
+        }
+    }
+
+    private void decoded(Part part, long to) {
+        MatrixDecoder decoder = tensors.decoder(part.name);
+        int columns = part.columns.count();
+        int rowsAPiece = PIECE / (2 * columns);
+        for (int row = part.rows.from(); row < part.rows.to(); row += rowsAPiece) {
+            int first = row;
+            int count = Math.min(rowsAPiece, part.rows.to() - row);
+            device.await(free[next]);
+            MemorySegment piece = pieces[next].segment();
+            IntStream.range(0, count).parallel().forEach(i -> {
+                float[] values = new float[columns];
+                decoder.decode(first + i, part.columns.from(), columns, values, 0);
+                for (int c = 0; c < columns; c++) {
+                    piece.setAtIndex(ValueLayout.JAVA_SHORT, (long) i * columns + c, bf16(values[c]));
+                }
+            });
+            int bytes = 2 * count * columns;
+            device.upload(staged[next].address(), pieces[next], bytes);
+            total += bytes;
+            convert(DType.BF16, 2L * columns, count, new Range(0, columns), part, row, to);
+        }
+    }
+
+    /// The nearest, of two the even one.
+    private static short bf16(float value) {
+        int bits = Float.floatToRawIntBits(value);
+        int rounded = Float.isNaN(value) ? bits | 0x400000 : bits + 0x7fff + (bits >>> 16 & 1);
+        return (short) (rounded >>> 16);
+    }
+
+    private void convert(DType type, long rowBytes, int count, Range columns, Part part, int row, long to) {
+        device.launch(
+                convert,
+                Grid.of(4 * device.multiprocessors(), 256),
+                staged[next].address(),
+                code(type),
+                rowBytes,
+                count,
+                columns.from(),
+                columns.count(),
+                to,
+                (long) (part.to + row - part.rows.from()),
+                switch (part.order) {
+                    case RUN -> 0;
+                    case FIRST_EIGHT -> 1;
+                    case SECOND_EIGHT -> 2;
+                });
+        passed();
+    }
+
+    private void plain(Part part, long to) {
+        TensorLocation tensor = tensor(part.name);
         long rowBytes = tensor.length() / tensor.shape().extent(0);
         int rowsAPiece = (int) Math.min(Integer.MAX_VALUE, PIECE / rowBytes);
         if (rowsAPiece == 0) {
             throw new PenstockException(
-                    ErrorCategory.CORRUPT, "%s: a row of %d bytes, at most %d are served", name, rowBytes, PIECE);
+                    ErrorCategory.CORRUPT, "%s: a row of %d bytes, at most %d are served", part.name, rowBytes, PIECE);
         }
-        for (int row = rows.from(); row < rows.to(); row += rowsAPiece) {
-            int count = Math.min(rowsAPiece, rows.to() - row);
-            long staging = bring(tensor, row * rowBytes, (int) (count * rowBytes));
-            device.launch(
-                    convert,
-                    Grid.of(4 * device.multiprocessors(), 256),
-                    staging,
-                    code(tensor.dtype()),
-                    rowBytes,
-                    count,
-                    columns.from(),
-                    columns.count(),
-                    to,
-                    (long) (rowFrom + row - rows.from()),
-                    rowMap);
-            passed();
+        for (int row = part.rows.from(); row < part.rows.to(); row += rowsAPiece) {
+            int count = Math.min(rowsAPiece, part.rows.to() - row);
+            bring(tensor, row * rowBytes, (int) (count * rowBytes));
+            convert(tensor.dtype(), rowBytes, count, part.columns, part, row, to);
         }
     }
 
@@ -228,5 +358,8 @@ final class WeightUpload implements AutoCloseable {
             device.destroy(free[i]);
         }
         reader.close();
+        if (tensors != null) {
+            tensors.close();
+        }
     }
 }

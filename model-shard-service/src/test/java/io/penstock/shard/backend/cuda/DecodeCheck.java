@@ -7,6 +7,7 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 
 /// The persistent kernel against a kernel an operation, on the same random weights: every weight
@@ -71,7 +72,12 @@ final class DecodeCheck {
     private static List<List<float[]>> logits(
             ModelConfig config, WeightFormat format, int[] counts, int longest, boolean persistent) {
         CudaOptions options = new CudaOptions(
-                0, 0.2, false, persistent, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+                0,
+                0.2,
+                false,
+                persistent,
+                CudaOptions.Meeting.AUTO,
+                Optional.of(new DeviceWeights.Formats(format, format)));
         List<List<float[]>> all = new ArrayList<>();
         try (CudaBackend backend = new CudaBackend(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import jcuda.driver.CUevent;
 
@@ -24,7 +25,7 @@ final class GpuBench {
         ModelConfig config = GpuCheck.qwen7b();
         WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
         CudaOptions options = new CudaOptions(
-                0, 0.9, true, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+                0, 0.9, true, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
         try (CudaBackend backend = new CudaBackend(options)) {
             System.out.printf("%s, %s%n", backend.device(), format);
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
@@ -45,7 +46,7 @@ final class GpuBench {
         ModelConfig config = GpuCheck.qwen7b();
         WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
         CudaOptions options = new CudaOptions(
-                0, 0.9, false, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+                0, 0.9, false, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
         try (CudaBackend backend = new CudaBackend(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
             new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 64)));
@@ -57,7 +58,7 @@ final class GpuBench {
         WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
         boolean quick = Integer.getInteger("penstock.bench.steps") != null;
         CudaOptions options = new CudaOptions(
-                0, 0.9, !quick, true, CudaOptions.Meeting.AUTO, new DeviceWeights.Formats(format, format));
+                0, 0.9, !quick, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
         long start = System.nanoTime();
         try (CudaBackend backend = new CudaBackend(options)) {
             double ceiling = ceiling(backend);
