@@ -1,6 +1,7 @@
 package io.penstock.loader.catalog;
 
 import io.penstock.loader.cache.SnapshotStore;
+import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
 import io.penstock.model.ErrorCategory;
@@ -108,9 +109,7 @@ public final class Catalog {
             try {
                 return there.join();
             } catch (CompletionException e) {
-                throw e.getCause() instanceof PenstockException failure
-                        ? failure
-                        : new PenstockException(ErrorCategory.INTERNAL, e.getCause(), "%s", e.getCause());
+                throw Failures.of(e.getCause(), model);
             }
         }
         try {

@@ -70,6 +70,14 @@ public interface LoaderConfig {
 
         /// Secret key.
         Optional<String> secretKey();
+
+        /// File in the form of `~/.aws/credentials` in place of the keys. It is read again when they are refused,
+        /// so that keys can be renewed while the service runs.
+        Optional<Path> credentialsFile();
+
+        /// Section of that file.
+        @WithDefault("default")
+        String profile();
     }
 
     /// Access to OCI Object Storage.

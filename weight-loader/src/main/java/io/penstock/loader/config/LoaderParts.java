@@ -173,12 +173,19 @@ public class LoaderParts {
     }
 
     private static S3Account account(LoaderConfig.S3 config) {
+        if (config.endpoint().isPresent() && config.credentialsFile().isPresent()) {
+            return S3Account.read(
+                    config.endpoint().get(),
+                    config.region(),
+                    config.credentialsFile().get(),
+                    config.profile());
+        }
         if (config.endpoint().isEmpty()
                 || config.accessKey().isEmpty()
                 || config.secretKey().isEmpty()) {
             throw new PenstockException(
                     ErrorCategory.UNAVAILABLE,
-                    "an s3:// source needs penstock.loader.s3.endpoint, access-key and secret-key");
+                    "an s3:// source needs penstock.loader.s3.endpoint, and access-key and secret-key or credentials-file");
         }
         return new S3Account(
                 config.endpoint().get(),

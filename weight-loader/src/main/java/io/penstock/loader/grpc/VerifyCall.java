@@ -8,6 +8,7 @@ import io.penstock.api.weights.VerifyProgress;
 import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.VerifyResult;
 import io.penstock.loader.catalog.Catalog;
+import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
@@ -98,9 +99,7 @@ final class VerifyCall {
             wish.ask(FileWish.Listener.of(end));
             return end.get();
         } catch (ExecutionException e) {
-            throw e.getCause() instanceof PenstockException known
-                    ? known
-                    : new PenstockException(ErrorCategory.INTERNAL, e.getCause(), "%s: %s", file.name(), e.getCause());
+            throw Failures.of(e.getCause(), file.name());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "the weight-loader is stopping");

@@ -15,10 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.Callable;
 
 /// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native
 /// API.
@@ -28,7 +25,7 @@ import java.util.concurrent.Future;
 public final class OciSource implements Source {
     private static final int MAX_PAGES = 20;
     private static final int MAX_PAGE_SIZE = 1000;
-    private static final int HEADS_AT_ONCE = 16;
+    static final int HEADS_AT_ONCE = 16;
 
     private final RemoteHttp http;
     private final Renewable<OciAccount> account;
@@ -73,14 +70,15 @@ public final class OciSource implements Source {
                 .map(object -> Manifest.parse(new String(
                         http.call(
                                         folder.place(object.object()),
-                                        () -> account.get().signed("GET", folder.target(object.object())))
+                                        () -> account.get().signed("GET", folder.target(object.object())),
+                                        account::renew)
                                 .body(),
                         StandardCharsets.UTF_8)));
-        List<RemoteFile> files = heads(
-                listed.stream()
-                        .filter(object -> !object.name().value().equals(Manifest.NAME))
-                        .toList(),
-                manifest);
+        List<Callable<RemoteFile>> heads = listed.stream()
+                .filter(object -> !object.name().value().equals(Manifest.NAME))
+                .<Callable<RemoteFile>>map(object -> () -> head(object, manifest))
+                .toList();
+        List<RemoteFile> files = Failures.allOf(folder.place(), HEADS_AT_ONCE, heads);
         return Snapshot.of(model, files, revision, folder.place());
     }
 
@@ -91,8 +89,8 @@ public final class OciSource implements Source {
             String target = folder.target() + "?fields=name&limit=" + pageSize + "&prefix="
                     + BucketFolder.encode(folder.prefix())
                     + (start.isEmpty() ? "" : "&start=" + BucketFolder.encode(start));
-            JsonObject answer =
-                    json(http.call("list " + folder.place(), () -> account.get().signed("GET", target)));
+            JsonObject answer = json(
+                    http.call("list " + folder.place(), () -> account.get().signed("GET", target), account::renew));
             JsonArray objects = answer.getJsonArray("objects", new JsonArray());
             for (int i = 0; i < objects.size(); i++) {
                 String object = objects.getJsonObject(i).getString("name", "");
@@ -111,31 +109,10 @@ public final class OciSource implements Source {
                 folder.prefix());
     }
 
-    private List<RemoteFile> heads(List<Listed> listed, Optional<Manifest> manifest) {
-        try (ExecutorService executor =
-                Executors.newFixedThreadPool(HEADS_AT_ONCE, Thread.ofVirtual().factory())) {
-            List<Future<RemoteFile>> heads = listed.stream()
-                    .map(object -> executor.submit(() -> head(object, manifest)))
-                    .toList();
-            List<RemoteFile> files = new ArrayList<>();
-            for (Future<RemoteFile> head : heads) {
-                files.add(head.get());
-            }
-            return files;
-        } catch (ExecutionException e) {
-            throw e.getCause() instanceof PenstockException failure
-                    ? failure
-                    : new PenstockException(
-                            ErrorCategory.INTERNAL, e.getCause(), "%s: %s", folder.place(), e.getCause());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", folder.place());
-        }
-    }
-
     private RemoteFile head(Listed object, Optional<Manifest> manifest) {
         String what = folder.place(object.object());
-        HttpHeaders headers = http.call(what, () -> account.get().signed("HEAD", folder.target(object.object())))
+        HttpHeaders headers = http.call(
+                        what, () -> account.get().signed("HEAD", folder.target(object.object())), account::renew)
                 .headers();
         String etag = headers.firstValue("etag").orElseThrow(() -> BucketFolder.missing(what, "ETag"));
         long size = headers.firstValueAsLong("content-length")

@@ -55,6 +55,21 @@ public final class RemoteHttp implements AutoCloseable {
         return retry.call(what, Answer.class, () -> attempt(what, request)).response();
     }
 
+    /// The same, and where our credentials are refused it is tried once more with those of the moment.
+    ///
+    /// @param renew has the next request signed with what is read anew
+    public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request, Runnable renew) {
+        try {
+            return call(what, request);
+        } catch (PenstockException e) {
+            if (!isRefusal(e.getCause())) {
+                throw e;
+            }
+            renew.run();
+            return call(what, request);
+        }
+    }
+
     /// Gives the guard a class to know the answer by.
     private record Answer(HttpResponse<byte[]> response) {}
 
@@ -83,7 +98,7 @@ public final class RemoteHttp implements AutoCloseable {
         return new Answer(response);
     }
 
-    private static boolean isRefusal(RuntimeException failure) {
+    private static boolean isRefusal(Throwable failure) {
         return failure instanceof TransientFailure known && known.kind().equals(TransientFailure.CREDENTIALS);
     }
 
@@ -98,6 +113,9 @@ public final class RemoteHttp implements AutoCloseable {
     public static RuntimeException failure(String what, int status, HttpHeaders headers, String body) {
         String shown = body.length() > MAX_SHOWN ? body.substring(0, MAX_SHOWN) + "..." : body;
         String text = what + ": " + status + " " + shown.replaceAll("\\p{Cntrl}", " ");
+        if (status == 400 && body.contains("<Code>ExpiredToken</Code>")) {
+            return new TransientFailure(TransientFailure.CREDENTIALS, "the source refuses our credentials: " + text);
+        }
         return switch (status) {
             case 408, 425, 429, 500, 502, 503, 504 ->
                 new TransientFailure(
@@ -105,10 +123,9 @@ public final class RemoteHttp implements AutoCloseable {
                         retryAfter(headers),
                         text,
                         null);
-            case 401 ->
+            // Services that speak S3 say 403 to a key that is gone.
+            case 401, 403 ->
                 new TransientFailure(TransientFailure.CREDENTIALS, "the source refuses our credentials: " + text);
-            case 403 ->
-                new PenstockException(ErrorCategory.UNAVAILABLE, "the source refuses our credentials: %s", text);
             case 404 -> new PenstockException(ErrorCategory.NOT_FOUND, "%s", text);
             case 412, 416 ->
                 new PenstockException(

@@ -14,9 +14,17 @@ public final class Renewable<T> implements Supplier<T> {
 
     private long madeAt;
 
+    private final long leastNanos;
+
     /// @param maker may throw; it is then asked again the next time
     public Renewable(Supplier<T> maker) {
+        this(maker, LEAST_NANOS_BETWEEN);
+    }
+
+    /// @param leastNanos no sooner than this after it was made is it made anew
+    Renewable(Supplier<T> maker, long leastNanos) {
         this.maker = maker;
+        this.leastNanos = leastNanos;
     }
 
     @Override
@@ -30,7 +38,7 @@ public final class Renewable<T> implements Supplier<T> {
 
     /// The next [#get] makes it anew, unless it has just been.
     public synchronized void renew() {
-        if (System.nanoTime() - madeAt > LEAST_NANOS_BETWEEN) {
+        if (System.nanoTime() - madeAt > leastNanos) {
             made = Optional.empty();
         }
     }

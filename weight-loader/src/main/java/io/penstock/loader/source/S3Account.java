@@ -1,11 +1,20 @@
 package io.penstock.loader.source;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import software.amazon.awssdk.http.SdkHttpMethod;
 import software.amazon.awssdk.http.SdkHttpRequest;
 import software.amazon.awssdk.http.auth.aws.signer.AwsV4HttpSigner;
 import software.amazon.awssdk.identity.spi.AwsCredentialsIdentity;
+import software.amazon.awssdk.identity.spi.AwsSessionCredentialsIdentity;
+import software.amazon.awssdk.profiles.Profile;
+import software.amazon.awssdk.profiles.ProfileFile;
+import software.amazon.awssdk.profiles.ProfileProperty;
 
 /// Who we are to a service that speaks S3, and where it is. Signs with the SDK's signer, version 4.
 public final class S3Account {
@@ -17,9 +26,46 @@ public final class S3Account {
 
     /// @param endpoint buckets are paths below it; without a trailing slash
     public S3Account(URI endpoint, String region, String accessKey, String secretKey) {
+        this(endpoint, region, AwsCredentialsIdentity.create(accessKey, secretKey));
+    }
+
+    private S3Account(URI endpoint, String region, AwsCredentialsIdentity identity) {
         this.endpoint = endpoint;
         this.region = region;
-        this.identity = AwsCredentialsIdentity.create(accessKey, secretKey);
+        this.identity = identity;
+    }
+
+    /// @param file in the form of `~/.aws/credentials`, with a session token or without; what renews keys
+    ///     rewrites it
+    /// @param profile its section
+    /// @throws PenstockException UNAVAILABLE when file, section or keys cannot be read; the message names them
+    public static S3Account read(URI endpoint, String region, Path file, String profile) {
+        try {
+            Profile section = ProfileFile.builder()
+                    .content(Files.readString(file))
+                    .type(ProfileFile.Type.CREDENTIALS)
+                    .build()
+                    .profile(profile)
+                    .orElseThrow(() -> new IllegalArgumentException("it has no such section"));
+            String access = required(section, ProfileProperty.AWS_ACCESS_KEY_ID);
+            String secret = required(section, ProfileProperty.AWS_SECRET_ACCESS_KEY);
+            AwsCredentialsIdentity identity = section.property(ProfileProperty.AWS_SESSION_TOKEN)
+                    .<AwsCredentialsIdentity>map(token -> AwsSessionCredentialsIdentity.create(access, secret, token))
+                    .orElseGet(() -> AwsCredentialsIdentity.create(access, secret));
+            return new S3Account(endpoint, region, identity);
+        } catch (IOException | IllegalArgumentException | IllegalStateException e) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE,
+                    e,
+                    "S3 credentials: section '%s' of %s cannot be read: %s",
+                    profile,
+                    file,
+                    RemoteHttp.describe(e));
+        }
+    }
+
+    private static String required(Profile section, String key) {
+        return section.property(key).orElseThrow(() -> new IllegalArgumentException("it has no " + key));
     }
 
     /// @param target path and query, encoded

@@ -7,10 +7,11 @@ import java.io.ByteArrayInputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.net.http.HttpHeaders;
+import java.net.http.HttpRequest;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Supplier;
+import java.util.concurrent.Callable;
 import javax.xml.stream.XMLInputFactory;
 import javax.xml.stream.XMLStreamConstants;
 import javax.xml.stream.XMLStreamException;
@@ -25,13 +26,13 @@ public final class S3Source implements Source {
     private static final int MAX_PAGES = 20;
 
     private final RemoteHttp http;
-    private final Supplier<S3Account> account;
+    private final Renewable<S3Account> account;
     private final BucketFolder folder;
     private volatile boolean knowsChecksums = true;
 
     /// @param account asked for at first use
     /// @param prefix without a slash at its end; empty for the whole bucket
-    public S3Source(RemoteHttp http, Supplier<S3Account> account, String bucket, String prefix) {
+    public S3Source(RemoteHttp http, Renewable<S3Account> account, String bucket, String prefix) {
         this.http = http;
         this.account = account;
         this.folder = new BucketFolder("s3://" + bucket, "/" + BucketFolder.encode(bucket), prefix);
@@ -44,10 +45,11 @@ public final class S3Source implements Source {
 
     @Override
     public Snapshot resolve(String model, String revision) {
-        List<RemoteFile> files = new ArrayList<>();
+        List<Callable<RemoteFile>> heads = new ArrayList<>();
         for (String object : list()) {
-            folder.name(object).ifPresent(name -> files.add(head(name, object)));
+            folder.name(object).ifPresent(name -> heads.add(() -> head(name, object)));
         }
+        List<RemoteFile> files = Failures.allOf(folder.place(), OciSource.HEADS_AT_ONCE, heads);
         return Snapshot.of(model, files, revision, folder.place());
     }
 
@@ -60,7 +62,7 @@ public final class S3Source implements Source {
                             .orElse("")
                     + "list-type=2&prefix=" + BucketFolder.encode(folder.prefix());
             byte[] body = http.call(
-                            "list " + folder.place(), () -> account.get().signed("GET", target))
+                            "list " + folder.place(), () -> account.get().signed("GET", target), account::renew)
                     .body();
             next = read(body, objects);
             if (next.isEmpty()) {
@@ -120,7 +122,10 @@ public final class S3Source implements Source {
     private HttpHeaders headers(String what, String target) {
         if (knowsChecksums) {
             try {
-                return http.call(what, () -> account.get().signed("HEAD", target, "x-amz-checksum-mode", "ENABLED"))
+                return http.call(
+                                what,
+                                () -> account.get().signed("HEAD", target, "x-amz-checksum-mode", "ENABLED"),
+                                account::renew)
                         .headers();
             } catch (PenstockException e) {
                 if (e.category() != ErrorCategory.UNAVAILABLE) {
@@ -129,8 +134,8 @@ public final class S3Source implements Source {
                 LOG.log(Level.DEBUG, "{0} may not know of checksums: {1}", folder.place(), e.getMessage());
             }
         }
-        HttpHeaders headers =
-                http.call(what, () -> account.get().signed("HEAD", target)).headers();
+        HttpHeaders headers = http.call(what, () -> account.get().signed("HEAD", target), account::renew)
+                .headers();
         // Older servers answer 501 to a header that they do not know.
         knowsChecksums = false;
         return headers;
@@ -140,7 +145,17 @@ public final class S3Source implements Source {
     public Access access(Snapshot snapshot, RemoteFile file) {
         String etag = file.etag().orElseThrow();
         String target = folder.target(folder.object(file));
-        return new Access.OverHttp((offset, length) -> account.get()
-                .signed("GET", target, "range", "bytes=" + offset + "-" + (offset + length - 1), "if-match", etag));
+        return new Access.OverHttp(new RangeRequests() {
+            @Override
+            public HttpRequest range(long offset, long length) {
+                String range = "bytes=" + offset + "-" + (offset + length - 1);
+                return account.get().signed("GET", target, "range", range, "if-match", etag);
+            }
+
+            @Override
+            public void renew() {
+                account.renew();
+            }
+        });
     }
 }

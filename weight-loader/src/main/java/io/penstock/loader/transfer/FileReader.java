@@ -1,5 +1,6 @@
 package io.penstock.loader.transfer;
 
+import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
@@ -33,9 +34,7 @@ public sealed interface FileReader extends AutoCloseable {
             try {
                 CompletableFuture.anyOf(present, given).join();
             } catch (CompletionException e) {
-                throw e.getCause() instanceof PenstockException failure
-                        ? failure
-                        : new PenstockException(ErrorCategory.INTERNAL, e.getCause(), "%s", e.getCause());
+                throw Failures.of(e.getCause(), file.file().name());
             }
         }
 

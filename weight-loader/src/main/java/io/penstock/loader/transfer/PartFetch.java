@@ -1,6 +1,7 @@
 package io.penstock.loader.transfer;
 
 import io.penstock.loader.cache.Blob;
+import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.source.TransientFailure;
 import io.penstock.loader.wire.WireClient;
@@ -66,11 +67,7 @@ final class PartFetch {
                     throw new TransientFailure("stalled", Duration.ZERO, what + ": no byte for " + stallTimeout, e);
                 }
             } catch (ExecutionException e) {
-                switch (e.getCause()) {
-                    case TransientFailure known -> throw known;
-                    case PenstockException known -> throw known;
-                    default -> throw new PenstockException(ErrorCategory.INTERNAL, e.getCause(), "%s: %s", what, e);
-                }
+                throw e.getCause() instanceof TransientFailure known ? known : Failures.of(e.getCause(), what);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);

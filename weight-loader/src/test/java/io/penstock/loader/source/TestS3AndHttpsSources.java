@@ -6,20 +6,29 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.penstock.loader.verify.Checksum;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.io.IOException;
 import java.net.URI;
+import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class TestS3AndHttpsSources {
     private static final String SUM = "ab".repeat(32);
+
+    @TempDir
+    Path folder;
 
     private FakeStore store;
     private RemoteHttp http;
@@ -67,6 +76,73 @@ class TestS3AndHttpsSources {
     }
 
     @Test
+    void s3KeysThatWereRenewedInTheirFileAreReadAnewWhenTheOldOnesAreRefused() throws Exception {
+        Path file = writeKeys("key", "");
+        Renewable<S3Account> account =
+                new Renewable<>(() -> S3Account.read(store.endpoint(), "eu-frankfurt-1", file, "default"), 0);
+        S3Source source = new S3Source(http, account, "bucket", "m");
+        Snapshot snapshot = source.resolve("m", "");
+        Source.Access.OverHttp access =
+                (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName("model.bin")));
+
+        store.key = "newer";
+        writeKeys("newer", "aws_session_token = temporary\n");
+        // In mid-transfer: a range is refused as by an expired key, and asked for anew after that.
+        assertThat(status(source, snapshot, "model.bin")).isEqualTo(403);
+        access.requests().renew();
+        assertThat(read(source, snapshot, "model.bin", 6, 7)).isEqualTo("content");
+        assertThat(access.requests().range(0, 1).headers().firstValue("x-amz-security-token"))
+                .contains("temporary");
+
+        store.key = "newest";
+        writeKeys("newest", "");
+        assertThat(source.resolve("m", "")).isEqualTo(snapshot);
+
+        store.key = "nobody's";
+        assertThatThrownBy(() -> source.resolve("m", "")).hasMessageContaining("credentials");
+        Files.writeString(file, "[default]\naws_access_key_id = key\n");
+        assertThatThrownBy(() -> source.resolve("m", ""))
+                .hasMessageContaining(file.toString())
+                .hasMessageContaining("aws_secret_access_key");
+    }
+
+    @Test
+    void aRefusedKeyIsToldFromOtherFailures() {
+        HttpHeaders none = HttpHeaders.of(Map.of(), (_, _) -> true);
+        for (int status : new int[] {401, 403}) {
+            assertThat(RemoteHttp.failure("x", status, none, ""))
+                    .isInstanceOfSatisfying(
+                            TransientFailure.class,
+                            failure -> assertThat(failure.kind()).isEqualTo(TransientFailure.CREDENTIALS));
+        }
+        assertThat(RemoteHttp.failure("x", 400, none, "<Error><Code>ExpiredToken</Code></Error>"))
+                .isInstanceOf(TransientFailure.class);
+        assertThat(RemoteHttp.failure("x", 400, none, "<Error><Code>Bad</Code></Error>"))
+                .isInstanceOf(PenstockException.class);
+    }
+
+    @Test
+    void manyObjectsAreLookedAtAtOnceButNotAllOfThem() throws Exception {
+        Map<String, byte[]> objects = new HashMap<>();
+        for (int i = 0; i < 60; i++) {
+            objects.put("m/" + i + ".bin", bytes("x"));
+        }
+        try (FakeStore many = new FakeStore(objects)) {
+            many.gather(8);
+            S3Source source = new S3Source(
+                    http, new Renewable<>(() -> new S3Account(many.endpoint(), "x", "key", "secret")), "bucket", "m");
+            assertThat(source.resolve("m", "").files()).hasSize(60);
+            assertThat(many.busiest.get()).isBetween(8, 16);
+        }
+    }
+
+    private Path writeKeys(String key, String more) throws IOException {
+        return Files.writeString(
+                folder.resolve("credentials"),
+                "[default]\naws_access_key_id = %s\naws_secret_access_key = secret\n%s".formatted(key, more));
+    }
+
+    @Test
     void anAddressWithAChecksumIsAModelOfOneFile() throws Exception {
         HttpsSource source = https("/redirect/m/model.bin");
         Snapshot snapshot = source.resolve("m", "");
@@ -95,7 +171,10 @@ class TestS3AndHttpsSources {
 
     private S3Source s3(String key) {
         return new S3Source(
-                http, () -> new S3Account(store.endpoint(), "eu-frankfurt-1", key, "secret"), "bucket", "m");
+                http,
+                new Renewable<>(() -> new S3Account(store.endpoint(), "eu-frankfurt-1", key, "secret")),
+                "bucket",
+                "m");
     }
 
     private HttpsSource https(String path) {

@@ -190,7 +190,7 @@ class TestTransfers {
 
     @Test
     void refusedCredentialsAreNamedAsTheReason() throws Exception {
-        fixture.emulator.faults().inject(new Fault.Refusal(403, Optional.empty()), 1);
+        fixture.emulator.faults().inject(new Fault.Refusal(403, Optional.empty()), Integer.MAX_VALUE);
         assertThatThrownBy(() -> fixture.ask(snapshot, new ByteRange(0, 1)).end.get(10, TimeUnit.SECONDS))
                 .hasMessageContaining("refuses our credentials");
     }
