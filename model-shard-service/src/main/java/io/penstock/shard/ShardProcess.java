@@ -34,6 +34,7 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.eclipse.microprofile.config.inject.ConfigProperty;
 import org.jboss.logging.Logger;
 
 /// The life of a shard process: reads the checkpoint's heads, opens the device, listens for peers, attaches
@@ -57,10 +58,15 @@ public class ShardProcess {
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
     private volatile StepLoop loop;
 
-    ShardProcess(ShardConfig config, MeterRegistry registry, OpenTelemetry telemetry) {
+    /// @param spansOff whether nobody collects spans: the SDK would make them all the same
+    ShardProcess(
+            ShardConfig config,
+            MeterRegistry registry,
+            OpenTelemetry telemetry,
+            @ConfigProperty(name = "quarkus.otel.sdk.disabled") boolean spansOff) {
         this.config = config;
         this.registry = registry;
-        this.telemetry = telemetry;
+        this.telemetry = spansOff ? OpenTelemetry.noop() : telemetry;
     }
 
     /// Empty until the weights' heads are read and the device is open.

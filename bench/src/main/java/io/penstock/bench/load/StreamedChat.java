@@ -9,7 +9,9 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.util.ArrayList;
 import java.util.Iterator;
+import java.util.List;
 import java.util.stream.Stream;
 
 /// One client with one greedy streamed chat at a time, each checked and timed.
@@ -63,7 +65,10 @@ public final class StreamedChat {
                 if (response.statusCode() != 200) {
                     throw new WrongStream(response.statusCode() + ": " + String.join("\n", lines.toList()));
                 }
-                return read(lines.iterator(), begin);
+                // Read at once, understood later: whoever measures shares the machine with what it measures.
+                List<Line> all = new ArrayList<>();
+                lines.forEach(line -> all.add(new Line(line, System.nanoTime())));
+                return read(all.iterator(), begin);
             }
         } catch (IOException | UncheckedIOException e) {
             throw new WrongStream("connection: " + e);
@@ -73,7 +78,9 @@ public final class StreamedChat {
         }
     }
 
-    private Result read(Iterator<String> lines, long begin) throws IOException, WrongStream {
+    private record Line(String text, long nanos) {}
+
+    private Result read(Iterator<Line> lines, long begin) throws IOException, WrongStream {
         StringBuilder text = new StringBuilder();
         int tokens = 0;
         int finishes = 0;
@@ -81,11 +88,11 @@ public final class StreamedChat {
         long first = 0;
         long last = 0;
         while (lines.hasNext()) {
-            String line = lines.next();
-            if (!line.startsWith("data:")) {
+            Line line = lines.next();
+            if (!line.text().startsWith("data:")) {
                 continue;
             }
-            String data = line.substring("data:".length()).strip();
+            String data = line.text().substring("data:".length()).strip();
             if (data.equals("[DONE]")) {
                 if (finishes != 1 || (logprobs && counted != tokens)) {
                     throw new WrongStream(
@@ -105,7 +112,7 @@ public final class StreamedChat {
                     ? choice.path("logprobs").path("content").size()
                     : choice.path("delta").path("content").asText("").isEmpty() ? 0 : 1;
             if (arrived > 0) {
-                last = System.nanoTime();
+                last = line.nanos();
                 first = first == 0 ? last : first;
                 tokens += arrived;
             }
@@ -117,9 +124,9 @@ public final class StreamedChat {
 
     /// An answer that is left at `[DONE]` has its connection closed by the JDK's client, which may have given it to the
     /// next request by then: that one fails with "header parser received no bytes" (JDK 25).
-    private static void readToEnd(Iterator<String> lines) throws WrongStream {
+    private static void readToEnd(Iterator<Line> lines) throws WrongStream {
         while (lines.hasNext()) {
-            String line = lines.next();
+            String line = lines.next().text();
             if (!line.isEmpty()) {
                 throw new WrongStream("after [DONE] came: " + line);
             }

@@ -17,7 +17,9 @@ import io.penstock.shard.backend.cpu.CpuOptions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -40,7 +42,8 @@ public final class ServicesBench implements Callable<Integer> {
     private static final String QUESTION = "Tell me a long story about a river and the people who live by it.";
     private static final int TOKENS = 200;
     private static final long START_PATIENCE = TimeUnit.MINUTES.toNanos(2);
-    private static final long POLL = TimeUnit.MILLISECONDS.toNanos(10);
+    /// Each look costs the gateway, which is busy starting, a millisecond or two.
+    private static final long POLL = TimeUnit.MILLISECONDS.toNanos(50);
 
     @Parameters(paramLabel = "MODEL", description = "a GGUF file")
     private Path model;
@@ -54,7 +57,7 @@ public final class ServicesBench implements Callable<Integer> {
     @Option(names = "--chats", defaultValue = "12", description = "counted chats (default: ${DEFAULT-VALUE})")
     private int chats;
 
-    @Option(names = "--warm-ups", defaultValue = "12", description = "chats before those (default: ${DEFAULT-VALUE})")
+    @Option(names = "--warm-ups", defaultValue = "40", description = "chats before those (default: ${DEFAULT-VALUE})")
     private int warmUps;
 
     private final Path home = Path.of(System.getProperty("penstock.home", ".")).toAbsolutePath();
@@ -67,19 +70,69 @@ public final class ServicesBench implements Callable<Integer> {
         for (int i = 0; i < starts; i++) {
             firsts[i] = start(false, 0);
         }
-        print("process start to first token", firsts, "s");
-        double before = bare();
-        double[] gaps = serve();
-        double after = bare();
-        print("between tokens, served", gaps, "ms");
-        double bare = Math.min(before, after);
-        System.out.printf(
-                Locale.ROOT,
-                "between tokens, bare: %.3f and %.3f ms; served at the median: %+.1f %%%n",
-                before,
-                after,
-                100 * (median(gaps) / bare - 1));
+        if (starts > 0) {
+            print("process start to first token", firsts, "s");
+        }
+        if (chats > 0) {
+            compare();
+        }
         return 0;
+    }
+
+    /// In turns, so that what else the machine does meets both.
+    private void compare() throws Exception {
+        Checkpoint checkpoint = Checkpoints.open(model);
+        Run run = new Run(false);
+        try (run;
+                CpuBackend backend = new CpuBackend(new CpuOptions(threads, 1L << 30))) {
+            backend.load(
+                    checkpoint,
+                    RankSlice.of(checkpoint.config(), 0, 1, 0, 1),
+                    Map.of(model.getFileName().toString(), model),
+                    bytes -> {});
+            BareLoop loop = new BareLoop(
+                    backend,
+                    new StepLimits(16, 1, 512, 2_048),
+                    checkpoint.config().vocabularySize());
+            BareLoop.Load load = BareLoop.Load.parse("tg" + TOKENS + "@45");
+            run.firstToken();
+            for (int i = 0; i < warmUps; i++) {
+                loop.tokensPerSecond(load);
+                run.gapMillis();
+            }
+            double[] bare = new double[chats];
+            double[] served = new double[chats];
+            double[] ratios = new double[chats];
+            Map<String, Long> before = run.processorNanos();
+            long bareNanos = 0;
+            for (int i = 0; i < chats; i++) {
+                long began = ownNanos();
+                bare[i] = 1e3 / loop.tokensPerSecond(load);
+                bareNanos += ownNanos() - began;
+                served[i] = run.gapMillis();
+                ratios[i] = served[i] / bare[i];
+            }
+            double tokens = (double) chats * TOKENS;
+            print("between tokens, bare", bare, "ms");
+            print("between tokens, served", served, "ms");
+            print("served / bare, pair by pair", ratios, "");
+            System.out.printf(
+                    Locale.ROOT, "processor time a token: bare loop %.0f us; served:", bareNanos / tokens / 1e3);
+            run.processorNanos()
+                    .forEach((name, nanos) -> System.out.printf(
+                            Locale.ROOT, " %s %.0f us", name, (nanos - before.get(name)) / tokens / 1e3));
+            System.out.println();
+        } finally {
+            run.cluster.removeWork(false);
+        }
+    }
+
+    private static long ownNanos() {
+        return ProcessHandle.current()
+                .info()
+                .totalCpuDuration()
+                .orElse(Duration.ZERO)
+                .toNanos();
     }
 
     /// @return seconds from starting the processes to the first token
@@ -94,42 +147,6 @@ public final class ServicesBench implements Callable<Integer> {
             return first;
         } finally {
             run.cluster.removeWork(false);
-        }
-    }
-
-    private double[] serve() throws Exception {
-        Run run = new Run(false);
-        try (run) {
-            run.firstToken();
-            for (int i = 0; i < warmUps; i++) {
-                run.gapMillis();
-            }
-            double[] gaps = new double[chats];
-            for (int i = 0; i < chats; i++) {
-                gaps[i] = run.gapMillis();
-            }
-            return gaps;
-        } finally {
-            run.cluster.removeWork(false);
-        }
-    }
-
-    /// @return milliseconds a token of the same lengths without any service
-    private double bare() {
-        Checkpoint checkpoint = Checkpoints.open(model);
-        try (CpuBackend backend = new CpuBackend(new CpuOptions(threads, 1L << 30))) {
-            RankSlice slice = RankSlice.of(checkpoint.config(), 0, 1, 0, 1);
-            backend.load(checkpoint, slice, Map.of(model.getFileName().toString(), model), bytes -> {});
-            BareLoop loop = new BareLoop(
-                    backend,
-                    new StepLimits(16, 1, 512, 2_048),
-                    checkpoint.config().vocabularySize());
-            BareLoop.Load load = BareLoop.Load.parse("tg" + TOKENS + "@45");
-            double[] rates = new double[9];
-            for (int i = 0; i < rates.length; i++) {
-                rates[i] = loop.tokensPerSecond(load);
-            }
-            return 1e3 / median(Arrays.copyOfRange(rates, 3, rates.length));
         }
     }
 
@@ -191,6 +208,20 @@ public final class ServicesBench implements Callable<Integer> {
             chat = new StreamedChat(cluster.gateway(), MODEL, false);
             chat.ask("Hi", 1);
             return System.nanoTime();
+        }
+
+        /// @return what each service's process has taken of the processors so far
+        Map<String, Long> processorNanos() {
+            Map<String, Long> nanos = new LinkedHashMap<>();
+            for (ServiceProcess service : cluster.services()) {
+                nanos.put(
+                        service.name(),
+                        ProcessHandle.of(service.pid())
+                                .flatMap(process -> process.info().totalCpuDuration())
+                                .orElse(Duration.ZERO)
+                                .toNanos());
+            }
+            return nanos;
         }
 
         double gapMillis() throws WrongStream {

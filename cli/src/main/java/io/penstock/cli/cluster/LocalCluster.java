@@ -174,7 +174,10 @@ public final class LocalCluster implements AutoCloseable {
                         // compiler.
                         "-XX:CompileCommand=quiet",
                         "-XX:CompileCommand=CompileThresholdScaling," + KERNELS + ",0.2",
-                        "-XX:CompileCommand=BackgroundCompilation," + KERNELS + ",false"),
+                        "-XX:CompileCommand=BackgroundCompilation," + KERNELS + ",false",
+                        // A kernel's loops would have it compiled twice more, each time as it is running.
+                        "-XX:Tier3BackEdgeThreshold=600000",
+                        "-XX:Tier4BackEdgeThreshold=1000000"),
                 properties);
     }
 

@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import org.eclipse.microprofile.config.inject.ConfigProperty;
 
 /// Spans and metrics of generation, named as the OpenTelemetry GenAI conventions
 /// (open-telemetry/semantic-conventions-genai) and vLLM's dashboards have them. What was said is in neither.
@@ -28,10 +29,14 @@ public class GenerationTelemetry {
     private final MeterRegistry registry;
     private final Map<Key, GenerationMeters> meters = new ConcurrentHashMap<>();
 
+    /// @param off whether nobody collects spans: the SDK would make them all the same
     @Inject
-    public GenerationTelemetry(OpenTelemetry openTelemetry, MeterRegistry registry) {
+    public GenerationTelemetry(
+            OpenTelemetry openTelemetry,
+            MeterRegistry registry,
+            @ConfigProperty(name = "quarkus.otel.sdk.disabled") boolean off) {
         this.openTelemetry = openTelemetry;
-        this.tracer = openTelemetry.getTracer("io.penstock.gateway");
+        this.tracer = (off ? OpenTelemetry.noop() : openTelemetry).getTracer("io.penstock.gateway");
         this.registry = registry;
     }
 

@@ -1,10 +1,19 @@
 package io.penstock.shard.grpc;
 
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.grpc.Status;
+import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.epoll.Epoll;
+import io.netty.channel.epoll.EpollEventLoopGroup;
+import io.netty.channel.epoll.EpollSocketChannel;
+import io.netty.channel.nio.NioEventLoopGroup;
+import io.netty.channel.socket.nio.NioSocketChannel;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import io.netty.util.concurrent.Future;
 import io.penstock.api.shard.ShardGroupGrpc;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
@@ -17,13 +26,15 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.random.RandomGenerator;
 import org.jboss.logging.Logger;
 
 /// Keeps this rank attached to a scheduler: dials, introduces the rank, hands orders to the step loop, and
 /// dials the next address when the stream ends, whatever ended it. Weights and process outlive all streams.
 ///
-/// What is below is done by one thread; orders go straight from the transport's thread to the loop's queue.
+/// What is below is done by one thread; orders go straight from the transport's thread to the loop's queue,
+/// and reports are written by the transport's thread, which is woken once a report.
 public final class SchedulerDialer implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger(SchedulerDialer.class);
     // Orders that may be on their way to the loop: two steps in flight, a Configure, and some to spare.
@@ -34,6 +45,9 @@ public final class SchedulerDialer implements AutoCloseable {
     private static final Duration LONGEST_WAIT = Duration.ofSeconds(2);
     private static final long GOODBYE_MILLIS = 2_000;
 
+    private final EventLoopGroup transport = Epoll.isAvailable()
+            ? new EpollEventLoopGroup(1, new DefaultThreadFactory("scheduler-stream", true))
+            : new NioEventLoopGroup(1, new DefaultThreadFactory("scheduler-stream", true));
     private final List<Endpoint> schedulers;
     private final Introduction introduction;
     private final StepLoop loop;
@@ -79,8 +93,12 @@ public final class SchedulerDialer implements AutoCloseable {
     private void dial() {
         Endpoint scheduler = schedulers.get(next);
         next = (next + 1) % schedulers.size();
-        channel = ManagedChannelBuilder.forAddress(scheduler.host(), scheduler.port())
+        channel = NettyChannelBuilder.forAddress(scheduler.host(), scheduler.port())
                 .usePlaintext()
+                .eventLoopGroup(transport)
+                .channelType(Epoll.isAvailable() ? EpollSocketChannel.class : NioSocketChannel.class)
+                // A stream is dialled again as a whole.
+                .disableRetry()
                 // Callbacks only add to queues.
                 .directExecutor()
                 .maxInboundMessageSize(MAX_ORDER_BYTES)
@@ -139,13 +157,16 @@ public final class SchedulerDialer implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+        Future<?> _ = transport.shutdownGracefully(0, GOODBYE_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     /// One stream.
     private final class Attachment implements ReportStream, ClientResponseObserver<ShardReport, ShardOrder> {
         private final Endpoint scheduler;
+        private final EventLoop loopOfStream = transport.next();
         private volatile boolean answered;
-        // Guards all below: the loop, its heartbeat and the transport write.
+        private final AtomicInteger taken = new AtomicInteger();
+        // Guards all below: a stream may also end on another thread than the transport's.
         private final Object lock = new Object();
         private ClientCallStreamObserver<ShardReport> call;
         private boolean over;
@@ -164,29 +185,48 @@ public final class SchedulerDialer implements AutoCloseable {
 
         @Override
         public void send(ShardReport report) {
-            synchronized (lock) {
-                if (!over) {
-                    call.onNext(report);
-                }
-            }
+            onTransport(() -> {
+                call.onNext(report);
+                requestTaken();
+            });
         }
 
+        /// Asks for as many orders with the next report, which follows from nearly every order.
         @Override
         public void orderTaken() {
-            synchronized (lock) {
-                if (!over) {
-                    call.request(1);
-                }
+            if (taken.incrementAndGet() >= ORDERS_UNDERWAY / 2) {
+                onTransport(this::requestTaken);
             }
         }
 
         @Override
         public void complete() {
-            synchronized (lock) {
-                if (!over) {
-                    over = true;
-                    call.onCompleted();
-                }
+            onTransport(() -> {
+                over = true;
+                call.onCompleted();
+            });
+        }
+
+        private void requestTaken() {
+            int count = taken.getAndSet(0);
+            if (count > 0) {
+                call.request(count);
+            }
+        }
+
+        /// In the order of the calls. The transport's thread does by itself what it would otherwise be woken
+        /// for several times: a frame, its completion, the credit for an order.
+        private void onTransport(Runnable action) {
+            try {
+                loopOfStream.execute(() -> {
+                    synchronized (lock) {
+                        if (!over) {
+                            action.run();
+                        }
+                    }
+                });
+            } catch (RejectedExecutionException e) {
+                LOG.debugf(e, "nothing is sent to %s any more: the dialer is closed", scheduler);
             }
         }
 

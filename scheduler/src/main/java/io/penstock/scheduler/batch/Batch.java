@@ -11,7 +11,7 @@ import java.util.Comparator;
 import java.util.List;
 
 /// The sequences that run on a group in one epoch, and what the next step does with them: continuous
-/// batching with one token budget for prefill chunks and decode rows. Owned by the group's loop thread.
+/// batching with one token budget for prefill chunks and decode rows. Owned by whoever has the group.
 ///
 /// A step takes decode rows first (they cost one token each and someone waits for every one), then chunks
 /// of prompts that have begun, then new sequences while tokens, slots and blocks last. Where blocks run

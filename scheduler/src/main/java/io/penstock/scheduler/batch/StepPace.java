@@ -2,7 +2,7 @@ package io.penstock.scheduler.batch;
 
 /// How many tokens a step may compute to take about as long as wished, by how long steps took. So a slow
 /// device is given smaller chunks of prompts than a fast one: its running streams do not halt for long,
-/// and it is not taken for one that hangs. Owned by the group's loop thread; outlives epochs, for the
+/// and it is not taken for one that hangs. Owned by whoever has the group; outlives epochs, for the
 /// device stays the same.
 public final class StepPace {
     /// Fewer do not tell what a token costs: the time is that of reading the weights.

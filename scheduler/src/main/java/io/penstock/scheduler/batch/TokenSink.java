@@ -4,7 +4,7 @@ import io.penstock.api.inference.Finished;
 import io.penstock.api.inference.Token;
 import io.penstock.model.PenstockException;
 
-/// Where a sequence's tokens go. Called by the group's loop thread; no method may block.
+/// Where a sequence's tokens go. Called by the thread that has the group; no method may block.
 public interface TokenSink {
     /// @param position in the generated text, contiguous from call to call
     /// @return false if the reader is too far behind to take it; the sequence is then cancelled

@@ -1,36 +1,53 @@
 package io.penstock.scheduler.group;
 
 import io.penstock.scheduler.batch.Sequence;
-import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.LinkedBlockingQueue;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import org.jboss.logging.Logger;
 
-/// The thread that owns a shard group, and the queue by which all others talk to it.
+/// Who may touch a shard group, and the queue by which all others talk to it.
+///
+/// One thread at a time has the group: whoever brings a command when nobody has it, and the group's own
+/// thread when something is due. So a step that is reported is answered where the report arrived: a
+/// thread between would be woken twice a token, and on a machine whose processors all compute each wake
+/// costs the ranks their pace.
 public final class GroupLoop implements AutoCloseable {
     private static final Logger LOG = Logger.getLogger(GroupLoop.class);
     private static final long LONGEST_WAIT = TimeUnit.SECONDS.toNanos(1);
+    /// While another thread has the group, what is due is seen to by that thread's turn.
+    private static final long WAIT_FOR_OTHERS = TimeUnit.MILLISECONDS.toNanos(1);
+    private static final long CLOSE_PATIENCE = TimeUnit.SECONDS.toNanos(5);
     private static final int MOST_COMMANDS_A_TURN = 1_024;
+    /// After so many turns one after another a caller leaves the rest to the group's thread.
+    private static final int MOST_TURNS = 4;
 
     private final ShardGroup group;
     private final LongSupplier clock;
     private final Consumer<GroupSnapshot> watcher;
     private final Runnable onFatal;
     private final int submissionCapacity;
-    private final BlockingQueue<Consumer<ShardGroup>> mailbox = new LinkedBlockingQueue<>();
+    private final Queue<Consumer<ShardGroup>> mailbox = new ConcurrentLinkedQueue<>();
     private final AtomicInteger submissions = new AtomicInteger();
+    // INVARIANT: the group, and the fields written by a turn, are touched only by the thread that set this.
+    private final AtomicBoolean taken = new AtomicBoolean();
     private final Thread thread;
 
     private volatile boolean closed;
+    private volatile boolean failed;
     private volatile GroupSnapshot snapshot;
     private volatile long lastTurn;
+    /// When something is due unless something happens before, on the clock.
+    private volatile long due;
 
     /// @param submissionCapacity sequences that may lie in the mailbox
-    /// @param watcher told by the loop thread, after every turn, how the group is
-    /// @param onFatal called by the loop thread when it cannot go on
+    /// @param watcher told, after every turn, how the group is
+    /// @param onFatal called once the group cannot go on
     public GroupLoop(
             String name,
             ShardGroup group,
@@ -48,9 +65,20 @@ public final class GroupLoop implements AutoCloseable {
         thread = Thread.ofPlatform().name("group-" + name).daemon().start(this::run);
     }
 
-    /// Has the owner thread do something. Returns at once.
+    /// Has something done to the group: by the calling thread, or by the one that has the group now. Does
+    /// not wait for another thread.
     public void execute(Consumer<ShardGroup> command) {
         mailbox.add(command);
+        // INVARIANT: who gives the group back looks into the mailbox after that, so that no command is left.
+        for (int turns = 0; !mailbox.isEmpty() && !closed; turns++) {
+            if (turns == MOST_TURNS) {
+                LockSupport.unpark(thread);
+                return;
+            }
+            if (!takeTurn()) {
+                return;
+            }
+        }
     }
 
     /// @return false if too many are on their way already
@@ -70,31 +98,49 @@ public final class GroupLoop implements AutoCloseable {
         return snapshot;
     }
 
-    /// How long ago the loop last came round; about a second at most unless it is stuck.
+    /// How long ago the last turn ended; about a second at most unless one is stuck.
     public long nanosSinceTurn() {
         return clock.getAsLong() - lastTurn;
     }
 
     public boolean alive() {
-        return thread.isAlive();
+        return !failed && thread.isAlive();
     }
 
     private void run() {
-        try {
-            while (!closed) {
-                turn();
+        while (!closed) {
+            if (takeTurn()) {
+                if (mailbox.isEmpty()) {
+                    // Who sets an earlier time unparks, be it before this parks.
+                    LockSupport.parkNanos(this, due - clock.getAsLong());
+                }
+            } else {
+                LockSupport.parkNanos(this, Math.max(WAIT_FOR_OTHERS, due - clock.getAsLong()));
             }
-        } catch (InterruptedException e) {
-            LOG.debugf(e, "%s ends", thread.getName());
-        } catch (RuntimeException | Error e) {
-            LOG.errorf(e, "%s cannot go on", thread.getName());
-            onFatal.run();
         }
     }
 
-    private void turn() throws InterruptedException {
-        Consumer<ShardGroup> command = mailbox.poll(group.nanosToNextTurn(LONGEST_WAIT), TimeUnit.NANOSECONDS);
+    /// @return false if another thread has the group: it will see what is in the mailbox
+    private boolean takeTurn() {
+        if (!taken.compareAndSet(false, true)) {
+            return false;
+        }
         try {
+            turn();
+        } catch (RuntimeException | Error e) {
+            failed = true;
+            closed = true;
+            LOG.errorf(e, "%s cannot go on", thread.getName());
+            onFatal.run();
+        } finally {
+            taken.set(false);
+        }
+        return true;
+    }
+
+    private void turn() {
+        try {
+            Consumer<ShardGroup> command = mailbox.poll();
             for (int n = 0; command != null && n < MOST_COMMANDS_A_TURN; n++) {
                 command.accept(group);
                 command = n + 1 < MOST_COMMANDS_A_TURN ? mailbox.poll() : null;
@@ -106,18 +152,29 @@ public final class GroupLoop implements AutoCloseable {
         }
         snapshot = group.snapshot();
         watcher.accept(snapshot);
-        lastTurn = clock.getAsLong();
+        long now = clock.getAsLong();
+        long next = now + group.nanosToNextTurn(LONGEST_WAIT);
+        boolean sooner = next < due;
+        due = next;
+        lastTurn = now;
+        if (sooner) {
+            LockSupport.unpark(thread);
+        }
     }
 
-    /// Ends the thread, and waits for that.
+    /// Ends the thread, and waits until no other has the group.
     @Override
     public void close() {
         closed = true;
-        thread.interrupt();
+        LockSupport.unpark(thread);
         try {
-            thread.join(TimeUnit.SECONDS.toMillis(5));
+            thread.join(TimeUnit.NANOSECONDS.toMillis(CLOSE_PATIENCE));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        }
+        long deadline = System.nanoTime() + CLOSE_PATIENCE;
+        while (!taken.compareAndSet(false, true) && System.nanoTime() < deadline) {
+            LockSupport.parkNanos(this, WAIT_FOR_OTHERS);
         }
     }
 }

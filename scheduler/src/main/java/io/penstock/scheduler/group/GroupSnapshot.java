@@ -3,7 +3,7 @@ package io.penstock.scheduler.group;
 import io.penstock.api.inference.GroupState;
 import io.penstock.api.inference.GroupStatus;
 
-/// What others may see of a group: published by its loop thread, read by any.
+/// What others may see of a group: published by each turn of its loop, read by any.
 ///
 /// @param identity null until a rank has said Hello
 /// @param bytesLoaded of the weights, over the ranks attached

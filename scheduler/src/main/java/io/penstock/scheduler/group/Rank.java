@@ -3,7 +3,7 @@ package io.penstock.scheduler.group;
 import io.penstock.api.shard.Hello;
 import io.penstock.api.shard.ShardOrder;
 
-/// One rank's attachment, from its Hello to its stream's end. Owned by the group's loop thread.
+/// One rank's attachment, from its Hello to its stream's end. Owned by whoever has the group.
 public final class Rank {
     private static final long NONE = Long.MIN_VALUE;
 

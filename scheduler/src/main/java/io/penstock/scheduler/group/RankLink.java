@@ -3,7 +3,7 @@ package io.penstock.scheduler.group;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.model.PenstockException;
 
-/// The way to one attached rank. Called by the group's loop thread; no method may block.
+/// The way to one attached rank. Called by the thread that has the group; no method may block.
 public interface RankLink {
     void send(ShardOrder order);
 

@@ -6,7 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/// A place for each rank of a group, and which of them are taken. Owned by the group's loop thread.
+/// A place for each rank of a group, and which of them are taken. Owned by whoever has the group.
 final class RankTable {
     private final GroupIdentity identity;
     /// Null: not attached.

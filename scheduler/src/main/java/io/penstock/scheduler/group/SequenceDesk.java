@@ -16,7 +16,7 @@ import java.util.TreeSet;
 import java.util.function.LongSupplier;
 
 /// A group's sequences from arrival to end, over all epochs: the queue, the deadlines, and what their
-/// clients are told. Owned by the group's loop thread.
+/// clients are told. Owned by whoever has the group.
 ///
 /// Every sequence taken in ends exactly once: finished, failed, or cancelled by its client.
 final class SequenceDesk {

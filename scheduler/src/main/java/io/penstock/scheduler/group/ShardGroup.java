@@ -28,7 +28,7 @@ import org.jboss.logging.Logger;
 /// with its tokens, the ranks that remain keep their weights, and the next epoch begins when all are
 /// attached again.
 ///
-/// Owned by one thread: no method may be called by another. Nothing here blocks; what depends on time is
+/// Owned by one thread at a time, as [GroupLoop] deals it out. Nothing here blocks; what depends on time is
 /// done by [#turn].
 public final class ShardGroup {
     private static final Logger LOG = Logger.getLogger(ShardGroup.class);

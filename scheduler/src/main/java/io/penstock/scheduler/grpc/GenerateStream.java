@@ -12,8 +12,8 @@ import io.penstock.scheduler.batch.TokenSink;
 import java.util.ArrayDeque;
 import org.jboss.logging.Logger;
 
-/// One client's stream of events, with what it has not been ready to take. Tokens come from the group's
-/// loop thread, readiness from the transport's; the lock guards the buffer and orders calls to the
+/// One client's stream of events, with what it has not been ready to take. Tokens come from whoever has
+/// the group, readiness from the transport's; the lock guards the buffer and orders calls to the
 /// observer, which is never called while it is not ready, except to end.
 final class GenerateStream implements TokenSink {
 

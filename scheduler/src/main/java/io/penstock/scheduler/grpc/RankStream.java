@@ -18,7 +18,7 @@ import org.jboss.logging.Logger;
 /// One rank's stream. Reports are taken one after another by the group's loop; the next is asked for only
 /// when one was dealt with, so a rank cannot flood it.
 ///
-/// After the first report only the loop thread touches the observer and `rank`.
+/// After the first report only the thread that has the group touches the observer and `rank`.
 final class RankStream implements StreamObserver<ShardReport>, RankLink {
     private static final Logger LOG = Logger.getLogger(RankStream.class);
     private static final int REPORTS_UNDERWAY = 8;

@@ -4,7 +4,7 @@ import java.util.ArrayDeque;
 import java.util.Arrays;
 
 /// The KV blocks of a shard group in one epoch, as numbers: which are free, how often each is held. The
-/// memory itself is in the shards. Owned by the group's loop thread.
+/// memory itself is in the shards. Owned by whoever has the group.
 ///
 /// INVARIANT: a block is reused only after the step that last wrote it has reported, by all ranks.
 public final class BlockPool {

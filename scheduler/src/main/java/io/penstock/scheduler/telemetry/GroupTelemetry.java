@@ -8,7 +8,7 @@ import io.penstock.scheduler.group.GroupSnapshot;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 
-/// Metrics, spans and flight-recorder events of one group. Owned by the group's loop thread.
+/// Metrics, spans and flight-recorder events of one group. Owned by whoever has the group.
 public final class GroupTelemetry implements SchedulingEvents {
     private final String group;
     private final MeterRegistry registry;

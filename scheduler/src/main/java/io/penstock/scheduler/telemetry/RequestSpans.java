@@ -17,6 +17,7 @@ import jakarta.inject.Singleton;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.eclipse.microprofile.config.inject.ConfigProperty;
 
 /// The scheduler's spans: one a request, under the caller's, and one a step in which a sampled request has
 /// a part. No span holds a token.
@@ -39,8 +40,9 @@ public class RequestSpans {
 
     private final Tracer tracer;
 
-    RequestSpans(OpenTelemetry telemetry) {
-        tracer = telemetry.getTracer("io.penstock.scheduler");
+    /// @param off whether nobody collects spans: the SDK would make them all the same
+    RequestSpans(OpenTelemetry telemetry, @ConfigProperty(name = "quarkus.otel.sdk.disabled") boolean off) {
+        tracer = (off ? OpenTelemetry.noop() : telemetry).getTracer("io.penstock.scheduler");
     }
 
     /// @param parent W3C trace context; may be empty

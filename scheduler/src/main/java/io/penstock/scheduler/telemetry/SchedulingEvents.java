@@ -4,7 +4,7 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.batch.StepRecord;
 
-/// What happens in a group, for whoever measures. Called by the group's loop thread; times are nanoseconds
+/// What happens in a group, for whoever measures. Called by the thread that has the group; times are nanoseconds
 /// on the scheduler's clock. No method is told a token's value.
 public interface SchedulingEvents {
     default void queued(Sequence sequence, long now) {}

@@ -6,6 +6,9 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.grpc.MonotonicClock;
 import io.penstock.scheduler.telemetry.SchedulingEvents;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -67,20 +70,65 @@ final class TestGroupLoop {
         try (GroupLoop loop = loop(SchedulingEvents.NONE, new CountDownLatch(1))) {
             CountDownLatch hold = new CountDownLatch(1);
             CountDownLatch held = new CountDownLatch(1);
-            loop.execute(group -> {
-                held.countDown();
-                try {
-                    hold.await();
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                }
-            });
+            Thread holder = Thread.ofVirtual()
+                    .start(() -> loop.execute(group -> {
+                        held.countDown();
+                        try {
+                            hold.await();
+                        } catch (InterruptedException e) {
+                            Thread.currentThread().interrupt();
+                        }
+                    }));
             assertThat(held.await(10, TimeUnit.SECONDS)).isTrue();
             for (int i = 0; i < 4; i++) {
                 assertThat(loop.submit(FakeClient.of(5, 20).begin())).isTrue();
             }
             assertThat(loop.submit(FakeClient.of(5, 20).begin())).isFalse();
             hold.countDown();
+            assertThat(holder.join(Duration.ofSeconds(10))).isTrue();
+        }
+    }
+
+    @Test
+    void losesNoCommandThatComesWhileAnotherThreadHasTheGroup() throws Exception {
+        int threads = 4;
+        int each = 5_000;
+        long[] done = new long[1];
+        try (GroupLoop loop = loop(SchedulingEvents.NONE, new CountDownLatch(1))) {
+            List<Thread> callers = new ArrayList<>();
+            for (int i = 0; i < threads; i++) {
+                callers.add(Thread.ofPlatform().start(() -> {
+                    for (int n = 0; n < each; n++) {
+                        // Not atomic: if two threads had the group at a time, some would be lost.
+                        loop.execute(group -> done[0]++);
+                    }
+                }));
+            }
+            for (Thread caller : callers) {
+                assertThat(caller.join(Duration.ofSeconds(30))).isTrue();
+            }
+            CompletableFuture<Long> seen = new CompletableFuture<>();
+            loop.execute(group -> seen.complete(done[0]));
+            assertThat(seen.get(10, TimeUnit.SECONDS)).isEqualTo((long) threads * each);
+        }
+    }
+
+    @Test
+    void endsASequenceAtItsDeadlineThoughNobodyCalls() throws Exception {
+        CountDownLatch expired = new CountDownLatch(1);
+        SchedulingEvents events = new SchedulingEvents() {
+            @Override
+            public void failed(Sequence sequence, ErrorCategory category, long now) {
+                expired.countDown();
+            }
+        };
+        try (GroupLoop loop = loop(events, new CountDownLatch(1));
+                RunningRank rank = new RunningRank(new FakeRank("g", "fake", 0, 1, 0, 1, 100, 1_000), loop)) {
+            assertThat(ended(loop, FakeClient.of(5, 1))).isTrue();
+            rank.freeze();
+            long deadline = clock.getAsLong() + TimeUnit.MILLISECONDS.toNanos(200);
+            loop.submit(new FakeClient(new int[] {1, 2, 3}, 20, false, 0, deadline).begin());
+            assertThat(expired.await(10, TimeUnit.SECONDS)).isTrue();
         }
     }
 

@@ -26,11 +26,13 @@ final class TestGroupTelemetry {
     private static final String CALLER = "00f067aa0ba902b7";
 
     private final InMemorySpanExporter exporter = InMemorySpanExporter.create();
-    private final RequestSpans spans = new RequestSpans(OpenTelemetrySdk.builder()
-            .setTracerProvider(SdkTracerProvider.builder()
-                    .addSpanProcessor(SimpleSpanProcessor.create(exporter))
-                    .build())
-            .build());
+    private final RequestSpans spans = new RequestSpans(
+            OpenTelemetrySdk.builder()
+                    .setTracerProvider(SdkTracerProvider.builder()
+                            .addSpanProcessor(SimpleSpanProcessor.create(exporter))
+                            .build())
+                    .build(),
+            false);
     private final SimpleMeterRegistry registry = new SimpleMeterRegistry();
     private final FakeCluster cluster = new FakeCluster(
                     FakeCluster.limits(4, 32, 8, 16), 1, 1, 64, 256, new GroupTelemetry("g", registry, spans))

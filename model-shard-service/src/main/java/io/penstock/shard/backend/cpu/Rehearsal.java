@@ -13,14 +13,15 @@ import java.util.function.Function;
 /// next, and to peers and scheduler a rank that computes so long looks like one that hangs.
 final class Rehearsal {
     private static final int BLOCK = 16;
-    private static final int PROMPT = 64;
+    /// Four register tiles of tokens and a rest: all shapes of tiles, and a share for several workers.
+    private static final int PROMPT = 29;
     private static final int SEQUENCES = 4;
-    private static final int DECODE_STEPS = 8;
+    private static final int DECODE_STEPS = 4;
 
     /// Blocks of KV memory that an epoch needs for it.
     static final int BLOCKS = SEQUENCES * ((PROMPT + DECODE_STEPS) / BLOCK + 1);
 
-    static final StepLimits LIMITS = new StepLimits(BLOCK, SEQUENCES, SEQUENCES * PROMPT, PROMPT + DECODE_STEPS);
+    static final StepLimits LIMITS = new StepLimits(BLOCK, SEQUENCES, PROMPT, PROMPT + DECODE_STEPS);
 
     private Rehearsal() {}
 
@@ -37,12 +38,12 @@ final class Rehearsal {
                     plan.blockTable[slot][block] = slot * (BLOCKS / SEQUENCES) + block;
                 }
             }
-            // One sequence alone, then several, since small batches have kernels of their own.
+            // One sequence alone, then several, since small batches have kernels of their own. What the others
+            // have for a prompt is nothing but zeros.
             step(epoch, plan, 1, 0, PROMPT);
             for (int i = 0; i < DECODE_STEPS; i++) {
                 step(epoch, plan, 1, PROMPT + i, 1);
             }
-            step(epoch, plan, SEQUENCES, 0, PROMPT);
             for (int i = 0; i < DECODE_STEPS; i++) {
                 step(epoch, plan, SEQUENCES, PROMPT + i, 1);
             }
