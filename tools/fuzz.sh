@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(safetensors gguf config template answer)
+    targets=(safetensors gguf config tokenizer template answer)
 fi
 for target in "${targets[@]}"; do
     echo "fuzzing $target"

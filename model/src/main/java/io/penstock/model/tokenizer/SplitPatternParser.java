@@ -13,6 +13,12 @@ final class SplitPatternParser {
     private static final int UNBOUNDED = Integer.MAX_VALUE;
     private static final int LONGEST = 4096;
     private static final int DEEPEST = 16;
+    /// Ways of matching one place that a pattern may make us try, runs without an end left aside; real ones have some
+    /// twenty.
+    private static final int MOST_WAYS = 4096;
+    /// Runs without an end, one after the other, that may give back what they took: each multiplies the time that a
+    /// hostile text takes by its length.
+    private static final int MOST_RUNS = 3;
 
     /// What was read, before it is known what follows it.
     private sealed interface Term {
@@ -48,8 +54,39 @@ final class SplitPatternParser {
         if (choices.size() > Integer.SIZE) {
             throw parser.refusal("more than 32 alternatives");
         }
+        for (List<Term> terms : choices) {
+            if (ways(terms) > MOST_WAYS || runs(terms) > MOST_RUNS) {
+                throw parser.refusal("an alternative that may match in too many ways");
+            }
+        }
         return new SplitPattern(
                 choices.stream().map(terms -> link(terms, new Node.End())).toList());
+    }
+
+    private static double ways(List<Term> terms) {
+        double ways = 1;
+        for (Term term : terms) {
+            ways *= switch (term) {
+                case Term.Run run -> run.possessive() || run.max() == UNBOUNDED ? 1 : run.max() - run.min() + 1.0;
+                case Term.Ahead ahead -> 1;
+                case Term.Group(List<List<Term>> choices, boolean optional) ->
+                    choices.stream().mapToDouble(SplitPatternParser::ways).sum() + (optional ? 1 : 0);
+            };
+        }
+        return ways;
+    }
+
+    private static int runs(List<Term> terms) {
+        int runs = 0;
+        for (Term term : terms) {
+            runs += switch (term) {
+                case Term.Run run -> run.possessive() || run.max() < UNBOUNDED ? 0 : 1;
+                case Term.Ahead ahead -> 0;
+                case Term.Group(List<List<Term>> choices, boolean optional) ->
+                    choices.stream().mapToInt(SplitPatternParser::runs).max().orElse(0);
+            };
+        }
+        return runs;
     }
 
     private static Node link(List<Term> terms, Node end) {

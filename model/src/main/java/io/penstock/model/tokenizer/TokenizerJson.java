@@ -1,7 +1,6 @@
 package io.penstock.model.tokenizer;
 
 import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -14,18 +13,26 @@ import io.penstock.model.checkpoint.CheckpointException;
 import io.penstock.model.checkpoint.CheckpointFiles;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Reads a `tokenizer.json` of Hugging Face's `tokenizers` that describes byte-level BPE. What it holds and would be
 /// done otherwise here is refused, not passed over.
 public final class TokenizerJson {
     private static final long LARGEST_FILE = 256L << 20;
+    /// Real ones have three.
+    private static final int MOST_PATTERNS = 16;
+
     private static final ObjectMapper JSON = new ObjectMapper();
 
     /// What the file is called, in a checkpoint.
@@ -34,7 +41,7 @@ public final class TokenizerJson {
     /// The file without the model's vocabulary and merges, which are too many to keep as nodes.
     private final ObjectNode parts = JSON.createObjectNode();
 
-    private final List<String> pieces = new ArrayList<>();
+    private final Map<Integer, String> pieces = new HashMap<>();
     private final List<Vocabulary.Merge> merges = new ArrayList<>();
 
     private TokenizerJson() {}
@@ -52,10 +59,9 @@ public final class TokenizerJson {
                 new ByteBufferBackedInputStream(files.head(NAME, size).asByteBuffer())) {
             json.read(bytes);
             return new BpeTokenizer(json.vocabulary(config));
-        } catch (JsonProcessingException broken) {
+        } catch (IOException broken) {
+            // Of the text alone, that is: its bytes are in memory.
             throw new CheckpointException(Path.of(NAME), "$", broken, "%s", broken.getMessage());
-        } catch (IOException unreadable) {
-            throw new UncheckedIOException(unreadable);
         } catch (CheckpointException refusal) {
             throw refusal;
         } catch (PenstockException refusal) {
@@ -99,13 +105,10 @@ public final class TokenizerJson {
             String piece = parser.currentName();
             parser.nextToken();
             int id = id(parser.getValueAsInt(-1), piece);
-            while (pieces.size() <= id) {
-                pieces.add(null);
+            String other = pieces.put(id, piece);
+            if (other != null) {
+                throw refusal("model.vocab", "\"%s\" and \"%s\" are both id %d", other, piece, id);
             }
-            if (pieces.get(id) != null) {
-                throw refusal("model.vocab", "\"%s\" and \"%s\" are both id %d", pieces.get(id), piece, id);
-            }
-            pieces.set(id, piece);
         }
     }
 
@@ -139,7 +142,7 @@ public final class TokenizerJson {
         refuseUnless(model.path("end_of_word_suffix"), "model.end_of_word_suffix");
         List<AddedToken> added = addedTokens();
         return new Vocabulary(
-                pieces,
+                listed(added),
                 Set.of(),
                 added,
                 merges,
@@ -148,6 +151,23 @@ public final class TokenizerJson {
                 new PreTokenizer(patterns()),
                 begin(config, added),
                 ends(config, added));
+    }
+
+    /// Pieces by their ids. A few ids of real vocabularies are nobody's; most are not, so that a short file cannot make
+    /// us take room for a long list.
+    private List<String> listed(List<AddedToken> added) {
+        int count = pieces.size() + added.size();
+        int last = Stream.concat(pieces.keySet().stream(), added.stream().map(AddedToken::id))
+                .max(Comparator.naturalOrder())
+                .orElseThrow();
+        if (last > 2 * count + 65_536) {
+            throw refusal("model.vocab", "id %d is too high for %d tokens", last, count);
+        }
+        return Arrays.asList(IntStream.rangeClosed(
+                        0,
+                        pieces.keySet().stream().max(Comparator.naturalOrder()).orElseThrow())
+                .mapToObj(pieces::get)
+                .toArray(String[]::new));
     }
 
     /// Refuses a setting that is anything but absent, false or empty.
@@ -195,6 +215,9 @@ public final class TokenizerJson {
         boolean byteLevel = false;
         for (JsonNode step :
                 sequence ? root.path("pretokenizers") : JSON.createArrayNode().add(root)) {
+            if (patterns.size() == MOST_PATTERNS) {
+                throw refusal("pre_tokenizer", "has more than %d patterns", MOST_PATTERNS);
+            }
             if (byteLevel) {
                 throw refusal("pre_tokenizer", "ByteLevel is not the last step");
             }

@@ -199,6 +199,8 @@ final class TestBpeTokenizer {
                 "\"b\": 1              # \"b\": 0",
                 "\"b\": 1              # \"b\": 5000000",
                 "\"BPE\"               # \"WordPiece\"",
+                "\"b\": 1              # \"b\": 4000000",
+                "\"id\": 4,            # \"id\": 4000000,",
                 "[[\"a\", \"b\"]]      # [[\"a\", \"q\"]]",
                 "[[\"a\", \"b\"]]      # [[\"b\", \"a\"]]",
                 "[[\"a\", \"b\"]]      # [[\"a\"]]",
@@ -226,12 +228,46 @@ final class TestBpeTokenizer {
         }
     }
 
+    /// What looks like UTF-32, and is no text in it.
+    @Test
+    void bytesThatAreNoTextAreRefused() throws IOException {
+        Files.write(folder.resolve("tokenizer.json"), new byte[] {0, 0, 0, '{', 'o', 'l', '"', '{', 0, 0, 0, '}'});
+        try (LocalFiles files = LocalFiles.at(folder)) {
+            assertThatThrownBy(() -> TokenizerJson.read(files, TokenizerConfig.read(files)))
+                    .isInstanceOf(CheckpointException.class);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "(a+)+", "(?:a|b)*", "a(?:b)+", "[a", "a)", "(?:a", "\\p{Han}", "\\p{", "\\w", "a{3,1}", "a{",
-                        "(?<!a)b",
-                "a+?", "[a-", "[z-a]", "[[a]]", "[a&&b]", "^a", ".", "*", "\\", "[]", "(?=ab)", "a{9999999}",
+                "(a+)+",
+                "(?:a|b)*",
+                "a(?:b)+",
+                "[a",
+                "a)",
+                "(?:a",
+                "\\p{Han}",
+                "\\p{",
+                "\\w",
+                "a{3,1}",
+                "a{",
+                "(?<!a)b",
+                "a+?",
+                "[a-",
+                "[z-a]",
+                "[[a]]",
+                "[a&&b]",
+                "^a",
+                ".",
+                "*",
+                "\\",
+                "[]",
+                "(?=ab)",
+                "a{9999999}",
+                "a*a*a*a*b",
+                "(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)b",
+                "a{1,70}a{1,70}b",
             })
     void patternsThatCouldBeSlowAreRefused(String pattern) {
         assertThatThrownBy(() -> SplitPatternParser.parse(pattern))
