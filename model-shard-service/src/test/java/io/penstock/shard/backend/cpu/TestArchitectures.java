@@ -61,16 +61,27 @@ class TestArchitectures {
     /// Tensor parallel ranks part heads, columns and experts, evenly or not; stages part layers.
     @ParameterizedTest
     @CsvSource({
+        "llama, 2, 1",
+        "llama3-rope, 3, 3",
+        "mistral-linear, 2, 3",
+        "qwen2-yarn, 2, 2",
+        "qwen2-dynamic, 2, 1",
+        "qwen3, 1, 3",
         "qwen3, 2, 1",
         "qwen3, 3, 2",
         "qwen3-moe, 2, 1",
+        "qwen3-moe, 2, 2",
         "qwen3-moe, 3, 3",
         "phi3, 3, 2",
         "deepseek-v2, 2, 2",
+        "deepseek-v2, 3, 1",
+        "deepseek-v2, 4, 3",
         "deepseek-v3, 2, 1",
         "deepseek-v3, 3, 2",
         "deepseek-v3, 4, 3",
+        "deepseek-v3-fp8, 2, 3",
         "deepseek-v3-fp8, 4, 1",
+        "qwen3-gptq, 2, 2",
         "qwen3-gptq, 3, 1",
     })
     void everySplitComputesTheSame(String name, int tp, int pp)
