@@ -15,7 +15,7 @@ import picocli.CommandLine.HelpCommand;
             "",
             "Also: 'penstock verify' builds everything and runs every test.",
         },
-        subcommands = {Demo.class, Chat.class, Weights.class, HelpCommand.class})
+        subcommands = {Demo.class, Chat.class, Weights.class, Quantize.class, HelpCommand.class})
 public final class Penstock {
     private Penstock() {}
 
@@ -24,7 +24,7 @@ public final class Penstock {
     }
 
     static CommandLine commandLine() {
-        CommandLine line = new CommandLine(new Penstock());
+        CommandLine line = new CommandLine(new Penstock()).setCaseInsensitiveEnumValuesAllowed(true);
         // A failure the user can act on is one line; only a defect of ours shows its stack.
         line.setExecutionExceptionHandler((failure, command, parsed) -> {
             if (failure instanceof CommandFailure) {
