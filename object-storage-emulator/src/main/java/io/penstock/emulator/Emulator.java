@@ -17,6 +17,7 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.security.PublicKey;
 import java.time.Clock;
 import java.util.Base64;
 import java.util.Map;
@@ -36,6 +37,7 @@ public final class Emulator implements AutoCloseable {
     /// The only namespace there is.
     public static final String NAMESPACE = "penstock";
 
+    private static final String SESSION = "ST$";
     private static final Logger LOG = System.getLogger(Emulator.class.getName());
     private static final int MAX_JSON_BODY = 4 << 20;
     private static final long CLOSE_SECONDS = 10;
@@ -94,6 +96,18 @@ public final class Emulator implements AutoCloseable {
     /// Lets requests in that are signed with this key.
     public void register(Credentials credentials) {
         signatures.register(credentials);
+    }
+
+    /// Lets requests in that are signed with the key of a session, as principals of the cloud have them.
+    ///
+    /// @param token what the session's issuer gave out; requests name it as their key
+    public void registerSession(String token, PublicKey key) {
+        signatures.register(SESSION + token, key);
+    }
+
+    /// Refuses the session from now on, as after its expiry.
+    public void revokeSession(String token) {
+        signatures.revoke(SESSION + token);
     }
 
     /// Refuses the key from now on, as after a rotation.

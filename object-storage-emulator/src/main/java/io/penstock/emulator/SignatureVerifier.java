@@ -42,7 +42,11 @@ final class SignatureVerifier {
     }
 
     void register(Credentials credentials) {
-        keys.put(credentials.keyId(), credentials.keys().getPublic());
+        register(credentials.keyId(), credentials.keys().getPublic());
+    }
+
+    void register(String keyId, PublicKey key) {
+        keys.put(keyId, key);
     }
 
     void revoke(String keyId) {

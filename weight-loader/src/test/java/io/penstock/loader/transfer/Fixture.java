@@ -78,10 +78,19 @@ final class Fixture implements AutoCloseable {
                 SimpleMeterRegistry registry,
                 long budget,
                 TransferSettings settings) {
+            OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
+            return of(cache, new Renewable<>(() -> account), registry, budget, settings);
+        }
+
+        static Parts of(
+                CacheDirectory cache,
+                Renewable<OciAccount> account,
+                SimpleMeterRegistry registry,
+                long budget,
+                TransferSettings settings) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
-            OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
-            OciSource source = new OciSource(http, new Renewable<>(() -> account), Emulator.NAMESPACE, "models", "m");
+            OciSource source = new OciSource(http, account, Emulator.NAMESPACE, "models", "m");
             WireClient wire = new WireClient(2, new Throttle(0));
             Transfers transfers = new Transfers(
                     cache,
