@@ -85,6 +85,7 @@ public final class CudaBackend implements Backend {
                     config.architecture());
         }
         ShardShape loading = ShardShape.of(checkpoint.config(), slice);
+        options.formats().ifPresent(formats -> formats.check(loading));
         takeWeights(
                 loading,
                 options.formats()

@@ -1,5 +1,7 @@
 package io.penstock.shard.backend.cuda;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.RankSlice.Range;
 import java.util.ArrayList;
@@ -44,6 +46,21 @@ record DeviceWeights(long embedding, List<Layer> layers, long outputNorm, Matrix
     /// @param output the output matrix
     public record Formats(WeightFormat layers, WeightFormat output) implements Choice {
         public static final Formats WIDE = new Formats(WeightFormat.BF16, WeightFormat.BF16);
+
+        /// @throws PenstockException (bad input) if a model's shape does not take what was asked for
+        void check(ShardShape shape) {
+            for (WeightFormat format : List.of(layers, output)) {
+                if (!format.serves(shape.hidden())) {
+                    throw new PenstockException(
+                            ErrorCategory.BAD_INPUT,
+                            "weights are asked for as %s, which needs a hidden size that is a multiple of %d, not %d: set"
+                                    + " penstock.shard.gpu-weights and gpu-output-weights to stored or bf16",
+                            format,
+                            WeightFormat.GRANULE,
+                            shape.hidden());
+                }
+            }
+        }
 
         @Override
         public WeightFormat of(int layer, Range columns, LayerTensor... parts) {

@@ -2,6 +2,8 @@ package io.penstock.shard.backend.cuda;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import io.penstock.model.quant.GroupedElements;
 import io.penstock.model.quant.MatrixDecoder;
 import io.penstock.model.quant.ScaledElements;
@@ -35,11 +37,12 @@ record StoredPacking(WeightFormat format, int rows, int columns, List<Source> so
 
     /// A part of a stored matrix.
     ///
+    /// @param name of its tensor
     /// @param row of it, the first
     /// @param column of it, the first
     /// @param count rows
     /// @param at row of the packed matrix, the first; 0 where rows do not lie in a run
-    record Source(MatrixDecoder matrix, int row, int column, int count, int at, Rows order) {
+    record Source(String name, MatrixDecoder matrix, int row, int column, int count, int at, Rows order) {
         /// @return the stored matrix' row, or -1 where the packed matrix' row is another source's
         int rowOf(int packed) {
             int index = switch (order) {
@@ -77,13 +80,10 @@ record StoredPacking(WeightFormat format, int rows, int columns, List<Source> so
             case FP8_ROWS, FP8_BLOCKS -> {
                 for (int r = 0; r < rowsOf(tile); r++) {
                     Source source = source(tile * TILE + r);
-                    elements(source)
-                            .copy(
-                                    source.rowOf(tile * TILE + r),
-                                    source.column,
-                                    columns,
-                                    target,
-                                    start + (long) r * columns);
+                    int row = source.rowOf(tile * TILE + r);
+                    long at = start + (long) r * columns;
+                    elements(source).copy(row, source.column, columns, target, at);
+                    refuseNoNumbers(target.asSlice(at, columns), source, row);
                 }
                 yield rowsOf(tile) * columns;
             }
@@ -123,7 +123,9 @@ record StoredPacking(WeightFormat format, int rows, int columns, List<Source> so
                 to.set(INT, place, word);
             }
         }
-        to.set(SHORT, SCALES_AT + 2L * inTile, Float.floatToFloat16(elements.scale(stored, first)));
+        short scale = Float.floatToFloat16(elements.scale(stored, first));
+        finite(Float.float16ToFloat(scale), source, stored);
+        to.set(SHORT, SCALES_AT + 2L * inTile, scale);
         if (format == WeightFormat.INT4_ZEROS) {
             to.set(JAVA_BYTE, ZEROS_AT + inTile, (byte) elements.zero(stored, first));
         }
@@ -137,20 +139,42 @@ record StoredPacking(WeightFormat format, int rows, int columns, List<Source> so
         if (format == WeightFormat.FP8_ROWS) {
             for (int row = 0; row < rows; row++) {
                 Source source = source(row);
-                scales[row] = elements(source).scale(source.rowOf(row), source.column);
+                int stored = source.rowOf(row);
+                scales[row] = finite(elements(source).scale(stored, source.column), source, stored);
             }
         } else if (format == WeightFormat.FP8_BLOCKS) {
             int granules = columns / GRANULE;
             int padded = (granules + 1) / 2 * 2;
             for (int row = 0; row < rows; row += TILE / 2) {
                 Source source = source(row);
+                int stored = source.rowOf(row);
                 for (int granule = 0; granule < granules; granule++) {
                     scales[2 * (row / TILE * padded + granule) + row / 8 % 2] =
-                            elements(source).scale(source.rowOf(row), source.column + granule * GRANULE);
+                            finite(elements(source).scale(stored, source.column + granule * GRANULE), source, stored);
                 }
             }
         }
         return scales;
+    }
+
+    /// One weight that is none makes all logits none.
+    private static void refuseNoNumbers(MemorySegment codes, Source source, int row) {
+        for (long i = 0; i < codes.byteSize(); i++) {
+            if ((codes.get(JAVA_BYTE, i) & 0x7f) == 0x7f) {
+                finite(Float.NaN, source, row);
+            }
+        }
+    }
+
+    private static float finite(float value, Source source, int row) {
+        if (!Float.isFinite(value)) {
+            throw new PenstockException(
+                    ErrorCategory.CORRUPT,
+                    "%s: row %d holds a weight or scale that is no finite number on this device",
+                    source.name,
+                    row);
+        }
+        return value;
     }
 
     private Source source(int row) {

@@ -57,7 +57,8 @@ final class WeightUpload implements AutoCloseable {
         this.checkpoint = checkpoint;
         this.files = files;
         this.loaded = loaded;
-        tensors = checkpoint.matrices().isEmpty() ? null : new MappedTensors(checkpoint, files);
+        boolean plain = checkpoint.tensors().values().stream().allMatch(tensor -> converts(tensor.dtype()));
+        tensors = plain ? null : new MappedTensors(checkpoint, files);
         convert = modules.kernel("elementwise", "convert");
         convertVector = modules.kernel("elementwise", "convertVector");
         for (int i = 0; i < 2; i++) {
@@ -144,7 +145,10 @@ final class WeightUpload implements AutoCloseable {
 
     private void matrix(Matrix target, Quantizer quantizer, Part... parts) {
         boolean kept = target.format() != WeightFormat.BF16
-                && Arrays.stream(parts).allMatch(part -> target.format() == storedFormat(part.name));
+                && Arrays.stream(parts)
+                        .allMatch(part -> target.format() == storedFormat(part.name)
+                                // A rank's columns may begin within a group, where its first 128 have two scales.
+                                && part.columns.from() % WeightFormat.GRANULE == 0);
         if (kept) {
             packed(target, parts);
             return;
@@ -165,6 +169,7 @@ final class WeightUpload implements AutoCloseable {
     private void packed(Matrix target, Part... parts) {
         List<StoredPacking.Source> sources = Arrays.stream(parts)
                 .map(part -> new StoredPacking.Source(
+                        part.name,
                         tensors.decoder(part.name),
                         part.rows.from(),
                         part.columns.from(),
@@ -202,7 +207,8 @@ final class WeightUpload implements AutoCloseable {
 
     /// Rows as bf16.
     private void rows(Part part, long to) {
-        if (checkpoint.matrices().containsKey(part.name)) {
+        if (checkpoint.matrices().containsKey(part.name)
+                || !converts(tensor(part.name).dtype())) {
             decoded(part, to);
         } else {
             plain(part, to);
@@ -212,6 +218,13 @@ final class WeightUpload implements AutoCloseable {
     private void decoded(Part part, long to) {
         MatrixDecoder decoder = tensors.decoder(part.name);
         int columns = part.columns.count();
+        // Whole blocks are decoded, of which a rank may have a part.
+        int block = checkpoint.matrices().containsKey(part.name)
+                ? 1
+                : tensor(part.name).dtype().blockElements();
+        int from = part.columns.from() / block * block;
+        int decoded = Math.ceilDiv(part.columns.to(), block) * block - from;
+        int skipped = part.columns.from() - from;
         int rowsAPiece = PIECE / (2 * columns);
         for (int row = part.rows.from(); row < part.rows.to(); row += rowsAPiece) {
             int first = row;
@@ -219,10 +232,18 @@ final class WeightUpload implements AutoCloseable {
             device.await(free[next]);
             MemorySegment piece = pieces[next].segment();
             IntStream.range(0, count).parallel().forEach(i -> {
-                float[] values = new float[columns];
-                decoder.decode(first + i, part.columns.from(), columns, values, 0);
+                float[] values = new float[decoded];
+                decoder.decode(first + i, from, decoded, values, 0);
                 for (int c = 0; c < columns; c++) {
-                    piece.setAtIndex(ValueLayout.JAVA_SHORT, (long) i * columns + c, bf16(values[c]));
+                    float value = values[skipped + c];
+                    if (!Float.isFinite(value)) {
+                        throw new PenstockException(
+                                ErrorCategory.CORRUPT,
+                                "%s: row %d holds a weight or scale that is no finite number",
+                                part.name,
+                                first + i);
+                    }
+                    piece.setAtIndex(ValueLayout.JAVA_SHORT, (long) i * columns + c, bf16(value));
                 }
             });
             int bytes = 2 * count * columns;
@@ -233,10 +254,11 @@ final class WeightUpload implements AutoCloseable {
     }
 
     /// The nearest, of two the even one.
-    private static short bf16(float value) {
+    ///
+    /// @param value finite
+    static short bf16(float value) {
         int bits = Float.floatToRawIntBits(value);
-        int rounded = Float.isNaN(value) ? bits | 0x400000 : bits + 0x7fff + (bits >>> 16 & 1);
-        return (short) (rounded >>> 16);
+        return (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
     }
 
     private void convert(DType type, long rowBytes, int count, Range columns, Part part, int row, long to) {
@@ -304,6 +326,14 @@ final class WeightUpload implements AutoCloseable {
             throw new PenstockException(ErrorCategory.CORRUPT, "the checkpoint has no tensor %s", name);
         }
         return tensor;
+    }
+
+    /// Whether kernels read a stored format; the host decodes the others.
+    static boolean converts(DType type) {
+        return switch (type) {
+            case F32, F16, BF16, Q8_0, Q4_0, Q4_1 -> true;
+            case Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, F8_E4M3, F8_E5M2, I8, U8, I32, I64 -> false;
+        };
     }
 
     /// The kernel's code of a stored format.

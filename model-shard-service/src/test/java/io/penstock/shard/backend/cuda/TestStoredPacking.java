@@ -1,7 +1,9 @@
 package io.penstock.shard.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.penstock.model.PenstockException;
 import io.penstock.model.quant.Companion;
 import io.penstock.model.quant.MatrixDecoder;
 import io.penstock.model.quant.StoredMatrix;
@@ -11,6 +13,8 @@ import io.penstock.model.quant.WeightFormat.Packing;
 import io.penstock.model.quant.WeightFormat.Scaled;
 import io.penstock.model.quant.WeightFormat.Zeros;
 import io.penstock.model.tensor.DType;
+import io.penstock.model.tensor.Shape;
+import io.penstock.shard.backend.cuda.DeviceWeights.Formats;
 import io.penstock.shard.backend.cuda.StoredPacking.Rows;
 import io.penstock.shard.backend.cuda.StoredPacking.Source;
 import java.lang.foreign.MemorySegment;
@@ -110,8 +114,8 @@ final class TestStoredPacking {
                 2 * count,
                 columns,
                 List.of(
-                        new Source(one, 16, 128, count, 0, Rows.RUN),
-                        new Source(other, 128, 128, count, count, Rows.RUN)));
+                        new Source("one", one, 16, 128, count, 0, Rows.RUN),
+                        new Source("other", other, 128, 128, count, count, Rows.RUN)));
         // A run whose sources share blocks of 8 rows cannot have a scale for each of these.
         if (device != WeightFormat.FP8_BLOCKS) {
             byte[] data = pack(run);
@@ -127,8 +131,8 @@ final class TestStoredPacking {
                 2 * 128,
                 columns,
                 List.of(
-                        new Source(one, 128, 256, 128, 0, Rows.FIRST_EIGHT),
-                        new Source(other, 128, 256, 128, 0, Rows.SECOND_EIGHT)));
+                        new Source("one", one, 128, 256, 128, 0, Rows.FIRST_EIGHT),
+                        new Source("other", other, 128, 256, 128, 0, Rows.SECOND_EIGHT)));
         byte[] data = pack(halves);
         float[] scales = halves.scales();
         for (int row = 0; row < 256; row++) {
@@ -181,5 +185,50 @@ final class TestStoredPacking {
                         new Grouped(4, 64, Packing.INPUTS_DOWN, Zeros.MIDDLE, false),
                         new Grouped(4, 128, Packing.INPUTS_DOWN, Zeros.MIDDLE, true)))
                 .allMatch(format -> StoredFormats.of(format) == WeightFormat.BF16);
+    }
+
+    @Test
+    void aWeightOrScaleThatIsNoNumberIsRefused() {
+        byte[] codes = new byte[32 * 256];
+        codes[17 * 256 + 3] = (byte) 0xff;
+        assertThatThrownBy(() -> pack(fp8(codes, 1)))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("layers.0.q: row 17");
+        StoredPacking packing = fp8(new byte[32 * 256], Float.POSITIVE_INFINITY);
+        assertThatThrownBy(packing::scales)
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("layers.0.q: row 0");
+    }
+
+    private static StoredPacking fp8(byte[] codes, float scale) {
+        MemorySegment scales = MemorySegment.ofArray(new byte[4]);
+        scales.set(ValueLayout.JAVA_FLOAT_UNALIGNED, 0, scale);
+        MatrixDecoder decoder = MatrixDecoder.of(
+                new StoredMatrix(Scaled.PER_TENSOR, 32, 256),
+                new StoredTensor(DType.F8_E4M3, Shape.of(32, 256), MemorySegment.ofArray(codes)),
+                Map.of(Companion.SCALES, new StoredTensor(DType.F32, Shape.of(1), scales)));
+        return new StoredPacking(
+                WeightFormat.FP8_ROWS, 32, 256, List.of(new Source("layers.0.q", decoder, 0, 0, 32, 0, Rows.RUN)));
+    }
+
+    @Test
+    void bf16IsTheNearerAndOfTwoTheEven() {
+        assertThat(WeightUpload.bf16(1f)).isEqualTo((short) 0x3f80);
+        assertThat(WeightUpload.bf16(1f + 0x1p-8f)).isEqualTo((short) 0x3f80);
+        assertThat(WeightUpload.bf16(1f + 0x1p-8f + 0x1p-20f)).isEqualTo((short) 0x3f81);
+        assertThat(WeightUpload.bf16(-1f - 3 * 0x1p-8f)).isEqualTo((short) 0xbf82);
+    }
+
+    @Test
+    void aFormatThatTheModelsShapeDoesNotTakeIsRefused() {
+        ShardShape odd = Shapes.of(480, 6, 6, 64, 1_216);
+        Formats wanted = new Formats(WeightFormat.BF16, WeightFormat.INT4);
+        assertThatThrownBy(() -> wanted.check(odd))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("INT4")
+                .hasMessageContaining("480")
+                .hasMessageContaining("penstock.shard.gpu-weights");
+        Formats.WIDE.check(odd);
+        wanted.check(Shapes.of(512, 8, 2, 64, 1_408));
     }
 }
