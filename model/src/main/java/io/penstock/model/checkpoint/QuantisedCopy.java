@@ -104,6 +104,7 @@ public final class QuantisedCopy {
         try (LocalFiles files = LocalFiles.at(source)) {
             Checkpoint checkpoint = Checkpoints.open(files);
             requirePlain(checkpoint);
+            requireUnfused(files, checkpoint);
             Plan plan = new Plan(checkpoint, format);
             if (plan.quantised == 0) {
                 throw new PenstockException(
@@ -148,6 +149,23 @@ public final class QuantisedCopy {
                             tensor.file(), tensor.name(), "is %s; F32, F16 and BF16 are quantised", tensor.dtype());
             }
         });
+    }
+
+    /// Parts of a fused tensor would be written as tensors that no other reader of the model looks for.
+    private static void requireUnfused(LocalFiles files, Checkpoint checkpoint) {
+        Map<Path, List<TensorLocation>> heads = new TreeMap<>();
+        for (TensorLocation tensor : checkpoint.tensors().values()) {
+            boolean listed = heads
+                    .computeIfAbsent(
+                            tensor.file(), file -> Checkpoints.growing(files, file.toString(), SafetensorsHead::parse))
+                    .stream()
+                    .anyMatch(other ->
+                            other.offset() == tensor.offset() && other.name().equals(tensor.name()));
+            if (!listed) {
+                throw new CheckpointException(
+                        tensor.file(), tensor.name(), "is part of a fused tensor, which is not quantised");
+            }
+        }
     }
 
     /// Writes beside the target and renames, so that no reader ever sees a part.

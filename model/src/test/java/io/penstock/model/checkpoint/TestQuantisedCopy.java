@@ -13,9 +13,12 @@ import io.penstock.model.config.ModelConfig.RopeLayout;
 import io.penstock.model.config.RopeScaling;
 import io.penstock.model.quant.MatrixDecoder;
 import io.penstock.model.tensor.DType;
+import io.penstock.model.tensor.Shape;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -224,6 +227,35 @@ class TestQuantisedCopy {
         refused(small, target, "no matrix has inputs that groups of 128 divide");
         TinyCheckpoints.writeGguf(folder.resolve("m.gguf"), CONFIG, DType.F16, 3);
         refused(folder.resolve("m.gguf"), target, "only folders with config.json and safetensors");
+    }
+
+    /// Other readers of such a model look for the fused tensor, and would find its parts.
+    @Test
+    void fusedTensorsAreRefused() throws IOException {
+        source = folder.resolve("fused");
+        write(DType.F32, 1);
+        Path file = source.resolve("model.safetensors");
+        byte[] bytes = Files.readAllBytes(file);
+        SafetensorsWriter writer = new SafetensorsWriter();
+        byte[] gate = {};
+        for (TensorLocation tensor : SafetensorsHead.parse(MemorySegment.ofArray(bytes), bytes.length, "file")) {
+            int from = Math.toIntExact(tensor.offset());
+            byte[] content = Arrays.copyOfRange(bytes, from, from + Math.toIntExact(tensor.length()));
+            if (tensor.name().endsWith("gate_proj.weight")) {
+                gate = content;
+                continue;
+            }
+            boolean up = tensor.name().endsWith("up_proj.weight");
+            byte[] both = Arrays.copyOf(gate, gate.length + content.length);
+            System.arraycopy(content, 0, both, gate.length, content.length);
+            writer.tensor(
+                    up ? tensor.name().replace("up_proj", "gate_up_proj") : tensor.name(),
+                    DType.F32,
+                    up ? Shape.of(2L * CONFIG.intermediateSize(), CONFIG.hiddenSize()) : tensor.shape(),
+                    up ? both : content);
+        }
+        Files.write(file, writer.toBytes());
+        refused(source, target, "is part of a fused tensor");
     }
 
     private static void refused(Path from, Path to, String why) {
