@@ -115,4 +115,9 @@ public class Capacity {
     public int requests() {
         return requests.get();
     }
+
+    /// Bytes of bodies in hand.
+    public long bytes() {
+        return bytes.get();
+    }
 }

@@ -23,6 +23,10 @@ public class KeptSpans implements SpanExporter {
         return kept.stream().filter(span -> span.getSpanId().equals(spanId)).findFirst();
     }
 
+    public void forget() {
+        kept.clear();
+    }
+
     @Override
     public CompletableResultCode export(Collection<SpanData> spans) {
         kept.addAll(spans);

@@ -249,6 +249,21 @@ class TestHostileInput {
                 .body("error.code", equalTo("headers_too_large"));
     }
 
+    /// Past what the server itself takes there is no envelope (docs/decisions/004), but an end.
+    @Test
+    void headersWithoutEnd() throws Exception {
+        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
+            socket.getOutputStream()
+                    .write("GET /v1/models HTTP/1.1\r\nhost: a\r\n".getBytes(StandardCharsets.US_ASCII));
+            byte[] header = ("x: " + "y".repeat(8_000) + "\r\n").getBytes(StandardCharsets.US_ASCII);
+            for (int i = 0; i < 132; i++) {
+                socket.getOutputStream().write(header);
+            }
+            assertThat(Gateway.lines(socket).readLine()).contains("431");
+        }
+        given().get("/v1/models").then().statusCode(200);
+    }
+
     @Test
     void routesMethodsAndTypes() {
         given().get("/v1/nothing").then().statusCode(404).body("error.code", equalTo("unknown_url"));

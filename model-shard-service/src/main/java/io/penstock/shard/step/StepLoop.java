@@ -288,7 +288,6 @@ public final class StepLoop implements AutoCloseable {
                     guarded(step.getNumber(), () -> epoch.submit(step));
                 }
             }
-            case DRAIN -> LOG.infof("%s: the scheduler sends no more steps", place);
             case ORDER_NOT_SET -> LOG.warnf("%s: an order without content; is the scheduler newer?", place);
         }
     }

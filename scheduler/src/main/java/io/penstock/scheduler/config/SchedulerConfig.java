@@ -39,7 +39,8 @@ public interface SchedulerConfig {
     @WithDefault("10s")
     Duration stepTimeout();
 
-    /// A rank that waits this long for a peer gives the step up; less than `step-timeout`.
+    /// A rank that waits this long for a peer asks whether it is there, and gives the step up if it is not; less than
+    /// `step-timeout`.
     @WithDefault("5s")
     Duration collectiveTimeout();
 

@@ -12,6 +12,7 @@ import io.penstock.model.PenstockException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 /// What a step is made of: who gets to run, who waits, and for how long.
@@ -216,5 +217,59 @@ final class TestBatch {
         StepRecord step = batch.plan(queue, 0);
         assertThat(step.parts()).hasSize(41);
         assertThat(step.tokens()).isEqualTo(40 + 16);
+    }
+
+    /// A preempted sequence's token may still be on its way. Admitted before it is here, the sequence would be computed
+    /// without that token, and the client would get it twice. It takes a client of another sequence to leave at the
+    /// right moment, so chance looks for it.
+    @Test
+    void aPreemptedSequenceWaitsForItsLastToken() {
+        Random random = new Random(11);
+        int waited = 0;
+        for (int round = 0; round < 300; round++) {
+            Batch batch = batch(pace, 8, 32, 14 + random.nextInt(10), 1 + random.nextInt(4));
+            int depth = 2 + random.nextInt(4);
+            for (int i = 0; i < 6; i++) {
+                sequence(1 + random.nextInt(12), 30, random.nextInt(2));
+            }
+            for (int turn = 0; turn < 150; turn++) {
+                if (batch.stepsInFlight() < depth) {
+                    StepRecord step = batch.plan(queue, 0);
+                    if (step != null) {
+                        for (Sequence admitted : step.admitted()) {
+                            assertThat(partsInFlight(batch, admitted))
+                                    .as("steps in flight of a sequence that begins")
+                                    .isEqualTo(1);
+                        }
+                    }
+                }
+                if (batch.stepsInFlight() > 0 && random.nextInt(3) == 0) {
+                    report(batch);
+                }
+                if (random.nextInt(40) == 0 && !batch.running().isEmpty()) {
+                    Sequence leaving =
+                            batch.running().get(random.nextInt(batch.running().size()));
+                    batch.leave(leaving);
+                    leaving.end();
+                }
+                waited += !queue.isEmpty() && partsInFlight(batch, queue.first()) > 0 ? 1 : 0;
+            }
+            while (batch.stepsInFlight() > 0) {
+                report(batch);
+            }
+            batch.checkIntegrity();
+            queue.all().forEach(queue::remove);
+        }
+        assertThat(waited).as("sequences that waited for a token").isPositive();
+    }
+
+    private static int partsInFlight(Batch batch, Sequence sequence) {
+        int parts = 0;
+        for (StepRecord step : batch.inFlight()) {
+            for (StepRecord.Part part : step.parts()) {
+                parts += part.sequence().equals(sequence) ? 1 : 0;
+            }
+        }
+        return parts;
     }
 }

@@ -145,7 +145,7 @@ public final class FakeRank implements RankLink {
                 assertThat(order.getEpoch()).isEqualTo(sentEpoch);
                 checkSent(order.getStep());
             }
-            case DRAIN, ORDER_NOT_SET -> throw new AssertionError(order);
+            case ORDER_NOT_SET -> throw new AssertionError(order);
         }
         orders.add(order);
     }

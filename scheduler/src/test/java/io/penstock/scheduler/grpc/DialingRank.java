@@ -16,6 +16,8 @@ final class DialingRank implements StreamObserver<ShardOrder> {
     /// How the stream ended.
     final CompletableFuture<Status> ended = new CompletableFuture<>();
     final CompletableFuture<Void> ready = new CompletableFuture<>();
+    /// Guarded by this, as `reports` is.
+    private boolean hungUp;
 
     DialingRank(FakeRank rank, Channel channel) {
         this.rank = rank;
@@ -28,7 +30,10 @@ final class DialingRank implements StreamObserver<ShardOrder> {
     }
 
     @Override
-    public void onNext(ShardOrder order) {
+    public synchronized void onNext(ShardOrder order) {
+        if (hungUp) {
+            return;
+        }
         try {
             rank.send(order);
             ShardReport report = rank.run();
@@ -54,7 +59,8 @@ final class DialingRank implements StreamObserver<ShardOrder> {
         ended.complete(Status.OK);
     }
 
-    void hangUp() {
+    synchronized void hangUp() {
+        hungUp = true;
         reports.onCompleted();
     }
 }

@@ -29,6 +29,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
@@ -47,6 +48,7 @@ final class TestSchedulerOverGrpc {
     URI http;
 
     private ManagedChannel channel;
+    private FakeRank fake;
     private DialingRank rank;
 
     @BeforeEach
@@ -56,7 +58,8 @@ final class TestSchedulerOverGrpc {
                 // As small as HTTP/2 has it, so that a client that does not read is felt early.
                 .flowControlWindow(65_535)
                 .build();
-        rank = new DialingRank(new FakeRank("g", "fake", 0, 1, 0, 1, 4_000, CONTEXT), channel);
+        fake = new FakeRank("g", "fake", 0, 1, 0, 1, 4_000, CONTEXT);
+        rank = new DialingRank(fake, channel);
         rank.ready.get(10, TimeUnit.SECONDS);
         await(group -> group.getState() == GroupState.GROUP_STATE_SERVING);
     }
@@ -103,6 +106,48 @@ final class TestSchedulerOverGrpc {
         await(group -> group.getKvBlocksUsed() == 0 && group.getSequencesRunning() == 0);
     }
 
+    /// A scheduler that keeps something of each sequence dies of it in weeks.
+    @Test
+    void nothingStaysOfSequencesThatEnded() throws Exception {
+        int count = 400;
+        sequences(count);
+        String begin = ObjectCounts.alive();
+        sequences(count);
+        String middle = ObjectCounts.alive();
+        sequences(count);
+        String end = ObjectCounts.alive();
+        Map<String, Long> first = ObjectCounts.counts(begin);
+        Map<String, Long> second = ObjectCounts.counts(middle);
+        ObjectCounts.counts(end).forEach((name, now) -> {
+            long before = second.getOrDefault(name, 0L);
+            // What is loaded once, late, grows once; what is kept of each sequence grows each time.
+            long growth = Math.min(now - before, before - first.getOrDefault(name, 0L));
+            long most = name.startsWith("io.penstock.scheduler.") ? 20 : count / 2;
+            assertThat(growth).as("growth of %s in %d sequences", name, count).isLessThan(most);
+        });
+    }
+
+    /// Half of them end; a quarter is cancelled, a quarter refused.
+    private void sequences(int count) throws Exception {
+        for (int i = 0; i < count; i += 4) {
+            List<ReadingClient> ending = List.of(
+                    generate(request(3, 5).build()),
+                    generate(request(4, 6).build()),
+                    generate(request(3, 5).setModel("none").build()));
+            ReadingClient leaving = generate(request(5, 40_000).build());
+            leaving.firstToken.await();
+            leaving.call.cancel("on purpose", null);
+            ending.get(0).ended.get(10, TimeUnit.SECONDS);
+            ending.get(1).ended.get(10, TimeUnit.SECONDS);
+            assertThatThrownBy(() -> ending.get(2).ended.get(10, TimeUnit.SECONDS))
+                    .hasMessageContaining("NOT_FOUND");
+        }
+        await(group -> group.getKvBlocksUsed() == 0 && group.getSequencesRunning() == 0);
+        // The test's own.
+        fake.traceparents.clear();
+        fake.admittedTraces.clear();
+    }
+
     @Test
     void resumesAfterTokensGivenBefore() throws Exception {
         List<Integer> whole = oracle(5, 40);
@@ -118,7 +163,8 @@ final class TestSchedulerOverGrpc {
         assertThat(client.firstToken.await(10, TimeUnit.SECONDS)).isTrue();
         rank.hangUp();
         rank.ended.get(10, TimeUnit.SECONDS);
-        rank = new DialingRank(new FakeRank("g", "fake", 0, 1, 0, 1, 4_000, CONTEXT), channel);
+        fake = new FakeRank("g", "fake", 0, 1, 0, 1, 4_000, CONTEXT);
+        rank = new DialingRank(fake, channel);
         client.ended.get(20, TimeUnit.SECONDS);
         assertThat(client.tokens()).isEqualTo(oracle(5, 3_000));
     }

@@ -87,8 +87,17 @@ public final class CpuBackend implements Backend {
         return epoch.blocks();
     }
 
+    @SuppressWarnings("MustBeClosedChecker") // The epoch closes it.
     private Epoch epoch(Dimensions sizes, StepLimits limits, Collective collective, int blocks) {
-        return new Epoch(config, slice, sizes, weights, kernels, workers, limits, collective, blocks, latentForm);
+        Arena arena = Arena.ofShared();
+        try {
+            return new Epoch(
+                    config, slice, sizes, weights, kernels, workers, limits, collective, blocks, latentForm, arena);
+        } catch (RuntimeException | Error e) {
+            // A rank that cannot be configured stays, and is configured again.
+            arena.close();
+            throw e;
+        }
     }
 
     private int blocks(Dimensions sizes, StepLimits limits) {

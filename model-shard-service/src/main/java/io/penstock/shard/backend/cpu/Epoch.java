@@ -21,7 +21,7 @@ final class Epoch implements AutoCloseable {
     private final Dimensions sizes;
     private final StepLimits limits;
     private final Collective collective;
-    private final Arena arena = Arena.ofShared();
+    private final Arena arena;
     private final int blocks;
     private final StepMemory memory;
     private final ForwardPass forward;
@@ -47,6 +47,7 @@ final class Epoch implements AutoCloseable {
     /// The last step whose sampled ids have come.
     private long received;
 
+    /// @param arena closed with the epoch
     Epoch(
             ModelConfig config,
             RankSlice slice,
@@ -57,12 +58,14 @@ final class Epoch implements AutoCloseable {
             StepLimits limits,
             Collective collective,
             int blocks,
-            LatentAttentionPass.Form latentForm) {
+            LatentAttentionPass.Form latentForm,
+            Arena arena) {
         this.config = config;
         this.slice = slice;
         this.sizes = sizes;
         this.limits = limits;
         this.collective = collective;
+        this.arena = arena;
         draws = slice.samples() && collective.tpRank() == 0;
         memory = new StepMemory(config, sizes, limits, workers.count(), slice.samples(), arena);
         boolean compressed = config.latent().isPresent();
