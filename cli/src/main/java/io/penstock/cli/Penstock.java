@@ -1,6 +1,8 @@
 package io.penstock.cli;
 
 import io.penstock.cli.weights.Weights;
+import java.util.Arrays;
+import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
@@ -13,14 +15,21 @@ import picocli.CommandLine.HelpCommand;
         version = "penstock 0.1.0",
         footer = {
             "",
-            "Also: 'penstock verify' builds everything and runs every test.",
+            "Also: 'penstock verify' builds everything and runs every test; 'penstock push' is 'penstock weights push'.",
         },
         subcommands = {Demo.class, Chat.class, Weights.class, Quantize.class, HelpCommand.class})
 public final class Penstock {
     private Penstock() {}
 
     static void main(String[] arguments) {
-        System.exit(commandLine().execute(arguments));
+        System.exit(commandLine().execute(inFull(arguments)));
+    }
+
+    /// `penstock push` is short for `penstock weights push`.
+    private static String[] inFull(String[] arguments) {
+        return arguments.length > 0 && arguments[0].equals("push")
+                ? Stream.concat(Stream.of("weights"), Arrays.stream(arguments)).toArray(String[]::new)
+                : arguments;
     }
 
     static CommandLine commandLine() {

@@ -59,7 +59,7 @@ public final class Emulator implements AutoCloseable {
                 .setEventLoopPoolSize(2)
                 .setWorkerPoolSize(4));
         reads = new ObjectReads(vertx, store, faults, traffic);
-        uploads = new Uploads(vertx, store);
+        uploads = new Uploads(vertx, store, faults);
         server = vertx.createHttpServer(new HttpServerOptions()
                         // The service speaks HTTP/1.1; over HTTP/2 a file could not be sent without a copy.
                         .setHttp2ClearTextEnabled(false)
@@ -208,6 +208,8 @@ public final class Emulator implements AutoCloseable {
                 store.delete(path.bucket(), path.object());
                 yield request.response().setStatusCode(204).end();
             }
+            case "GET u" -> uploads.list(request, path);
+            case "GET u*" -> uploads.listParts(request, path);
             case "POST u" -> json(request).compose(body -> uploads.create(request, path, body));
             case "PUT u*" -> uploads.putPart(request, path);
             case "POST u*" -> json(request).compose(body -> uploads.commit(request, path, body));

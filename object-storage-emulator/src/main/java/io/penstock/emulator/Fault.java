@@ -3,7 +3,8 @@ package io.penstock.emulator;
 import java.time.Duration;
 import java.util.Optional;
 
-/// Something that goes wrong with a GET of an object. Switched on through [Faults].
+/// Something that goes wrong with a GET of an object, and some of it with an upload, too. Switched on through
+/// [Faults].
 public sealed interface Fault {
     /// The answer comes late.
     record Latency(Duration delay) implements Fault {}

@@ -6,17 +6,18 @@ import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 
-/// The faults that are switched on. Each strikes the next reads that it is meant for, a given number of
-/// times, in the order of their injection; one read meets at most one.
+/// The faults that are switched on. Each strikes the next reads or uploads that it is meant for, a given number of
+/// times, in the order of their injection; one of them meets at most one.
 public final class Faults {
-    /// Guards [#injected] and [#struck].
+    /// Guards the lists and [#struck].
     private final ReentrantLock lock = new ReentrantLock();
 
-    private final List<Injected> injected = new ArrayList<>();
+    private final List<Injected<ObjectRead>> injected = new ArrayList<>();
+    private final List<Injected<ObjectWrite>> writes = new ArrayList<>();
     private int struck;
     private long clearings;
 
-    private record Injected(Fault fault, int times, Predicate<ObjectRead> target) {}
+    private record Injected<T>(Fault fault, int times, Predicate<T> target) {}
 
     /// Strikes the next `times` reads of any object.
     public void inject(Fault fault, int times) {
@@ -26,12 +27,26 @@ public final class Faults {
     /// @param times how often, > 0; [Integer#MAX_VALUE] for always
     /// @param target which reads it is meant for
     public void inject(Fault fault, int times, Predicate<ObjectRead> target) {
-        if (times <= 0) {
-            throw new IllegalArgumentException("a fault strikes at least once, not " + times);
+        add(injected, new Injected<>(fault, times, target));
+    }
+
+    /// Strikes uploads: [Fault.Latency], [Fault.Refusal], [Fault.ExpiredCredentials],
+    /// [Fault.Corruption] (of what arrives), [Fault.Stall] (nothing of the body is taken, no answer
+    /// comes), [Fault.Reset] (instead of the answer; before anything is done where its count is negative).
+    ///
+    /// @param times as for reads
+    /// @param target which steps it is meant for
+    public void injectWrite(Fault fault, int times, Predicate<ObjectWrite> target) {
+        add(writes, new Injected<>(fault, times, target));
+    }
+
+    private <T> void add(List<Injected<T>> to, Injected<T> fault) {
+        if (fault.times() <= 0) {
+            throw new IllegalArgumentException("a fault strikes at least once, not " + fault.times());
         }
         lock.lock();
         try {
-            injected.add(new Injected(fault, times, target));
+            to.add(fault);
         } finally {
             lock.unlock();
         }
@@ -41,6 +56,7 @@ public final class Faults {
         lock.lock();
         try {
             injected.clear();
+            writes.clear();
             clearings++;
         } finally {
             lock.unlock();
@@ -70,7 +86,7 @@ public final class Faults {
         }
     }
 
-    /// @return how many reads have met a fault since the start
+    /// @return how many reads and uploads have met a fault since the start
     public int struck() {
         lock.lock();
         try {
@@ -81,16 +97,24 @@ public final class Faults {
     }
 
     Optional<Fault> next(ObjectRead read) {
+        return next(injected, read);
+    }
+
+    Optional<Fault> next(ObjectWrite write) {
+        return next(writes, write);
+    }
+
+    private <T> Optional<Fault> next(List<Injected<T>> from, T met) {
         lock.lock();
         try {
-            for (int i = 0; i < injected.size(); i++) {
-                Injected candidate = injected.get(i);
-                if (candidate.target().test(read)) {
+            for (int i = 0; i < from.size(); i++) {
+                Injected<T> candidate = from.get(i);
+                if (candidate.target().test(met)) {
                     struck++;
                     if (candidate.times() == 1) {
-                        injected.remove(i);
+                        from.remove(i);
                     } else if (candidate.times() != Integer.MAX_VALUE) {
-                        injected.set(i, new Injected(candidate.fault(), candidate.times() - 1, candidate.target()));
+                        from.set(i, new Injected<>(candidate.fault(), candidate.times() - 1, candidate.target()));
                     }
                     return Optional.of(candidate.fault());
                 }

@@ -162,7 +162,7 @@ final class ObjectReads {
         return response.write(Buffer.buffer(bytes(object.content(), read.offset(), sent)));
     }
 
-    private static Future<Void> reset(HttpServerRequest request) {
+    static Future<Void> reset(HttpServerRequest request) {
         // With a linger of nothing the kernel answers with RST instead of an orderly end.
         Channel channel = ((ConnectionBase) request.connection()).channel();
         channel.config().setOption(ChannelOption.SO_LINGER, 0);

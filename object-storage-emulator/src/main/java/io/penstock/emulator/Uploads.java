@@ -32,27 +32,36 @@ import java.util.concurrent.ConcurrentSkipListMap;
 /// PutObject and multipart uploads. Bodies go to a file as they come; nothing of them stays in memory.
 final class Uploads {
     private static final int MAX_PARTS = 10_000;
+    private static final int MAX_PAGE = 1000;
     private static final int COPY_SIZE = 1 << 20;
 
     private final Vertx vertx;
     private final ObjectStore store;
+    private final WriteFaults faults;
     private final Map<String, Multipart> multiparts = new ConcurrentHashMap<>();
 
-    Uploads(Vertx vertx, ObjectStore store) {
+    Uploads(Vertx vertx, ObjectStore store, Faults faults) {
         this.vertx = vertx;
         this.store = store;
+        this.faults = new WriteFaults(vertx, faults);
     }
 
     /// @param checksum whether the whole object's CRC32C was asked for
-    private record Multipart(String bucket, String object, boolean checksum, NavigableMap<Integer, Part> parts) {}
+    private record Multipart(
+            String bucket, String object, boolean checksum, Instant created, NavigableMap<Integer, Part> parts) {}
 
     private record Part(Path content, String etag, ContentDigest.Checksums checksums) {}
 
     Future<Void> putObject(HttpServerRequest request, ObjectPath path) {
+        ObjectWrite write = new ObjectWrite(ObjectWrite.Step.OBJECT, path.bucket(), path.object(), 0);
+        return faults.strike(request, write, wrongByte -> putObject(request, path, wrongByte));
+    }
+
+    private Future<Void> putObject(HttpServerRequest request, ObjectPath path, long wrongByte) {
         checkConditions(request, path.bucket(), path.object());
         boolean checksum = checksumAsked(request);
         Path content = store.newContent(path.bucket());
-        return receive(request, content).compose(sums -> {
+        return receive(request, content, wrongByte).compose(sums -> {
             checkConditions(request, path.bucket(), path.object());
             StoredObject object = new StoredObject(
                     path.object(),
@@ -80,7 +89,10 @@ final class Uploads {
         }
         checkConditions(request, path.bucket(), object);
         String id = UUID.randomUUID().toString();
-        multiparts.put(id, new Multipart(path.bucket(), object, checksumAsked(request), new ConcurrentSkipListMap<>()));
+        multiparts.put(
+                id,
+                new Multipart(
+                        path.bucket(), object, checksumAsked(request), Instant.now(), new ConcurrentSkipListMap<>()));
         return request.response()
                 .putHeader("content-type", "application/json")
                 .end(new JsonObject()
@@ -95,8 +107,14 @@ final class Uploads {
     Future<Void> putPart(HttpServerRequest request, ObjectPath path) {
         Multipart multipart = multipart(request, path);
         int number = partNumber(request.getParam("uploadPartNum"));
+        ObjectWrite write = new ObjectWrite(ObjectWrite.Step.PART, path.bucket(), path.object(), number);
+        return faults.strike(request, write, wrongByte -> putPart(request, path, multipart, number, wrongByte));
+    }
+
+    private Future<Void> putPart(
+            HttpServerRequest request, ObjectPath path, Multipart multipart, int number, long wrongByte) {
         Path content = store.newContent(path.bucket());
-        return receive(request, content).compose(sums -> {
+        return receive(request, content, wrongByte).compose(sums -> {
             Part part = new Part(content, UUID.randomUUID().toString(), sums);
             Part old = multipart.parts().put(number, part);
             if (old != null) {
@@ -113,6 +131,11 @@ final class Uploads {
     }
 
     Future<Void> commit(HttpServerRequest request, ObjectPath path, JsonObject body) {
+        ObjectWrite write = new ObjectWrite(ObjectWrite.Step.COMMIT, path.bucket(), path.object(), 0);
+        return faults.strike(request, write, _ -> join(request, path, body));
+    }
+
+    private Future<Void> join(HttpServerRequest request, ObjectPath path, JsonObject body) {
         Multipart multipart = multipart(request, path);
         checkConditions(request, path.bucket(), path.object());
         List<Part> parts = chosen(multipart, body.getJsonArray("partsToCommit", new JsonArray()));
@@ -126,6 +149,52 @@ final class Uploads {
                     .putHeader("last-modified", ObjectReads.httpDate(object.created()))
                     .end();
         });
+    }
+
+    /// The uploads of a bucket that were begun and have not ended, in no order.
+    Future<Void> list(HttpServerRequest request, ObjectPath path) {
+        store.bucket(path.bucket());
+        JsonArray uploads = new JsonArray();
+        multiparts.forEach((id, upload) -> {
+            if (upload.bucket().equals(path.bucket())) {
+                uploads.add(new JsonObject()
+                        .put("namespace", path.namespace())
+                        .put("bucket", upload.bucket())
+                        .put("object", upload.object())
+                        .put("uploadId", id)
+                        .put("timeCreated", upload.created()));
+            }
+        });
+        return page(request, uploads);
+    }
+
+    /// The parts that an upload has, by number.
+    Future<Void> listParts(HttpServerRequest request, ObjectPath path) {
+        JsonArray parts = new JsonArray();
+        multipart(request, path)
+                .parts()
+                .forEach((number, part) -> parts.add(new JsonObject()
+                        .put("partNumber", number)
+                        .put("etag", part.etag())
+                        .put("md5", part.checksums().md5())
+                        .put("size", part.checksums().length())));
+        return page(request, parts);
+    }
+
+    private static Future<Void> page(HttpServerRequest request, JsonArray all) {
+        String limit = request.getParam("limit");
+        String page = request.getParam("page");
+        if ((limit != null && !limit.matches("[1-9]\\d{0,2}|1000")) || (page != null && !page.matches("\\d{1,6}"))) {
+            throw ServiceException.invalid("limit is from 1 to 1000, page as an answer gave it");
+        }
+        int from = page == null ? 0 : Math.min(all.size(), Integer.parseInt(page));
+        int to = Math.min(all.size(), from + (limit == null ? MAX_PAGE : Integer.parseInt(limit)));
+        if (to < all.size()) {
+            request.response().putHeader("opc-next-page", String.valueOf(to));
+        }
+        return request.response()
+                .putHeader("content-type", "application/json")
+                .end(new JsonArray(all.getList().subList(from, to)).encode());
     }
 
     Future<Void> abort(HttpServerRequest request, ObjectPath path) {
@@ -261,7 +330,7 @@ final class Uploads {
     }
 
     /// Writes the body to a new file; on any failure, of the checksums included, that file is gone again.
-    private Future<ContentDigest.Checksums> receive(HttpServerRequest request, Path content) {
+    private Future<ContentDigest.Checksums> receive(HttpServerRequest request, Path content, long wrongByte) {
         ContentDigest digest = new ContentDigest();
         // Nothing of the body may arrive before the file is open.
         request.pause();
@@ -269,7 +338,7 @@ final class Uploads {
                 .open(
                         content.toString(),
                         new OpenOptions().setCreateNew(true).setRead(false).setWrite(true))
-                .compose(file -> write(request, file, digest))
+                .compose(file -> write(request, file, digest, wrongByte))
                 .map(_ -> {
                     ContentDigest.Checksums sums = digest.finish();
                     checkSent(request, sums);
@@ -281,14 +350,20 @@ final class Uploads {
                 });
     }
 
-    private static Future<Void> write(HttpServerRequest request, AsyncFile file, ContentDigest digest) {
+    private static Future<Void> write(HttpServerRequest request, AsyncFile file, ContentDigest digest, long wrongByte) {
         Promise<Void> received = Promise.promise();
+        long[] position = {0};
         file.exceptionHandler(received::tryFail);
         file.drainHandler(_ -> request.resume());
         request.exceptionHandler(received::tryFail);
         request.handler((Buffer buffer) -> {
-            digest.update(ByteBuffer.wrap(buffer.getBytes()));
-            file.write(buffer).onFailure(received::tryFail);
+            byte[] bytes = buffer.getBytes();
+            if (wrongByte >= position[0] && wrongByte < position[0] + bytes.length) {
+                bytes[(int) (wrongByte - position[0])] ^= -1;
+            }
+            position[0] += bytes.length;
+            digest.update(ByteBuffer.wrap(bytes));
+            file.write(Buffer.buffer(bytes)).onFailure(received::tryFail);
             if (file.writeQueueFull()) {
                 request.pause();
             }

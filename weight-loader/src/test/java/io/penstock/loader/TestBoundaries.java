@@ -36,6 +36,7 @@ class TestBoundaries {
                         "io.penstock.loader.verify..",
                         "io.penstock.loader.cache..",
                         "io.penstock.loader.transfer..",
+                        "io.penstock.loader.push..",
                         "io.penstock.loader.catalog..")
                 .should()
                 .dependOnClassesThat()

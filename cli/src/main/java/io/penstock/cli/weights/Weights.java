@@ -15,12 +15,16 @@ import io.penstock.api.weights.FileRanges;
 import io.penstock.api.weights.ListRequest;
 import io.penstock.api.weights.ModelFiles;
 import io.penstock.api.weights.PinRequest;
+import io.penstock.api.weights.PushEvent;
+import io.penstock.api.weights.PushRequest;
+import io.penstock.api.weights.PushResult;
 import io.penstock.api.weights.TransferProgress;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.WeightLoaderGrpc;
 import io.penstock.cli.CommandFailure;
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
@@ -38,7 +42,8 @@ import picocli.CommandLine.Spec;
 /// `./penstock weights`: a node's cache of weights, through its weight-loader.
 @Command(
         name = "weights",
-        description = "Lists, fetches, pins, verifies and evicts what a node's weight-loader holds.",
+        description =
+                "Lists, fetches, pins, verifies and evicts what a node's weight-loader holds; pushes to a bucket.",
         mixinStandardHelpOptions = true,
         subcommands = HelpCommand.class)
 public final class Weights {
@@ -182,6 +187,49 @@ public final class Weights {
             }
             return exit;
         });
+    }
+
+    @Command(name = "push", description = "Copies a folder of the loader's node into a bucket, as one revision.")
+    int push(
+            @Parameters(paramLabel = "FOLDER", description = "On the loader's node.") Path folder,
+            @Parameters(paramLabel = "TARGET", description = "oci://<namespace>/<bucket>/<prefix>") String target,
+            @Option(names = "--abandon", description = "Removes what pushes to there have begun and not ended.")
+                    boolean abandon) {
+        return call(stub -> {
+            PushRequest request = PushRequest.newBuilder()
+                    .setFolder(folder.toAbsolutePath().normalize().toString())
+                    .setTarget(target)
+                    .setAbandon(abandon)
+                    .build();
+            try (Progress progress = new Progress("Push")) {
+                for (Iterator<PushEvent> events = stub.push(request); events.hasNext(); ) {
+                    PushEvent event = events.next();
+                    if (event.hasProgress()) {
+                        progress.show(
+                                event.getProgress().getBytesDone(),
+                                event.getProgress().getBytesTotal());
+                    } else if (event.hasResult()) {
+                        progress.end();
+                        tell(target, abandon, event.getResult());
+                    }
+                }
+            }
+            return 0;
+        });
+    }
+
+    private void tell(String target, boolean abandon, PushResult result) {
+        if (abandon) {
+            say("%d unfinished uploads removed", result.getUploadsRemoved());
+        } else {
+            say(
+                    "%s is revision %s: %d files, %d MB sent, %d MB were there",
+                    target,
+                    result.getRevision(),
+                    result.getFiles(),
+                    megabytes(result.getBytesSent()),
+                    megabytes(result.getBytesThere()));
+        }
     }
 
     private int call(ToIntFunction<WeightLoaderGrpc.WeightLoaderBlockingStub> body) {

@@ -43,6 +43,9 @@ public interface LoaderConfig {
     /// How bytes are fetched.
     Transfer transfer();
 
+    /// How local checkpoints are copied into buckets.
+    Push push();
+
     /// How failed attempts are repeated.
     Retries retries();
 
@@ -146,6 +149,20 @@ public interface LoaderConfig {
         /// A GET that brings no byte for so long is given up and repeated.
         @WithDefault("10s")
         Duration stallTimeout();
+    }
+
+    /// How local checkpoints are copied into buckets.
+    interface Push {
+        /// Folder of this node below which callers may push from; without it they may not at all.
+        Optional<Path> folder();
+
+        /// Bytes of a part of a multipart upload; larger where a file would have over 10,000 of them.
+        @WithDefault("64M")
+        MemorySize partSize();
+
+        /// Parts that are sent at once.
+        @WithDefault("16")
+        int connections();
     }
 
     /// How failed attempts are repeated.

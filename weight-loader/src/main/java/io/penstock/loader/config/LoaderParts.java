@@ -7,6 +7,8 @@ import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
 import io.penstock.loader.catalog.SourceAddress;
+import io.penstock.loader.push.Push;
+import io.penstock.loader.push.PushSettings;
 import io.penstock.loader.source.FileSource;
 import io.penstock.loader.source.HttpsSource;
 import io.penstock.loader.source.HubSource;
@@ -41,6 +43,8 @@ import java.util.Map;
 public class LoaderParts {
     private static final Logger LOG = System.getLogger(LoaderParts.class.getName());
     private static final int MAX_THREADS = 16;
+    /// What was sent lies in buffers on its way; its answer takes longer than the next bytes of a GET.
+    private static final int ANSWER_PATIENCE = 3;
 
     /// Makes the parts before the service says that it has started: a cache in use or a source that
     /// cannot be read ends the process. Without this the framework would log that and go on without its
@@ -127,10 +131,28 @@ public class LoaderParts {
         transfers.close();
     }
 
+    /// One for all that goes to and from OCI.
     @Produces
     @Singleton
-    Catalog catalog(LoaderConfig config, RemoteHttp http, SnapshotStore store) {
-        Renewable<OciAccount> oci = new Renewable<>(() -> account(config.oci()));
+    Renewable<OciAccount> oci(LoaderConfig config) {
+        return new Renewable<>(() -> account(config.oci()));
+    }
+
+    @Produces
+    @Singleton
+    Push push(LoaderConfig config, RemoteHttp http, Renewable<OciAccount> oci, LoaderMetrics metrics, Tracer tracer) {
+        PushSettings settings = new PushSettings(
+                config.push().folder(),
+                config.push().partSize().asLongValue(),
+                Math.toIntExact(config.transfer().pieceSize().asLongValue()),
+                config.push().connections(),
+                config.transfer().stallTimeout().multipliedBy(ANSWER_PATIENCE));
+        return new Push(http, oci, settings, metrics, tracer);
+    }
+
+    @Produces
+    @Singleton
+    Catalog catalog(LoaderConfig config, RemoteHttp http, SnapshotStore store, Renewable<OciAccount> oci) {
         Renewable<S3Account> s3 = new Renewable<>(() -> account(config.s3()));
         Map<String, Source> sources = new HashMap<>();
         config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, oci, s3)));

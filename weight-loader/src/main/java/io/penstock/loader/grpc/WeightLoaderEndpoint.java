@@ -15,6 +15,8 @@ import io.penstock.api.weights.ListRequest;
 import io.penstock.api.weights.ModelFile;
 import io.penstock.api.weights.ModelFiles;
 import io.penstock.api.weights.PinRequest;
+import io.penstock.api.weights.PushEvent;
+import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.ReadChunk;
 import io.penstock.api.weights.ReadRequest;
 import io.penstock.api.weights.VerifyEvent;
@@ -22,6 +24,7 @@ import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.WeightLoaderGrpc;
 import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
+import io.penstock.loader.push.Push;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.transfer.Transfers;
@@ -44,12 +47,14 @@ public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase 
     private final Catalog catalog;
     private final SnapshotStore store;
     private final Transfers transfers;
+    private final Push push;
     private final ExecutorService executor = Executors.newVirtualThreadPerTaskExecutor();
 
-    WeightLoaderEndpoint(Catalog catalog, SnapshotStore store, Transfers transfers) {
+    WeightLoaderEndpoint(Catalog catalog, SnapshotStore store, Transfers transfers, Push push) {
         this.catalog = catalog;
         this.store = store;
         this.transfers = transfers;
+        this.push = push;
     }
 
     @PreDestroy
@@ -137,6 +142,12 @@ public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase 
     @Override
     public void verify(VerifyRequest request, StreamObserver<VerifyEvent> observer) {
         VerifyCall call = new VerifyCall(request, (ServerCallStreamObserver<VerifyEvent>) observer, catalog, transfers);
+        executor.execute(Context.current().wrap(call::run));
+    }
+
+    @Override
+    public void push(PushRequest request, StreamObserver<PushEvent> observer) {
+        PushCall call = new PushCall(request, (ServerCallStreamObserver<PushEvent>) observer, push);
         executor.execute(Context.current().wrap(call::run));
     }
 

@@ -9,6 +9,7 @@ import com.oracle.bmc.auth.SimpleAuthenticationDetailsProvider;
 import com.oracle.bmc.auth.okeworkloadidentity.OkeWorkloadIdentityAuthenticationDetailsProvider;
 import com.oracle.bmc.http.signing.DefaultRequestSigner;
 import com.oracle.bmc.http.signing.RequestSigner;
+import com.oracle.bmc.http.signing.SigningStrategy;
 import com.oracle.bmc.model.BmcException;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
@@ -16,8 +17,11 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublisher;
+import java.net.http.HttpRequest.BodyPublishers;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -25,14 +29,25 @@ import java.util.Optional;
 /// Who we are to OCI: an API key of an OCI config file, and the endpoint of its region. Signs with the
 /// SDK's signer.
 public final class OciAccount {
+    private static final String JSON = "application/json";
+
     /// Empty for pre-authenticated requests: their address is the right to read.
-    private final Optional<RequestSigner> signer;
+    private final Optional<Signers> signers;
 
     private final URI endpoint;
 
-    private OciAccount(Optional<RequestSigner> signer, URI endpoint) {
-        this.signer = signer;
+    private OciAccount(Optional<Signers> signers, URI endpoint) {
+        this.signers = signers;
         this.endpoint = endpoint;
+    }
+
+    /// @param streaming leaves bodies out of the signature, as PutObject and UploadPart want it
+    private record Signers(RequestSigner standard, RequestSigner streaming) {
+        static Optional<Signers> of(BasicAuthenticationDetailsProvider provider) {
+            return Optional.of(new Signers(
+                    DefaultRequestSigner.createRequestSigner(provider),
+                    DefaultRequestSigner.createRequestSigner(provider, SigningStrategy.EXCLUDE_BODY)));
+        }
     }
 
     /// @param granted scheme, host and `/p/<token>` of a pre-authenticated request that allows listing
@@ -56,7 +71,7 @@ public final class OciAccount {
             };
             URI address = endpoint.orElseGet(
                     () -> regional(((RegionProvider) provider).getRegion().getRegionId()));
-            return new OciAccount(Optional.of(DefaultRequestSigner.createRequestSigner(provider)), address);
+            return new OciAccount(Signers.of(provider), address);
         } catch (BmcException | IllegalArgumentException | IllegalStateException | NullPointerException e) {
             throw new PenstockException(
                     ErrorCategory.UNAVAILABLE,
@@ -98,7 +113,7 @@ public final class OciAccount {
                     .privateKeySupplier(() -> new ByteArrayInputStream(key))
                     .build();
             URI address = endpoint.orElseGet(() -> regional(required(file, configFile, profile, "region")));
-            return new OciAccount(Optional.of(DefaultRequestSigner.createRequestSigner(provider)), address);
+            return new OciAccount(Signers.of(provider), address);
         } catch (IOException | IllegalArgumentException | NullPointerException e) {
             throw new PenstockException(
                     ErrorCategory.UNAVAILABLE,
@@ -123,22 +138,41 @@ public final class OciAccount {
         return Path.of(path.startsWith("~/") ? System.getProperty("user.home") + path.substring(1) : path);
     }
 
-    /// @param method GET or HEAD
+    /// @param method of a request without a body
     /// @param target path and query, encoded
     /// @param headers name and value by turns; not part of the signature
     /// @return signed now, valid for five minutes
-    HttpRequest signed(String method, String target, String... headers) {
+    public HttpRequest signed(String method, String target, String... headers) {
+        return request(method, target, BodyPublishers.noBody(), headers, Optional.empty());
+    }
+
+    /// A POST whose JSON body is part of the signature.
+    public HttpRequest signedJson(String target, String json, String... headers) {
+        return request("POST", target, BodyPublishers.ofString(json), headers, Optional.of(json));
+    }
+
+    /// A PUT of bytes whose checksum is in the headers; the signature leaves them out.
+    public HttpRequest signedPut(String target, BodyPublisher body, String... headers) {
+        return request("PUT", target, body, headers, Optional.empty());
+    }
+
+    private HttpRequest request(
+            String method, String target, BodyPublisher body, String[] headers, Optional<String> json) {
         URI uri = URI.create(endpoint + target);
-        HttpRequest.Builder request = HttpRequest.newBuilder(uri).method(method, HttpRequest.BodyPublishers.noBody());
+        HttpRequest.Builder request = HttpRequest.newBuilder(uri).method(method, body);
         for (int i = 0; i < headers.length; i += 2) {
             request.header(headers[i], headers[i + 1]);
         }
-        signer.ifPresent(given -> given.signRequest(uri, method, Map.of(), null).forEach((name, value) -> {
-            // The client sends the host itself, in the same form.
-            if (!name.equalsIgnoreCase("host")) {
-                request.setHeader(name, value);
-            }
-        }));
+        Map<String, List<String>> described = json.isPresent() ? Map.of("content-type", List.of(JSON)) : Map.of();
+        json.ifPresent(_ -> request.setHeader("content-type", JSON));
+        signers.map(given -> method.equals("PUT") ? given.streaming() : given.standard())
+                .ifPresent(given -> given.signRequest(uri, method, described, json.orElse(null))
+                        .forEach((name, value) -> {
+                            // The client sends these two itself, in the same form.
+                            if (!name.equalsIgnoreCase("host") && !name.equalsIgnoreCase("content-length")) {
+                                request.setHeader(name, value);
+                            }
+                        }));
         return request.build();
     }
 }

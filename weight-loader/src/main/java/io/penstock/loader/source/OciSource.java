@@ -15,7 +15,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 
 /// Objects of an OCI Object Storage bucket under a prefix, or the one object of that name, by the native
 /// API.
@@ -25,7 +24,6 @@ import java.util.concurrent.Callable;
 public final class OciSource implements Source {
     private static final int MAX_PAGES = 20;
     private static final int MAX_PAGE_SIZE = 1000;
-    static final int HEADS_AT_ONCE = 16;
 
     private final RemoteHttp http;
     private final Renewable<OciAccount> account;
@@ -47,14 +45,9 @@ public final class OciSource implements Source {
             int pageSize) {
         this.http = http;
         this.account = account;
-        this.folder = new BucketFolder(
-                "oci://" + namespace + "/" + bucket,
-                "/n/" + BucketFolder.encode(namespace) + "/b/" + BucketFolder.encode(bucket) + "/o",
-                prefix);
+        this.folder = BucketFolder.oci(namespace, bucket, prefix);
         this.pageSize = pageSize;
     }
-
-    private record Listed(FileName name, String object) {}
 
     @Override
     public String kind() {
@@ -63,38 +56,33 @@ public final class OciSource implements Source {
 
     @Override
     public Snapshot resolve(String model, String revision) {
-        List<Listed> listed = list();
-        Optional<Manifest> manifest = listed.stream()
-                .filter(object -> object.name().value().equals(Manifest.NAME))
-                .findFirst()
-                .map(object -> Manifest.parse(new String(
-                        http.call(
-                                        folder.place(object.object()),
-                                        () -> account.get().signed("GET", folder.target(object.object())),
-                                        account::renew)
-                                .body(),
-                        StandardCharsets.UTF_8)));
-        List<Callable<RemoteFile>> heads = listed.stream()
-                .filter(object -> !object.name().value().equals(Manifest.NAME))
-                .<Callable<RemoteFile>>map(object -> () -> head(object, manifest))
-                .toList();
-        List<RemoteFile> files = Failures.allOf(folder.place(), HEADS_AT_ONCE, heads);
+        List<RemoteFile> files = folder.files(
+                list(),
+                object -> call(folder.place(object.object()), "GET", folder.target(object.object()))
+                        .body(),
+                this::head);
         return Snapshot.of(model, files, revision, folder.place());
     }
 
-    private List<Listed> list() {
-        List<Listed> listed = new ArrayList<>();
+    private HttpResponse<byte[]> call(String what, String method, String target) {
+        return http.call(what, () -> account.get().signed(method, target), account::renew);
+    }
+
+    private List<BucketFolder.Listed> list() {
+        List<BucketFolder.Listed> listed = new ArrayList<>();
         String start = "";
         for (int page = 0; page < MAX_PAGES; page++) {
-            String target = folder.target() + "?fields=name&limit=" + pageSize + "&prefix="
+            String target = folder.target() + "?fields=name,size,etag&limit=" + pageSize + "&prefix="
                     + BucketFolder.encode(folder.prefix())
                     + (start.isEmpty() ? "" : "&start=" + BucketFolder.encode(start));
-            JsonObject answer = json(
-                    http.call("list " + folder.place(), () -> account.get().signed("GET", target), account::renew));
+            JsonObject answer = json(call("list " + folder.place(), "GET", target));
             JsonArray objects = answer.getJsonArray("objects", new JsonArray());
             for (int i = 0; i < objects.size(); i++) {
-                String object = objects.getJsonObject(i).getString("name", "");
-                folder.name(object).ifPresent(name -> listed.add(new Listed(name, object)));
+                JsonObject found = objects.getJsonObject(i);
+                String object = found.getString("name", "");
+                folder.name(object)
+                        .ifPresent(name -> listed.add(new BucketFolder.Listed(
+                                name, object, found.getLong("size", -1L), found.getString("etag", ""))));
             }
             start = answer.getString("nextStartWith", "");
             if (start.isEmpty()) {
@@ -109,15 +97,13 @@ public final class OciSource implements Source {
                 folder.prefix());
     }
 
-    private RemoteFile head(Listed object, Optional<Manifest> manifest) {
+    private RemoteFile head(BucketFolder.Listed object, Optional<Manifest> manifest) {
         String what = folder.place(object.object());
-        HttpHeaders headers = http.call(
-                        what, () -> account.get().signed("HEAD", folder.target(object.object())), account::renew)
-                .headers();
+        HttpHeaders headers = call(what, "HEAD", folder.target(object.object())).headers();
         String etag = headers.firstValue("etag").orElseThrow(() -> BucketFolder.missing(what, "ETag"));
         long size = headers.firstValueAsLong("content-length")
                 .orElseThrow(() -> BucketFolder.missing(what, "Content-Length"));
-        Optional<PieceChecksums> pieces = manifest.map(entries -> pieces(entries, object.name(), size));
+        Optional<PieceChecksums> pieces = manifest.map(entries -> BucketFolder.pieces(entries, object.name(), size));
         return new RemoteFile(
                 object.name(),
                 size,
@@ -125,19 +111,6 @@ public final class OciSource implements Source {
                 Optional.of(etag),
                 headers.firstValue("opc-content-crc32c").map(Checksum::crc32c),
                 pieces);
-    }
-
-    private static PieceChecksums pieces(Manifest manifest, FileName name, long size) {
-        Manifest.Entry entry = manifest.files().get(name.value());
-        if (entry == null || entry.size() != size) {
-            throw new PenstockException(
-                    ErrorCategory.CORRUPT,
-                    "%s does not describe %s of %d bytes; write it again or remove it",
-                    Manifest.NAME,
-                    name,
-                    size);
-        }
-        return entry.pieces();
     }
 
     @Override

@@ -98,7 +98,8 @@ public final class RemoteHttp implements AutoCloseable {
         return new Answer(response);
     }
 
-    private static boolean isRefusal(Throwable failure) {
+    /// @return whether another attempt needs other credentials
+    public static boolean isRefusal(Throwable failure) {
         return failure instanceof TransientFailure known && known.kind().equals(TransientFailure.CREDENTIALS);
     }
 

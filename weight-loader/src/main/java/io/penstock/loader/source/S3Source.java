@@ -1,6 +1,7 @@
 package io.penstock.loader.source;
 
 import io.penstock.loader.verify.Checksum;
+import io.penstock.loader.verify.Manifest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.ByteArrayInputStream;
@@ -8,10 +9,10 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 import javax.xml.stream.XMLInputFactory;
 import javax.xml.stream.XMLStreamConstants;
 import javax.xml.stream.XMLStreamException;
@@ -45,26 +46,27 @@ public final class S3Source implements Source {
 
     @Override
     public Snapshot resolve(String model, String revision) {
-        List<Callable<RemoteFile>> heads = new ArrayList<>();
-        for (String object : list()) {
-            folder.name(object).ifPresent(name -> heads.add(() -> head(name, object)));
-        }
-        List<RemoteFile> files = Failures.allOf(folder.place(), OciSource.HEADS_AT_ONCE, heads);
+        List<RemoteFile> files = folder.files(
+                list(),
+                object -> call(folder.place(object.object()), "GET", folder.target(object.object()))
+                        .body(),
+                this::head);
         return Snapshot.of(model, files, revision, folder.place());
     }
 
-    private List<String> list() {
-        List<String> objects = new ArrayList<>();
+    private HttpResponse<byte[]> call(String what, String method, String target, String... headers) {
+        return http.call(what, () -> account.get().signed(method, target, headers), account::renew);
+    }
+
+    private List<BucketFolder.Listed> list() {
+        List<BucketFolder.Listed> objects = new ArrayList<>();
         Optional<String> next = Optional.empty();
         for (int page = 0; page < MAX_PAGES; page++) {
             String target = folder.target() + "?"
                     + next.map(token -> "continuation-token=" + BucketFolder.encode(token) + "&")
                             .orElse("")
                     + "list-type=2&prefix=" + BucketFolder.encode(folder.prefix());
-            byte[] body = http.call(
-                            "list " + folder.place(), () -> account.get().signed("GET", target), account::renew)
-                    .body();
-            next = read(body, objects);
+            next = read(call("list " + folder.place(), "GET", target).body(), objects);
             if (next.isEmpty()) {
                 return objects;
             }
@@ -78,54 +80,64 @@ public final class S3Source implements Source {
     }
 
     /// @return the token of the next page
-    private Optional<String> read(byte[] xml, List<String> objects) {
+    private Optional<String> read(byte[] xml, List<BucketFolder.Listed> objects) {
         XMLInputFactory factory = XMLInputFactory.newDefaultFactory();
         factory.setProperty(XMLInputFactory.SUPPORT_DTD, false);
         factory.setProperty(XMLInputFactory.IS_SUPPORTING_EXTERNAL_ENTITIES, false);
         try {
             XMLStreamReader reader = factory.createXMLStreamReader(new ByteArrayInputStream(xml));
             Optional<String> next = Optional.empty();
+            String key = "";
+            long size = -1;
+            String etag = "";
             while (reader.hasNext()) {
-                if (reader.next() == XMLStreamConstants.START_ELEMENT) {
+                int event = reader.next();
+                if (event == XMLStreamConstants.START_ELEMENT) {
                     switch (reader.getLocalName()) {
-                        case "Key" -> objects.add(reader.getElementText());
+                        case "Key" -> key = reader.getElementText();
+                        case "Size" -> size = Long.parseLong(reader.getElementText());
+                        case "ETag" -> etag = reader.getElementText();
                         case "NextContinuationToken" -> next = Optional.of(reader.getElementText());
                         default -> {}
                     }
+                } else if (event == XMLStreamConstants.END_ELEMENT
+                        && reader.getLocalName().equals("Contents")) {
+                    add(objects, key, size, etag);
                 }
             }
             return next;
-        } catch (XMLStreamException e) {
+        } catch (XMLStreamException | NumberFormatException e) {
             throw new PenstockException(
                     ErrorCategory.CORRUPT, e, "%s answered with no listing: %s", folder.place(), e.getMessage());
         }
     }
 
-    private RemoteFile head(FileName name, String object) {
-        String what = folder.place(object);
-        HttpHeaders headers = headers(what, folder.target(object));
+    private void add(List<BucketFolder.Listed> objects, String key, long size, String etag) {
+        folder.name(key).ifPresent(name -> objects.add(new BucketFolder.Listed(name, key, size, etag)));
+    }
+
+    private RemoteFile head(BucketFolder.Listed listed, Optional<Manifest> manifest) {
+        String what = folder.place(listed.object());
+        HttpHeaders headers = headers(what, folder.target(listed.object()));
         String etag = headers.firstValue("etag").orElseThrow(() -> BucketFolder.missing(what, "ETag"));
         long size = headers.firstValueAsLong("content-length")
                 .orElseThrow(() -> BucketFolder.missing(what, "Content-Length"));
         return new RemoteFile(
-                name,
+                listed.name(),
                 size,
-                folder.contentId(object, etag),
+                folder.contentId(listed.object(), etag),
                 Optional.of(etag),
                 // One with a dash is over the checksums of parts, whose borders are not known here.
                 headers.firstValue("x-amz-checksum-crc32c")
                         .filter(sum -> !sum.contains("-"))
                         .map(Checksum::crc32c),
-                Optional.empty());
+                manifest.map(entries -> BucketFolder.pieces(entries, listed.name(), size)));
     }
 
     private HttpHeaders headers(String what, String target) {
         if (knowsChecksums) {
             try {
-                return http.call(
-                                what,
-                                () -> account.get().signed("HEAD", target, "x-amz-checksum-mode", "ENABLED"),
-                                account::renew)
+                return call(what, "HEAD", target, "x-amz-checksum-mode", "ENABLED")
                         .headers();
             } catch (PenstockException e) {
                 if (e.category() != ErrorCategory.UNAVAILABLE) {
@@ -134,8 +146,7 @@ public final class S3Source implements Source {
                 LOG.log(Level.DEBUG, "{0} may not know of checksums: {1}", folder.place(), e.getMessage());
             }
         }
-        HttpHeaders headers = http.call(what, () -> account.get().signed("HEAD", target), account::renew)
-                .headers();
+        HttpHeaders headers = call(what, "HEAD", target).headers();
         // Older servers answer 501 to a header that they do not know.
         knowsChecksums = false;
         return headers;

@@ -46,6 +46,11 @@ public final class LoaderMetrics {
         registry.counter("penstock.loader.cache.hit.bytes").increment((double) bytes);
     }
 
+    /// Bytes that were sent into a bucket.
+    public void pushed(long bytes) {
+        registry.counter("penstock.loader.pushed.bytes").increment((double) bytes);
+    }
+
     public void retry(String cause) {
         registry.counter("penstock.loader.retries", "cause", cause).increment();
     }

@@ -11,12 +11,14 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.zip.CRC32C;
 
 /// An optional object beside the files of a checkpoint that holds the CRC32C of every piece of each of
-/// them.
+/// them. One that holds their ETags too makes a revision of them: these files, of these versions, and no
+/// others that lie there.
 ///
-/// In JSON: `{"version": 1, "pieceSize": n, "files": [{"name": s, "size": n, "pieces": base64}]}`.
+/// In JSON: `{"version": 1, "pieceSize": n, "files": [{"name": s, "size": n, "pieces": base64, "etag": s}]}`.
 ///
 /// @param files by name
 public record Manifest(Map<String, Entry> files) {
@@ -26,7 +28,13 @@ public record Manifest(Map<String, Entry> files) {
     private static final int VERSION = 1;
 
     /// @param size in bytes
-    public record Entry(long size, PieceChecksums pieces) {}
+    /// @param etag of the object, where it was known when this was written
+    public record Entry(long size, PieceChecksums pieces, Optional<String> etag) {}
+
+    /// @return whether it says which versions of the files it means
+    public boolean isRevision() {
+        return files.values().stream().allMatch(entry -> entry.etag().isPresent());
+    }
 
     /// Reads every file once.
     ///
@@ -54,7 +62,7 @@ public record Manifest(Map<String, Entry> files) {
                 crc.update(piece.flip());
                 values[i] = (int) crc.getValue();
             }
-            return new Entry(size, new PieceChecksums(pieceSize, values));
+            return new Entry(size, new PieceChecksums(pieceSize, values), Optional.empty());
         }
     }
 
@@ -72,7 +80,9 @@ public record Manifest(Map<String, Entry> files) {
                 JsonObject file = files.getJsonObject(i);
                 long size = file.getLong("size", -1L);
                 PieceChecksums pieces = PieceChecksums.decode(pieceSize, file.getString("pieces", ""), size);
-                entries.put(file.getString("name", ""), new Entry(size, pieces));
+                entries.put(
+                        file.getString("name", ""),
+                        new Entry(size, pieces, Optional.ofNullable(file.getString("etag"))));
             }
             return new Manifest(entries);
         } catch (DecodeException | ClassCastException e) {
@@ -86,10 +96,12 @@ public record Manifest(Map<String, Entry> files) {
         for (Map.Entry<String, Entry> file : files.entrySet()) {
             Entry entry = file.getValue();
             pieceSize = entry.pieces().pieceSize();
-            array.add(new JsonObject()
+            JsonObject described = new JsonObject()
                     .put("name", file.getKey())
                     .put("size", entry.size())
-                    .put("pieces", entry.pieces().encode()));
+                    .put("pieces", entry.pieces().encode());
+            entry.etag().ifPresent(etag -> described.put("etag", etag));
+            array.add(described);
         }
         return new JsonObject()
                 .put("version", VERSION)

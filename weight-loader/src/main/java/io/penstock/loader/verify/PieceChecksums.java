@@ -47,6 +47,15 @@ public record PieceChecksums(int pieceSize, int[] values) {
         return checksums;
     }
 
+    /// @return CRC32C of the whole file
+    public int combined(long fileSize) {
+        int sum = 0;
+        for (int piece = 0; piece < values.length; piece++) {
+            sum = Crc32c.combine(sum, values[piece], Math.min(pieceSize, fileSize - (long) piece * pieceSize));
+        }
+        return sum;
+    }
+
     public String encode() {
         ByteBuffer bytes = ByteBuffer.allocate(values.length * Integer.BYTES);
         bytes.asIntBuffer().put(values);

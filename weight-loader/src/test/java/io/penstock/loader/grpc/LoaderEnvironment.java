@@ -56,6 +56,8 @@ public final class LoaderEnvironment implements QuarkusTestResourceLifecycleMana
             settings.put("penstock.loader.models.\"local\".source", "file://" + model.getParent());
             settings.put("penstock.loader.oci.endpoint", emulator.endpoint().toString());
             settings.put("penstock.loader.oci.config-file", config.toString());
+            settings.put("penstock.loader.push.folder", model.getParent().toString());
+            settings.put("penstock.loader.models.\"pushed\".source", "oci://penstock/models/pushed");
             settings.put("penstock.loader.hf.endpoint", hub.endpoint().toString());
             settings.put("penstock.loader.hf.token", "secret");
             return settings;

@@ -18,6 +18,9 @@ import io.penstock.api.weights.ListRequest;
 import io.penstock.api.weights.ModelFile;
 import io.penstock.api.weights.ModelFiles;
 import io.penstock.api.weights.PinRequest;
+import io.penstock.api.weights.PushEvent;
+import io.penstock.api.weights.PushRequest;
+import io.penstock.api.weights.PushResult;
 import io.penstock.api.weights.ReadChunk;
 import io.penstock.api.weights.ReadRequest;
 import io.penstock.api.weights.VerifyEvent;
@@ -68,6 +71,39 @@ class TestWeightLoaderService {
     @AfterEach
     void disconnect() {
         channel.shutdownNow();
+    }
+
+    @Test
+    void aFolderThatIsPushedIsAModelOfItsBucket() {
+        String folder = ConfigProvider.getConfig().getValue("penstock.loader.push.folder", String.class);
+        PushRequest request = PushRequest.newBuilder()
+                .setFolder(folder)
+                .setTarget("oci://penstock/models/pushed/")
+                .build();
+        PushResult result = null;
+        for (Iterator<PushEvent> events = loader.push(request); events.hasNext(); ) {
+            PushEvent event = events.next();
+            result = event.hasResult() ? event.getResult() : result;
+        }
+        assertThat(result.getBytesSent()).isEqualTo(content.length);
+        ModelFiles files = describe("pushed");
+        assertThat(files.getRevision()).isEqualTo(result.getRevision());
+        ensure(files, FileRanges.newBuilder().setName("model.bin"));
+
+        assertPushRefused(request.toBuilder().setFolder("/etc").build(), "penstock.loader.push.folder");
+        assertPushRefused(request.toBuilder().setFolder("local").build(), "no absolute path");
+        assertPushRefused(request.toBuilder().setTarget("s3://models/x").build(), "oci://");
+        PushRequest abandon = request.toBuilder().setAbandon(true).build();
+        assertThat(loader.push(abandon).next().getResult().getUploadsRemoved()).isZero();
+    }
+
+    private void assertPushRefused(PushRequest request, String reason) {
+        assertThatThrownBy(() -> loader.push(request).next())
+                .isInstanceOfSatisfying(
+                        StatusRuntimeException.class,
+                        failure -> assertThat(ErrorStatus.fromStatus(failure).category())
+                                .isEqualTo(ErrorCategory.BAD_INPUT))
+                .hasMessageContaining(reason);
     }
 
     @ParameterizedTest

@@ -95,7 +95,11 @@ final class FakeStore implements AutoCloseable {
                 .limit(page)
                 .forEach(name -> xml.append("<Contents><Key>")
                         .append(name.replace("&", "&amp;"))
-                        .append("</Key></Contents>"));
+                        .append("</Key><Size>")
+                        .append(objects.get(name).length)
+                        .append("</Size><ETag>")
+                        .append(etag.replace("\"", "&quot;"))
+                        .append("</ETag></Contents>"));
         if (from + page < objects.size()) {
             xml.append("<NextContinuationToken>").append(from + page).append("</NextContinuationToken>");
         }
