@@ -67,14 +67,23 @@ public final class Weights {
                     .list(ListRequest.getDefaultInstance())
                     .getModelsList();
             PrintWriter out = spec.commandLine().getOut();
-            out.printf(Locale.ROOT, "%-32s %-40s %18s %6s  %s%n", "MODEL", "REVISION", "MB", "PINNED", "LAST USED");
+            out.printf(
+                    Locale.ROOT,
+                    "%-32s %-40s %18s %8s %6s  %s%n",
+                    "MODEL",
+                    "REVISION",
+                    "MB",
+                    "DURABLE",
+                    "PINNED",
+                    "LAST USED");
             for (CachedModel model : models) {
                 out.printf(
                         Locale.ROOT,
-                        "%-32s %-40s %18s %6s  %s%n",
+                        "%-32s %-40s %18s %8d %6s  %s%n",
                         model.getModel(),
                         model.getRevision(),
                         megabytes(model.getBytesPresent()) + " of " + megabytes(model.getBytesTotal()),
+                        megabytes(model.getBytesDurable()),
                         model.getPinned() ? "yes" : "",
                         model.getLastUsed() == 0 ? "never" : Instant.ofEpochSecond(model.getLastUsed()));
             }

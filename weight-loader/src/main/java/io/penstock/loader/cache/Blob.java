@@ -8,14 +8,11 @@ import io.penstock.model.PenstockException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.BitSet;
-import java.util.HexFormat;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntConsumer;
 import java.util.zip.CRC32C;
@@ -23,8 +20,6 @@ import java.util.zip.CRC32C;
 /// The bytes of one file in the cache: a sparse file of the full size, and the journal that says which
 /// pieces of it are real. Safe for many threads; pieces are written by one thread each.
 public final class Blob implements AutoCloseable {
-    private static final int READ_SIZE = 1 << 20;
-
     private final RemoteFile file;
     private final Path path;
     private final int pieceSize;
@@ -208,6 +203,16 @@ public final class Blob implements AutoCloseable {
         locked(() -> journal.markPresent(piece, sum));
     }
 
+    /// @return CRC32C of a piece that is present
+    int sum(int piece) {
+        lock.lock();
+        try {
+            return journal.sum(piece);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /// Forgets every piece: their bytes are wrong, and none says which.
     public void forget() {
         locked(() -> {
@@ -242,20 +247,15 @@ public final class Blob implements AutoCloseable {
         }
     }
 
-    /// Compares what is there with the source's checksum; every piece must be present. Reads the file
-    /// only where the checksum is not a CRC32C.
+    /// Compares what is there with the source's checksum; every piece must be present.
     ///
+    /// @param digest of all of it, where the source's checksum is one
     /// @return true also where the source has no checksum
-    public boolean matches() {
-        return file.checksum().map(this::matches).orElse(true);
-    }
-
-    private boolean matches(Checksum checksum) {
-        return switch (checksum) {
+    public boolean matches(Optional<RunningDigest> digest) {
+        return switch (file.checksum().orElse(null)) {
+            case null -> true;
             case Checksum.Crc32cSum(var value) -> combinedSum() == value;
-            case Checksum.Sha256(var hex) -> hex.equals(digest("SHA-256", new byte[0]));
-            case Checksum.GitBlob(var hex) ->
-                hex.equals(digest("SHA-1", ("blob " + file.size() + "\0").getBytes(StandardCharsets.UTF_8)));
+            case Checksum.Sha256 _, Checksum.GitBlob _ -> digest.orElseThrow().matches();
         };
     }
 
@@ -269,23 +269,6 @@ public final class Blob implements AutoCloseable {
             return sum;
         } finally {
             lock.unlock();
-        }
-    }
-
-    private String digest(String algorithm, byte[] before) {
-        try {
-            MessageDigest digest = MessageDigest.getInstance(algorithm);
-            digest.update(before);
-            ByteBuffer buffer = ByteBuffer.allocate(READ_SIZE);
-            long position = 0;
-            int count;
-            while ((count = read(buffer.clear(), position)) > 0) {
-                digest.update(buffer.flip());
-                position += count;
-            }
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every Java platform has " + algorithm, e);
         }
     }
 

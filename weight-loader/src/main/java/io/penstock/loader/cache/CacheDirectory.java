@@ -158,6 +158,21 @@ public final class CacheDirectory implements AutoCloseable {
                 : new Blob(file, blobPath(file), pieceSize(file), bootId);
     }
 
+    /// @return whether all of the file is here, verified and durable
+    public boolean holds(RemoteFile file) {
+        Path path = blobPath(file);
+        try {
+            return PieceJournal.isComplete(Blob.journalPath(path), file.size(), pieceSize(file));
+        } catch (IOException e) {
+            throw failure(path, e);
+        }
+    }
+
+    /// Opens a file that [#holds] has, to be read; the caller closes it.
+    public Blob openComplete(RemoteFile file) {
+        return Blob.readOnly(file, blobPath(file), pieceSize(file));
+    }
+
     /// @return bytes of the file that are here
     public long bytesPresent(RemoteFile file) {
         Path path = blobPath(file);
@@ -237,7 +252,7 @@ public final class CacheDirectory implements AutoCloseable {
     }
 
     /// @return bytes that the volume can still take
-    long usableBytes() {
+    public long usableBytes() {
         try {
             return Files.getFileStore(root).getUsableSpace();
         } catch (IOException e) {

@@ -10,6 +10,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.stream.Collectors;
 
 /// Takes revisions out of the cache, the one that was used longest ago first, so that the cache keeps
@@ -22,6 +23,7 @@ public final class Eviction {
     private final CacheDirectory cache;
     private final SnapshotStore store;
     private final long budget;
+    private BiConsumer<Snapshot, RemoteFile> leaving = (_, _) -> {};
 
     /// @param budget bytes of all files together; 0 for as much as the volume holds
     public Eviction(CacheDirectory cache, SnapshotStore store, long budget) {
@@ -30,9 +32,18 @@ public final class Eviction {
         this.budget = budget;
     }
 
+    /// Has somebody look at each file that is here as a whole before it goes to make room. Called once, before
+    /// anything else.
+    ///
+    /// @param given must not throw
+    public void beforeLeaving(BiConsumer<Snapshot, RemoteFile> given) {
+        leaving = given;
+    }
+
     /// Knows what is in use.
-    @FunctionalInterface
     public interface Usage {
+        boolean isInUse(Snapshot snapshot);
+
         /// Runs the action, unless a file of the revision is in use; none can become so while it runs.
         ///
         /// @return whether it ran
@@ -90,6 +101,10 @@ public final class Eviction {
                 .sorted(Comparator.comparing(store::lastUsed))
                 .toList();
         for (Snapshot candidate : candidates) {
+            if (usage.isInUse(candidate)) {
+                continue;
+            }
+            own(candidate).stream().filter(cache::holds).forEach(file -> leaving.accept(candidate, file));
             Optional<Long> freed = take(candidate, usage);
             if (freed.isPresent()) {
                 LOG.log(Level.INFO, "evicted {0}@{1}, {2} bytes", candidate.model(), candidate.revision(), freed.get());
@@ -113,15 +128,7 @@ public final class Eviction {
 
     /// @return bytes that are free now; empty where it is in use
     private Optional<Long> take(Snapshot snapshot, Usage usage) {
-        Set<String> shared = store.all().stream()
-                .filter(other -> !other.model().equals(snapshot.model())
-                        || !other.revision().equals(snapshot.revision()))
-                .flatMap(other -> other.files().stream())
-                .map(RemoteFile::contentId)
-                .collect(Collectors.toSet());
-        List<RemoteFile> own = snapshot.files().stream()
-                .filter(file -> !shared.contains(file.contentId()))
-                .toList();
+        List<RemoteFile> own = own(snapshot);
         long bytes = own.stream().mapToLong(cache::bytesPresent).sum();
         // Renamed while nobody can begin to use it; removed, which may take long, after that.
         if (!usage.ifIdle(snapshot, () -> cache.discard(snapshot, own))) {
@@ -129,5 +136,18 @@ public final class Eviction {
         }
         cache.emptyTrash();
         return Optional.of(bytes);
+    }
+
+    /// @return its files that no other revision shares
+    private List<RemoteFile> own(Snapshot snapshot) {
+        Set<String> shared = store.all().stream()
+                .filter(other -> !other.model().equals(snapshot.model())
+                        || !other.revision().equals(snapshot.revision()))
+                .flatMap(other -> other.files().stream())
+                .map(RemoteFile::contentId)
+                .collect(Collectors.toSet());
+        return snapshot.files().stream()
+                .filter(file -> !shared.contains(file.contentId()))
+                .toList();
     }
 }

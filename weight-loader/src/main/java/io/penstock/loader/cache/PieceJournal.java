@@ -78,6 +78,15 @@ final class PieceJournal implements AutoCloseable {
         }
     }
 
+    /// @return whether it is there and promises all of the file
+    static boolean isComplete(Path path, long fileSize, int pieceSize) throws IOException {
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            return new PieceJournal(channel, fileSize, pieceSize, 0).complete;
+        } catch (NoSuchFileException e) {
+            return false;
+        }
+    }
+
     private ByteBuffer header(ByteBuffer header) throws IOException {
         while (header.hasRemaining() && channel.read(header, header.position()) >= 0) {
             // A read may return less than was asked for.

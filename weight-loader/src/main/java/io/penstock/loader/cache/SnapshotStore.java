@@ -159,6 +159,15 @@ public final class SnapshotStore {
         return snapshots;
     }
 
+    /// Takes over what another store knows and this one does not, in the order in which it came there.
+    public void adopt(SnapshotStore other) {
+        other.all().stream()
+                .filter(snapshot -> load(snapshot.model(), snapshot.revision()).isEmpty())
+                .sorted(Comparator.comparing(
+                        snapshot -> saved(other.cache.revisionFolder(snapshot.model(), snapshot.revision()))))
+                .forEach(this::save);
+    }
+
     private static List<Path> revisions(Path model) {
         return folders(model).stream()
                 .filter(folder -> Files.exists(folder.resolve(NAME)))

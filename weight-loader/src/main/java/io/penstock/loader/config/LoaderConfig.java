@@ -1,5 +1,6 @@
 package io.penstock.loader.config;
 
+import io.penstock.loader.cache.DurableTier;
 import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
@@ -28,6 +29,9 @@ public interface LoaderConfig {
     @WithDefault("30s")
     Duration cachePatience();
 
+    /// The tier behind the cache.
+    Durable durable();
+
     /// The models that can be asked for, by their name in quotes: `penstock.loader.models."name".source`.
     Map<String, Model> models();
 
@@ -48,6 +52,28 @@ public interface LoaderConfig {
 
     /// How failed attempts are repeated.
     Retries retries();
+
+    /// The tier behind the cache: a block volume behind a node's own disks, that outlives them.
+    interface Durable {
+        /// Folder on that volume; without it there is no such tier. One loader at a time writes there.
+        Optional<Path> folder();
+
+        /// Most bytes in it; what was used longest ago makes room. 0 for as much as the volume holds.
+        @WithDefault("0")
+        MemorySize budget();
+
+        /// It is another's, or a clone of one: nothing is written there.
+        @WithDefault("false")
+        boolean readOnly();
+
+        /// Whether a file that is asked for is copied into the cache; else it is used where it lies.
+        @WithDefault("true")
+        boolean promote();
+
+        /// When a file of the cache is copied there: `complete`, `evicted` (when the cache needs its room), `never`.
+        @WithDefault("complete")
+        DurableTier.Demote demote();
+    }
 
     /// One model.
     interface Model {

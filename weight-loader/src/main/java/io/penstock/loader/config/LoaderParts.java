@@ -3,6 +3,7 @@ package io.penstock.loader.config;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.opentelemetry.api.trace.Tracer;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.DurableTier;
 import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.catalog.Catalog;
@@ -37,6 +38,7 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /// Puts the parts together as the configuration says; closes them in the other order.
 @ApplicationScoped
@@ -124,7 +126,21 @@ public class LoaderParts {
                 transfer.memory().asLongValue(),
                 transfer.stallTimeout());
         Eviction eviction = new Eviction(cache, store, config.cacheBudget().asLongValue());
-        return new Transfers(cache, eviction, http, wire, settings, metrics, tracer);
+        return new Transfers(cache, eviction, http, wire, settings, metrics, tracer, durable(config));
+    }
+
+    private static Optional<DurableTier> durable(LoaderConfig config) {
+        LoaderConfig.Durable durable = config.durable();
+        return durable.folder().map(folder -> {
+            CacheDirectory directory = new CacheDirectory(
+                    folder,
+                    Math.toIntExact(config.transfer().pieceSize().asLongValue()),
+                    durable.readOnly(),
+                    config.cachePatience());
+            Eviction eviction = new Eviction(
+                    directory, new SnapshotStore(directory), durable.budget().asLongValue());
+            return new DurableTier(directory, eviction, new DurableTier.Policy(durable.promote(), durable.demote()));
+        });
     }
 
     void close(@Disposes Transfers transfers) {

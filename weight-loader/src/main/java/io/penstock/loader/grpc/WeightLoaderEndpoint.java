@@ -115,6 +115,9 @@ public class WeightLoaderEndpoint extends WeightLoaderGrpc.WeightLoaderImplBase 
                         .sum())
                 .setBytesTotal(
                         snapshot.files().stream().mapToLong(RemoteFile::size).sum())
+                .setBytesDurable(snapshot.files().stream()
+                        .mapToLong(transfers::bytesDurable)
+                        .sum())
                 .setPinned(store.isPinned(snapshot))
                 .setLastUsed(store.lastUsed(snapshot).getEpochSecond())
                 .build();

@@ -130,8 +130,7 @@ final class OciUploads {
         for (int page = 0; page < MAX_PAGES; page++) {
             String asked = target + "limit=1000"
                     + next.map(token -> "&page=" + BucketFolder.encode(token)).orElse("");
-            HttpResponse<byte[]> answer =
-                    http.call(what, () -> account.get().signed("GET", asked), account::renew);
+            HttpResponse<byte[]> answer = http.call(what, () -> account.get().signed("GET", asked), account::renew);
             try {
                 JsonArray array = new JsonArray(new String(answer.body(), StandardCharsets.UTF_8));
                 for (int i = 0; i < array.size(); i++) {

@@ -4,6 +4,8 @@ import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.StatusCode;
 import io.penstock.loader.cache.Blob;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.DurableTier;
+import io.penstock.loader.cache.RunningDigest;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Snapshot;
@@ -14,6 +16,8 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -34,6 +38,8 @@ final class FileTransfer {
     private static final Logger LOG = System.getLogger(FileTransfer.class.getName());
     private static final int MAX_REPLACEMENTS = 2;
     private static final int MAX_RENEWALS = 3;
+    /// Pieces between two looks at how far the front has come.
+    private static final int DIGEST_STEP = 16;
 
     private final RemoteFile file;
     private final Source.RangeRequests requests;
@@ -50,8 +56,21 @@ final class FileTransfer {
 
     private BitSet present;
     private Blob blob;
+    /// The same file in the durable tier, used for as long as it gives what it should.
+    private Optional<Blob> durable = Optional.empty();
+
+    private boolean isDurableTrusted = true;
+
     private Optional<Span> span = Optional.empty();
+    /// Of the whole, as far as it has come; empty where the source has none.
+    private Optional<RunningDigest> digest = Optional.empty();
+    /// Whether a thread takes pieces into the digest.
+    private boolean digesting;
+    /// Whether somebody has asked for all of it: who does not may leave a digest that nobody needs.
+    private boolean isWholeWanted;
+
     private boolean verifying;
+    private boolean matched;
     private boolean mismatched;
 
     FileTransfer(
@@ -78,6 +97,10 @@ final class FileTransfer {
             if (blob == null) {
                 blob = cache.open(file);
                 present = blob.present();
+                digest = RunningDigest.of(blob);
+                if (!blob.isComplete()) {
+                    durable = transfers.tiers().promotable(file);
+                }
             }
             return blob;
         } finally {
@@ -100,12 +123,14 @@ final class FileTransfer {
                     && file.pieces().isEmpty();
             Asking asking = new Asking(snapshot, ranges, opened.pieceSize(), withheld, urgent, listener);
             transfers.makeRoom(missing(asking));
+            isWholeWanted |= whole;
             transfers.retain(this);
             askings.add(asking);
             asking.arrive(present);
-            transfers.metrics().hit(asking.arrived());
+            transfers.metrics().hit(LoaderMetrics.FAST, asking.arrived());
             if (opened.isComplete()) {
                 finish(asking);
+                demote(Set.of(snapshot));
             } else {
                 transfers.submit(this, asking);
                 settle();
@@ -197,15 +222,16 @@ final class FileTransfer {
         long begin = System.nanoTime();
         int evictions = transfers.evictions();
         try {
+            Optional<Blob> nearer = nearer();
+            if (nearer.isPresent()) {
+                return promote(nearer.get(), first, part.to());
+            }
             transfers
                     .partFetch()
-                    .fetch(
-                            blob,
-                            requests,
-                            first,
-                            part.to(),
-                            leniency.replacements < MAX_REPLACEMENTS,
-                            (piece, sum) -> landed(piece, sum, claimant));
+                    .fetch(blob, requests, first, part.to(), leniency.replacements < MAX_REPLACEMENTS, (piece, sum) -> {
+                        claimant.addFetched(blob.pieceLength(piece));
+                        landed(piece, sum, sourceKind);
+                    });
             transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
             return part.to();
         } catch (TransientFailure e) {
@@ -238,6 +264,41 @@ final class FileTransfer {
         }
     }
 
+    private Optional<Blob> nearer() {
+        lock.lock();
+        try {
+            return isDurableTrusted ? durable : Optional.empty();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// Copies pieces from the durable tier.
+    ///
+    /// @return the first piece that is still missing
+    private int promote(Blob from, int first, int to) {
+        try (Arena arena = Arena.ofConfined()) {
+            ByteBuffer buffer = arena.allocate(blob.pieceSize()).asByteBuffer();
+            for (int piece = first; piece < to; piece = firstMissing(piece + 1, to)) {
+                landed(piece, DurableTier.copyPiece(from, blob, piece, buffer), LoaderMetrics.DURABLE);
+            }
+            return to;
+        } catch (PenstockException e) {
+            if (e.category() == ErrorCategory.OVERLOADED) {
+                throw e;
+            }
+            transfers.tiers().failed(file, e);
+            lock.lock();
+            try {
+                // Others may read of it at this moment: it is closed with the rest.
+                isDurableTrusted = false;
+            } finally {
+                lock.unlock();
+            }
+            return firstMissing(first, to);
+        }
+    }
+
     /// Reads again what is here, and forgets what is wrong.
     ///
     /// @param snapshots that may name the file
@@ -260,6 +321,7 @@ final class FileTransfer {
                 }
             }
             opened.forget(wrong);
+            digest = RunningDigest.of(opened);
             present.andNot(wrong);
             for (int piece = wrong.nextSetBit(0); piece >= 0; piece = wrong.nextSetBit(piece + 1)) {
                 ranges.add(new ByteRange((long) piece * opened.pieceSize(), opened.pieceLength(piece)));
@@ -279,7 +341,8 @@ final class FileTransfer {
         }
     }
 
-    private void landed(int piece, int sum, Asking claimant) {
+    /// @param from where it came from, for the metrics
+    private void landed(int piece, int sum, String from) {
         if (file.pieces().isPresent() && !isExpected(file.pieces().get(), piece, sum)) {
             transfers.metrics().checksumFailure("piece");
             throw new TransientFailure(
@@ -288,16 +351,18 @@ final class FileTransfer {
         }
         blob.markPresent(piece, sum);
         int length = blob.pieceLength(piece);
-        transfers.metrics().fetched(sourceKind, length);
+        transfers.metrics().fetched(from, length);
         lock.lock();
         try {
             present.set(piece);
             claimed.clear(piece);
-            claimant.addFetched(length);
             for (Asking asking : askings) {
                 if (asking.remaining().get(piece)) {
                     asking.arrive(piece, piece + 1);
                 }
+            }
+            if (isWholeWanted) {
+                digest();
             }
             settle();
         } finally {
@@ -314,6 +379,8 @@ final class FileTransfer {
         if (present.cardinality() == blob.pieces()) {
             if (blob.isComplete() && !verifying) {
                 List.copyOf(askings).forEach(this::finish);
+            } else if (digest.isPresent() && !digest.get().isWhole()) {
+                digest();
             } else if (!verifying) {
                 verifying = true;
                 transfers.execute(this, this::verify);
@@ -327,10 +394,59 @@ final class FileTransfer {
         }
     }
 
+    private boolean matches() {
+        lock.lock();
+        try {
+            return matched || (matched = blob.matches(digest));
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /// Has the digest follow the front of what is there.
+    private void digest() {
+        if (digest.isPresent() && !digesting && present.get(digest.get().next())) {
+            digesting = true;
+            transfers.execute(this, this::followFront);
+        }
+    }
+
+    private void followFront() {
+        try {
+            while (true) {
+                RunningDigest running;
+                int to;
+                lock.lock();
+                try {
+                    running = digest.orElseThrow();
+                    to = Math.min(present.nextClearBit(running.next()), running.next() + DIGEST_STEP);
+                    if (to == running.next()) {
+                        digesting = false;
+                        settle();
+                        return;
+                    }
+                } finally {
+                    lock.unlock();
+                }
+                running.take(to);
+            }
+        } catch (PenstockException e) {
+            lock.lock();
+            try {
+                digesting = false;
+                // Some of a piece may be in it.
+                digest = RunningDigest.of(blob);
+            } finally {
+                lock.unlock();
+            }
+            fail(e);
+        }
+    }
+
     private void verify() {
         int evictions = transfers.evictions();
         try {
-            if (!blob.matches()) {
+            if (!matches()) {
                 transfers.metrics().checksumFailure("file");
                 blob.forget();
                 lock.lock();
@@ -348,6 +464,7 @@ final class FileTransfer {
             blob.complete();
             snapshots.addAll(finishAll());
             snapshots.forEach(snapshot -> cache.linkComplete(snapshot, blob));
+            demote(snapshots);
             lock.lock();
             try {
                 verifying = false;
@@ -369,6 +486,16 @@ final class FileTransfer {
         }
     }
 
+    /// Has the complete file copied to the durable tier, where that is to be.
+    private void demote(Set<Snapshot> snapshots) {
+        if (transfers.tiers().takes(file)) {
+            snapshots.stream()
+                    .findFirst()
+                    .ifPresent(snapshot ->
+                            transfers.execute(this, () -> transfers.tiers().demote(snapshot, blob)));
+        }
+    }
+
     /// @return the snapshots of the wishes that were met
     private Set<Snapshot> finishAll() {
         lock.lock();
@@ -387,6 +514,7 @@ final class FileTransfer {
 
     private void startOver() {
         present.clear();
+        digest = RunningDigest.of(blob);
         PenstockException failure = new PenstockException(
                 ErrorCategory.CORRUPT,
                 "%s: its bytes do not give the source's checksum %s; what was fetched is dropped",
@@ -457,6 +585,7 @@ final class FileTransfer {
             if (blob != null) {
                 span.ifPresent(open -> open.setAttribute("penstock.file.bytes_present", blob.bytesPresent()));
                 blob.close();
+                durable.ifPresent(Blob::close);
             }
             span.ifPresent(Span::end);
         } finally {

@@ -101,7 +101,9 @@ public sealed interface FileWish extends AutoCloseable {
     }
 
     /// In place: it is all there.
-    record OnNode(RemoteFile file, Path path, List<ByteRange> ranges) implements FileWish {
+    ///
+    /// @param release called once it is no longer needed
+    record OnNode(RemoteFile file, Path path, List<ByteRange> ranges, Runnable release) implements FileWish {
         @Override
         public boolean isComplete() {
             return true;
@@ -121,7 +123,7 @@ public sealed interface FileWish extends AutoCloseable {
 
         @Override
         public void close() {
-            // Nothing is held.
+            release.run();
         }
     }
 }

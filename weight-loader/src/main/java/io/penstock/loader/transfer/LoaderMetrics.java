@@ -9,6 +9,13 @@ import java.util.function.LongSupplier;
 
 /// What the transfers count.
 public final class LoaderMetrics {
+    /// The cache.
+    static final String FAST = "fast";
+    /// The tier behind it.
+    static final String DURABLE = "durable";
+
+    private static final String TIER = "tier";
+
     private final MeterRegistry registry;
 
     public LoaderMetrics(MeterRegistry registry) {
@@ -28,7 +35,7 @@ public final class LoaderMetrics {
                 .register(registry);
     }
 
-    /// @param source its kind: `oci`, `hf`
+    /// @param source its kind: `oci`, `hf`; `durable` for what came from the tier behind
     void fetched(String source, long bytes) {
         registry.counter("penstock.loader.fetched.bytes", "source", source).increment((double) bytes);
     }
@@ -42,8 +49,28 @@ public final class LoaderMetrics {
     }
 
     /// Bytes that were asked for and were there already.
-    void hit(long bytes) {
-        registry.counter("penstock.loader.cache.hit.bytes").increment((double) bytes);
+    ///
+    /// @param tier [#FAST] or [#DURABLE], as below
+    void hit(String tier, long bytes) {
+        registry.counter("penstock.loader.cache.hit.bytes", TIER, tier).increment((double) bytes);
+    }
+
+    /// What a tier's volume can still take, in bytes.
+    void watchVolume(String tier, LongSupplier free) {
+        Gauge.builder("penstock.loader.cache.free.bytes", free::getAsLong)
+                .tag(TIER, tier)
+                .description("bytes that the tier's volume can still take")
+                .register(registry);
+    }
+
+    /// Bytes that were copied to the durable tier.
+    void demoted(long bytes) {
+        registry.counter("penstock.loader.demoted.bytes").increment((double) bytes);
+    }
+
+    /// A tier could not be read or written, and another one had to do.
+    void tierFailure(String tier) {
+        registry.counter("penstock.loader.tier.failures", TIER, tier).increment();
     }
 
     /// Bytes that were sent into a bucket.
@@ -55,8 +82,8 @@ public final class LoaderMetrics {
         registry.counter("penstock.loader.retries", "cause", cause).increment();
     }
 
-    void evicted() {
-        registry.counter("penstock.loader.cache.evictions").increment();
+    void evicted(String tier) {
+        registry.counter("penstock.loader.cache.evictions", TIER, tier).increment();
     }
 
     /// @param scope `piece` or `file`

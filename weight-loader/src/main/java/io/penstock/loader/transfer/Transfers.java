@@ -3,6 +3,7 @@ package io.penstock.loader.transfer;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.Tracer;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.DurableTier;
 import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.RemoteHttp;
@@ -27,6 +28,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntConsumer;
 
@@ -45,6 +47,7 @@ public final class Transfers implements AutoCloseable {
     private final Pace pace = new Pace();
     private final Parallelism parallelism;
     private final PartFetch partFetch;
+    private final Tiers tiers;
     private final ExecutorService threads = Executors.newThreadPerTaskExecutor(
             Thread.ofVirtual().name("transfer-", 0).factory());
     private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
@@ -60,6 +63,9 @@ public final class Transfers implements AutoCloseable {
     private final ReentrantLock lock = new ReentrantLock();
 
     private final Map<String, Active> active = new HashMap<>();
+    /// How many use a file in place, by its content.
+    private final Map<String, Integer> inPlace = new HashMap<>();
+
     private final PriorityQueue<Work> queue = new PriorityQueue<>();
     private long submitted;
     private int running;
@@ -78,7 +84,8 @@ public final class Transfers implements AutoCloseable {
             WireClient wire,
             TransferSettings settings,
             LoaderMetrics metrics,
-            Tracer tracer) {
+            Tracer tracer,
+            Optional<DurableTier> durable) {
         this.cache = cache;
         this.eviction = eviction;
         this.http = http;
@@ -87,6 +94,7 @@ public final class Transfers implements AutoCloseable {
         this.tracer = tracer;
         this.parallelism = new Parallelism(settings.parallel());
         this.partFetch = new PartFetch(wire, settings.stallTimeout(), pace);
+        this.tiers = new Tiers(cache, eviction, durable, metrics, use());
         metrics.watch(parallelism::limit, this::running, wire::bufferBytes);
         ticking = clock.scheduleWithFixedDelay(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
     }
@@ -295,15 +303,59 @@ public final class Transfers implements AutoCloseable {
     public FileWish wish(Snapshot snapshot, RemoteFile file, Source source, List<ByteRange> ranges) {
         List<ByteRange> checked = ByteRange.checked(file.name().value(), ranges, file.size());
         return switch (source.access(snapshot, file)) {
-            case Source.Access.OnNode(var path) -> new FileWish.OnNode(file, path, checked);
-            case Source.Access.OverHttp(var requests) ->
-                new FileWish.Cached(open(snapshot, file, requests, source.kind()), checked);
+            case Source.Access.OnNode(var path) -> new FileWish.OnNode(file, path, checked, () -> {});
+            case Source.Access.OverHttp(var requests) -> {
+                Optional<Path> durable = useDurable(snapshot, file);
+                if (durable.isPresent()) {
+                    checked.forEach(range -> metrics.hit(LoaderMetrics.DURABLE, range.length()));
+                    AtomicBoolean held = new AtomicBoolean(true);
+                    yield new FileWish.OnNode(file, durable.get(), checked, () -> {
+                        if (held.getAndSet(false)) {
+                            letGo(file);
+                        }
+                    });
+                }
+                yield new FileWish.Cached(open(snapshot, file, requests, source.kind()), checked);
+            }
         };
+    }
+
+    /// @return where the file lies in the durable tier, held there until [#letGo]; empty where it is not to be used
+    ///     there
+    private Optional<Path> useDurable(Snapshot snapshot, RemoteFile file) {
+        lock.lock();
+        try {
+            inPlace.merge(file.contentId(), 1, Integer::sum);
+        } finally {
+            lock.unlock();
+        }
+        // Only now, when it can no longer be evicted.
+        Optional<Path> path = Optional.empty();
+        try {
+            path = tiers.inPlace(snapshot, file);
+            return path;
+        } finally {
+            if (path.isEmpty()) {
+                letGo(file);
+            }
+        }
+    }
+
+    private void letGo(RemoteFile file) {
+        lock.lock();
+        try {
+            inPlace.computeIfPresent(file.contentId(), (_, count) -> count == 1 ? null : count - 1);
+        } finally {
+            lock.unlock();
+        }
     }
 
     public FileReader reader(Snapshot snapshot, RemoteFile file, Source source) {
         return switch (source.access(snapshot, file)) {
             case Source.Access.OnNode(var path) -> FileReader.OnNode.open(path);
+            case Source.Access.OverHttp(var requests)
+            when tiers.inPlace(snapshot, file).isPresent() ->
+                FileReader.OnNode.open(tiers.inPlace(snapshot, file).get());
             case Source.Access.OverHttp(var requests) ->
                 new FileReader.Cached(open(snapshot, file, requests, source.kind()));
         };
@@ -329,7 +381,7 @@ public final class Transfers implements AutoCloseable {
     /// @return bytes that are free now
     public long evict(Snapshot snapshot) {
         requireWritable();
-        return eviction.evict(snapshot, this::ifIdle);
+        return tiers.evict(snapshot);
     }
 
     public void requireWritable() {
@@ -340,7 +392,7 @@ public final class Transfers implements AutoCloseable {
 
     /// @throws PenstockException OVERLOADED when that cannot be done
     void makeRoom(long bytes) {
-        eviction.makeRoom(bytes, this::ifIdle);
+        tiers.makeRoom(bytes);
     }
 
     /// @return how often a full volume has made something go
@@ -360,7 +412,7 @@ public final class Transfers implements AutoCloseable {
     boolean evictSince(int since) {
         evicting.lock();
         try {
-            if (evictions == since && eviction.evictOldest(this::ifIdle)) {
+            if (evictions == since && tiers.evictOldest()) {
                 evictions++;
             }
             return evictions != since;
@@ -373,12 +425,17 @@ public final class Transfers implements AutoCloseable {
     public boolean isInUse(Snapshot snapshot) {
         lock.lock();
         try {
-            return snapshot.files().stream().anyMatch(file -> active.containsKey(file.contentId()));
+            return snapshot.files().stream().anyMatch(file -> isInUse(file.contentId()));
         } finally {
             lock.unlock();
         }
     }
 
+    private boolean isInUse(String content) {
+        return active.containsKey(content) || inPlace.containsKey(content);
+    }
+
+    /// Runs the action, unless a file of the revision is in use; none can become so while it runs.
     private boolean ifIdle(Snapshot snapshot, Runnable action) {
         lock.lock();
         try {
@@ -386,11 +443,33 @@ public final class Transfers implements AutoCloseable {
                 return false;
             }
             action.run();
-            metrics.evicted();
             return true;
         } finally {
             lock.unlock();
         }
+    }
+
+    private Eviction.Usage use() {
+        return new Eviction.Usage() {
+            @Override
+            public boolean isInUse(Snapshot snapshot) {
+                return Transfers.this.isInUse(snapshot);
+            }
+
+            @Override
+            public boolean ifIdle(Snapshot snapshot, Runnable action) {
+                return Transfers.this.ifIdle(snapshot, action);
+            }
+        };
+    }
+
+    Tiers tiers() {
+        return tiers;
+    }
+
+    /// @return bytes of the file that the durable tier holds
+    public long bytesDurable(RemoteFile file) {
+        return tiers.bytesDurable(file);
     }
 
     /// @return bytes of the file that the cache holds
@@ -490,6 +569,8 @@ public final class Transfers implements AutoCloseable {
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } finally {
+            tiers.close();
         }
     }
 }

@@ -67,7 +67,7 @@ class TestBlob {
                 write(blob, 0);
                 write(blob, 2);
                 write(blob, 3);
-                assertThat(blob.matches()).isTrue();
+                assertThat(blob.matches(digest(blob))).isTrue();
             }
         }
     }
@@ -170,11 +170,11 @@ class TestBlob {
                     for (int piece = 0; piece < 5; piece++) {
                         write(blob, piece);
                     }
-                    assertThat(blob.matches()).isTrue();
+                    assertThat(blob.matches(digest(blob))).isTrue();
                     content[3 * PIECE] ^= 4;
                     write(blob, 3);
                     content[3 * PIECE] ^= 4;
-                    assertThat(blob.matches()).isFalse();
+                    assertThat(blob.matches(digest(blob))).isFalse();
                     blob.forget();
                     assertThat(blob.present().isEmpty()).isTrue();
                 }
@@ -215,7 +215,7 @@ class TestBlob {
                             failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.OVERLOADED))
                     .hasMessageContaining("no space left");
             Eviction eviction = new Eviction(cache, new SnapshotStore(cache), 0);
-            assertThatThrownBy(() -> eviction.makeRoom(Long.MAX_VALUE / 2, (_, _) -> false))
+            assertThatThrownBy(() -> eviction.makeRoom(Long.MAX_VALUE / 2, new AllInUse()))
                     .isInstanceOfSatisfying(
                             PenstockException.class,
                             failure -> assertThat(failure.category()).isEqualTo(ErrorCategory.OVERLOADED))
@@ -263,5 +263,47 @@ class TestBlob {
         MessageDigest digest = MessageDigest.getInstance(algorithm);
         digest.update(before);
         return HexFormat.of().formatHex(digest.digest(content));
+    }
+
+    private static Optional<RunningDigest> digest(Blob blob) {
+        Optional<RunningDigest> digest = RunningDigest.of(blob);
+        digest.ifPresent(running -> running.take(blob.pieces()));
+        return digest;
+    }
+
+    @Test
+    void aDigestThatFollowsTheFrontIsThatOfTheWhole() throws Exception {
+        RemoteFile hashed = new RemoteFile(
+                file.name(),
+                file.size(),
+                "hashed",
+                Optional.empty(),
+                Optional.of(new Checksum.Sha256(hex("SHA-256", new byte[0]))),
+                Optional.empty());
+        try (CacheDirectory cache = new CacheDirectory(folder, PIECE, 1);
+                Blob blob = cache.open(hashed)) {
+            RunningDigest digest = RunningDigest.of(blob).orElseThrow();
+            for (int piece = 0; piece < blob.pieces(); piece++) {
+                int offset = piece * PIECE;
+                blob.write(ByteBuffer.wrap(content, offset, blob.pieceLength(piece)), offset);
+                digest.take(piece + 1);
+                // What is behind the front is not read again.
+                blob.write(ByteBuffer.wrap(new byte[blob.pieceLength(piece)]), offset);
+            }
+            assertThat(digest.isWhole()).isTrue();
+            assertThat(blob.matches(Optional.of(digest))).isTrue();
+        }
+    }
+
+    private static final class AllInUse implements Eviction.Usage {
+        @Override
+        public boolean isInUse(Snapshot snapshot) {
+            return true;
+        }
+
+        @Override
+        public boolean ifIdle(Snapshot snapshot, Runnable action) {
+            return false;
+        }
     }
 }

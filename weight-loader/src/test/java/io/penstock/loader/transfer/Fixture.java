@@ -5,6 +5,7 @@ import io.opentelemetry.api.OpenTelemetry;
 import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.penstock.loader.cache.CacheDirectory;
+import io.penstock.loader.cache.DurableTier;
 import io.penstock.loader.cache.Eviction;
 import io.penstock.loader.cache.SnapshotStore;
 import io.penstock.loader.source.FileName;
@@ -78,8 +79,19 @@ final class Fixture implements AutoCloseable {
                 SimpleMeterRegistry registry,
                 long budget,
                 TransferSettings settings) {
+            return of(cache, endpoint, config, registry, budget, settings, Optional.empty());
+        }
+
+        static Parts of(
+                CacheDirectory cache,
+                URI endpoint,
+                Path config,
+                SimpleMeterRegistry registry,
+                long budget,
+                TransferSettings settings,
+                Optional<DurableTier> durable) {
             OciAccount account = OciAccount.read(config, "DEFAULT", Optional.of(endpoint));
-            return of(cache, new Renewable<>(() -> account), registry, budget, settings);
+            return of(cache, new Renewable<>(() -> account), registry, budget, settings, durable);
         }
 
         static Parts of(
@@ -87,7 +99,8 @@ final class Fixture implements AutoCloseable {
                 Renewable<OciAccount> account,
                 SimpleMeterRegistry registry,
                 long budget,
-                TransferSettings settings) {
+                TransferSettings settings,
+                Optional<DurableTier> durable) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciSource source = new OciSource(http, account, Emulator.NAMESPACE, "models", "m");
@@ -99,7 +112,8 @@ final class Fixture implements AutoCloseable {
                     wire,
                     settings,
                     metrics,
-                    OpenTelemetry.noop().getTracer("test"));
+                    OpenTelemetry.noop().getTracer("test"),
+                    durable);
             return new Parts(cache, http, wire, source, transfers);
         }
 

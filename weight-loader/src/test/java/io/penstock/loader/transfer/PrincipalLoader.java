@@ -42,7 +42,8 @@ final class PrincipalLoader {
                         Duration.ofSeconds(1),
                         Fixture.CONNECTIONS,
                         Fixture.MEMORY,
-                        Duration.ofMinutes(1)))) {
+                        Duration.ofMinutes(1)),
+                Optional.empty())) {
             Snapshot snapshot = parts.source().resolve("m", "");
             FileWish wish = parts.transfers().wish(snapshot, snapshot.file(Fixture.NAME), parts.source(), List.of());
             Fixture.Heard heard = new Fixture.Heard(wish);

@@ -109,9 +109,14 @@ class TestFaultsOfTheSource {
             Fixture.Heard heard = fixture.ask(snapshot, new ByteRange(0, SIZE - 1L));
             heard.end.get();
             assertThat(fixture.count("penstock.loader.checksum.failures")).isEqualTo(1);
-            assertThat(fixture.count("penstock.loader.retries")).isEqualTo(1);
+            assertThat(fixture.registry
+                            .counter("penstock.loader.retries", "cause", "checksum")
+                            .count())
+                    .isEqualTo(1);
+            // What a busy machine has repeated for its silence is not the wrong piece's doing.
+            double others = fixture.count("penstock.loader.retries") - 1;
             assertThat(fixture.emulator.traffic().bytes())
-                    .isBetween(SIZE + 3L * Fixture.PIECE, SIZE + (long) Fixture.PART);
+                    .isBetween(SIZE + 3L * Fixture.PIECE, SIZE + Math.round((1 + others) * Fixture.PART));
             assertThat(TestTransfers.merged(heard.present)).containsExactly(new ByteRange(0, SIZE - 1L));
             assertThat(fixture.awaitPublished(snapshot)).isEqualTo(fixture.content);
         }
