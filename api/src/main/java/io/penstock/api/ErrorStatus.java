@@ -33,10 +33,23 @@ public final class ErrorStatus {
         Status status = Status.fromThrowable(failure);
         Metadata trailers = Status.trailersFromThrowable(failure);
         String name = trailers == null ? null : trailers.get(CATEGORY);
-        String message = status.getDescription() == null
-                ? status.getCode().name().toLowerCase(Locale.ROOT)
-                : status.getDescription();
-        return new PenstockException(category(status.getCode(), name), failure, "%s", message);
+        return new PenstockException(category(status.getCode(), name), failure, "%s", why(status));
+    }
+
+    /// What an operator needs to know of a failed call, or of a peer that could not be reached: "io exception" alone
+    /// tells nothing, what lies below it does.
+    public static String why(Status status) {
+        StringBuilder why = new StringBuilder(
+                status.getDescription() == null
+                        ? status.getCode().name().toLowerCase(Locale.ROOT)
+                        : status.getDescription());
+        for (Throwable cause = status.getCause(); cause != null; cause = cause.getCause()) {
+            String message = cause.getMessage();
+            if (message != null && why.indexOf(message) < 0) {
+                why.append(": ").append(message);
+            }
+        }
+        return why.toString();
     }
 
     private static ErrorCategory category(Status.Code code, String name) {

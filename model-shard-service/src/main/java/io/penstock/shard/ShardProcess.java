@@ -1,9 +1,11 @@
 package io.penstock.shard;
 
+import io.grpc.ChannelCredentials;
+import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.opentelemetry.api.OpenTelemetry;
+import io.penstock.api.MutualTls;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.shard.backend.Backend;
@@ -90,7 +92,8 @@ public class ShardProcess {
                     config.maxSequences(),
                     config.maxStepTokens());
             List<Endpoint> schedulers = Endpoint.parseAll("penstock.shard.scheduler", config.scheduler());
-            Weights weights = weights();
+            ChannelCredentials credentials = MutualTls.dialling(config.tls());
+            Weights weights = weights(credentials);
             Backend backend = opened(backend());
             String instance = UUID.randomUUID().toString();
             PeerListener listener = place.ranks() == 1
@@ -107,6 +110,7 @@ public class ShardProcess {
                     ShardProcess::end);
             SchedulerDialer dialer = new SchedulerDialer(
                     schedulers,
+                    credentials,
                     new Introduction(
                             place,
                             weights.revision(),
@@ -151,14 +155,13 @@ public class ShardProcess {
                         CudaOptions.formats(config.gpuWeights(), config.gpuOutputWeights())));
     }
 
-    private Weights weights() throws InterruptedException {
+    private Weights weights(ChannelCredentials credentials) throws InterruptedException {
         if (config.checkpoint().isPresent()) {
             return LocalWeights.open(
                     config.checkpoint().get(), config.revision().orElse("local"));
         }
         Endpoint loader = Endpoint.parse("penstock.shard.loader", config.loader());
-        ManagedChannel channel = ManagedChannelBuilder.forAddress(loader.host(), loader.port())
-                .usePlaintext()
+        ManagedChannel channel = Grpc.newChannelBuilderForAddress(loader.host(), loader.port(), credentials)
                 .maxInboundMessageSize(MAX_LOADER_MESSAGE)
                 .build();
         opened(channel::shutdownNow);

@@ -6,6 +6,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.penstock.api.ErrorStatus;
+import io.penstock.api.MutualTls;
 import io.penstock.api.weights.CachedModel;
 import io.penstock.api.weights.DescribeRequest;
 import io.penstock.api.weights.EnsureEvent;
@@ -29,6 +30,7 @@ import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToIntFunction;
 import picocli.CommandLine.Command;
@@ -56,6 +58,13 @@ public final class Weights {
             scope = ScopeType.INHERIT,
             description = "The weight-loader (default: ${DEFAULT-VALUE}).")
     private String loader;
+
+    @Option(
+            names = "--tls",
+            paramLabel = "FOLDER",
+            scope = ScopeType.INHERIT,
+            description = "Folder with tls.crt, tls.key and ca.crt, where the weight-loader asks for certificates.")
+    private Path tls;
 
     @Spec
     private CommandSpec spec;
@@ -242,8 +251,8 @@ public final class Weights {
     }
 
     private int call(ToIntFunction<WeightLoaderGrpc.WeightLoaderBlockingStub> body) {
-        ManagedChannel channel =
-                NettyChannelBuilder.forTarget(loader).usePlaintext().build();
+        ManagedChannel channel = NettyChannelBuilder.forTarget(loader, MutualTls.dialling(Optional.ofNullable(tls)))
+                .build();
         try {
             return body.applyAsInt(WeightLoaderGrpc.newBlockingStub(channel));
         } catch (StatusRuntimeException e) {

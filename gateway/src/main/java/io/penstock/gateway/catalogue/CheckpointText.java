@@ -1,7 +1,9 @@
 package io.penstock.gateway.catalogue;
 
+import io.grpc.ChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
+import io.penstock.api.MutualTls;
 import io.penstock.gateway.config.GatewayConfig;
 import io.penstock.gateway.config.HostPort;
 import io.penstock.model.ErrorCategory;
@@ -18,10 +20,12 @@ import java.util.Optional;
 @ApplicationScoped
 public class CheckpointText implements TextSource {
     private final GatewayConfig config;
+    private final ChannelCredentials credentials;
 
     @Inject
     public CheckpointText(GatewayConfig config) {
         this.config = config;
+        credentials = MutualTls.dialling(config.tls());
     }
 
     @Override
@@ -37,8 +41,7 @@ public class CheckpointText implements TextSource {
                         () -> new PenstockException(
                                 ErrorCategory.NOT_FOUND,
                                 "neither penstock.gateway.loader nor penstock.gateway.checkpoint is set: where are tokenizers?"));
-        ManagedChannel channel = NettyChannelBuilder.forAddress(loader.host(), loader.port())
-                .usePlaintext()
+        ManagedChannel channel = NettyChannelBuilder.forAddress(loader.host(), loader.port(), credentials)
                 .maxInboundMessageSize(LoaderFiles.LARGEST_CHUNK)
                 .build();
         try {

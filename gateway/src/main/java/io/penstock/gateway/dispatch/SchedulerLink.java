@@ -1,10 +1,13 @@
 package io.penstock.gateway.dispatch;
 
 import io.grpc.Channel;
+import io.grpc.ChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Status;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.penstock.api.ErrorStatus;
 import io.penstock.api.inference.GroupState;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.api.inference.InferenceGrpc;
@@ -47,9 +50,11 @@ final class SchedulerLink implements AutoCloseable {
     private final AtomicInteger sequences = new AtomicInteger();
     private volatile SchedulerStatus status = SchedulerStatus.getDefaultInstance();
     private volatile boolean closed;
+    // Says a lasting failure once, not at each attempt.
+    private volatile String lastFailure = "";
 
     /// @param changed called after each change of [#status()]
-    SchedulerLink(HostPort address, DispatchTimer timer, Runnable changed) {
+    SchedulerLink(HostPort address, ChannelCredentials credentials, DispatchTimer timer, Runnable changed) {
         this.address = address;
         this.timer = timer;
         this.changed = changed;
@@ -67,8 +72,7 @@ final class SchedulerLink implements AutoCloseable {
                 .done()
                 .build();
         // Callbacks only put events into queues, so they may run where the bytes arrive.
-        channel = NettyChannelBuilder.forAddress(address.host(), address.port())
-                .usePlaintext()
+        channel = NettyChannelBuilder.forAddress(address.host(), address.port(), credentials)
                 .directExecutor()
                 .flowControlWindow(STREAM_WINDOW)
                 .keepAliveTime(PING_SECONDS, TimeUnit.SECONDS)
@@ -154,6 +158,7 @@ final class SchedulerLink implements AutoCloseable {
 
         @Override
         public void onNext(SchedulerStatus next) {
+            lastFailure = "";
             if (status.getGroupsCount() == 0) {
                 LOG.infof("scheduler %s is here, %d groups", address, next.getGroupsCount());
             }
@@ -174,8 +179,15 @@ final class SchedulerLink implements AutoCloseable {
 
         private void over(Throwable why) {
             boolean wasHere = !answered.completeExceptionally(why);
-            if (wasHere && !closed) {
-                lost(why.getMessage());
+            if (closed) {
+                return;
+            }
+            String failure = ErrorStatus.why(Status.fromThrowable(why));
+            if (wasHere) {
+                lost(failure);
+            } else if (!failure.equals(lastFailure)) {
+                LOG.warnf("no scheduler yet at %s (%s), dialling on", address, failure);
+                lastFailure = failure;
             }
         }
     }

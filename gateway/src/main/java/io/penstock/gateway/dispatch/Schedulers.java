@@ -1,7 +1,9 @@
 package io.penstock.gateway.dispatch;
 
+import io.grpc.ChannelCredentials;
 import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
+import io.penstock.api.MutualTls;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.gateway.config.GatewayConfig;
@@ -36,9 +38,10 @@ public class Schedulers {
         resumptions = Counter.builder("penstock.gateway.resumptions")
                 .description("Sequences submitted again because their scheduler was lost")
                 .register(meters);
+        ChannelCredentials credentials = MutualTls.dialling(config.tls());
         links = config.schedulers().stream()
                 .distinct()
-                .map(address -> new SchedulerLink(address, timer, () -> changes.fire(new Changed())))
+                .map(address -> new SchedulerLink(address, credentials, timer, () -> changes.fire(new Changed())))
                 .toList();
     }
 

@@ -22,6 +22,10 @@ public interface ShardConfig {
     @WithDefault("localhost:9083")
     String loader();
 
+    /// Folder with `tls.crt`, `tls.key` and `ca.crt`: schedulers and the loader are dialled with mutual TLS. What ranks
+    /// say to each other is not encrypted. In the clear, if not set.
+    Optional<Path> tls();
+
     /// A checkpoint on this machine: a GGUF file, or a folder. Then no weight-loader is needed.
     Optional<Path> checkpoint();
 

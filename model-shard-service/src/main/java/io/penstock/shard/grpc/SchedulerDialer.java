@@ -1,5 +1,6 @@
 package io.penstock.shard.grpc;
 
+import io.grpc.ChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.netty.NettyChannelBuilder;
@@ -14,6 +15,7 @@ import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.Future;
+import io.penstock.api.ErrorStatus;
 import io.penstock.api.shard.ShardGroupGrpc;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
@@ -49,6 +51,7 @@ public final class SchedulerDialer implements AutoCloseable {
             ? new EpollEventLoopGroup(1, new DefaultThreadFactory("scheduler-stream", true))
             : new NioEventLoopGroup(1, new DefaultThreadFactory("scheduler-stream", true));
     private final List<Endpoint> schedulers;
+    private final ChannelCredentials credentials;
     private final Introduction introduction;
     private final StepLoop loop;
     private final Backoff backoff;
@@ -62,7 +65,9 @@ public final class SchedulerDialer implements AutoCloseable {
     // Says a lasting failure once, not at each attempt.
     private String lastFailure = "";
 
-    public SchedulerDialer(List<Endpoint> schedulers, Introduction introduction, StepLoop loop) {
+    public SchedulerDialer(
+            List<Endpoint> schedulers, ChannelCredentials credentials, Introduction introduction, StepLoop loop) {
+        this.credentials = credentials;
         this.schedulers = List.copyOf(schedulers);
         this.introduction = introduction;
         this.loop = loop;
@@ -93,8 +98,7 @@ public final class SchedulerDialer implements AutoCloseable {
     private void dial() {
         Endpoint scheduler = schedulers.get(next);
         next = (next + 1) % schedulers.size();
-        channel = NettyChannelBuilder.forAddress(scheduler.host(), scheduler.port())
-                .usePlaintext()
+        channel = NettyChannelBuilder.forAddress(scheduler.host(), scheduler.port(), credentials)
                 .eventLoopGroup(transport)
                 .channelType(Epoll.isAvailable() ? EpollSocketChannel.class : NioSocketChannel.class)
                 // A stream is dialled again as a whole.
@@ -121,8 +125,7 @@ public final class SchedulerDialer implements AutoCloseable {
         if (closed) {
             return;
         }
-        String failure = ended.scheduler + ": " + status.getCode() + ": " + status.getDescription()
-                + (status.getCause() == null ? "" : ": " + status.getCause().getMessage());
+        String failure = ended.scheduler + ": " + status.getCode() + ": " + ErrorStatus.why(status);
         if (ended.answered) {
             backoff.reset();
             LOG.warnf("lost the scheduler at %s", failure);

@@ -2,6 +2,7 @@ package io.penstock.shard.grpc;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.grpc.InsecureChannelCredentials;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.netty.NettyServerBuilder;
@@ -63,6 +64,7 @@ class TestSchedulerDialer {
         RankPlace place = new RankPlace("g", "m", 0, 1, 0, 1, 4, 32);
         dialer = new SchedulerDialer(
                 List.of(schedulers),
+                InsecureChannelCredentials.create(),
                 new Introduction(
                         place, "r1", "i", "h", 0, "cpu", WEIGHTS.checkpoint().config()),
                 loop);

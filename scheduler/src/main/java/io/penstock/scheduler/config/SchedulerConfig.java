@@ -2,11 +2,16 @@ package io.penstock.scheduler.config;
 
 import io.smallrye.config.ConfigMapping;
 import io.smallrye.config.WithDefault;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Optional;
 
 /// What an operator may set. All groups of one scheduler share these.
 @ConfigMapping(prefix = "penstock.scheduler")
 public interface SchedulerConfig {
+    /// Folder with `tls.crt`, `tls.key` and `ca.crt`: calls are taken over mutual TLS only. In the clear, if not set.
+    Optional<Path> tls();
+
     /// Tokens a KV block.
     @WithDefault("16")
     int blockSize();

@@ -17,6 +17,9 @@ public interface LoaderConfig {
     @WithDefault("${user.home}/.cache/penstock/weights")
     Path cache();
 
+    /// Folder with `tls.crt`, `tls.key` and `ca.crt`: calls are taken over mutual TLS only. In the clear, if not set.
+    Optional<Path> tls();
+
     /// Most bytes in the cache; what was used longest ago makes room. 0 for as much as the volume holds.
     @WithDefault("0")
     MemorySize cacheBudget();
