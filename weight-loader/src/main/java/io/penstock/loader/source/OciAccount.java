@@ -30,11 +30,16 @@ import java.util.Optional;
 /// SDK's signer.
 public final class OciAccount {
     private static final String JSON = "application/json";
+    // The service takes one for five minutes.
+    private static final long SIGNATURE_NANOS = 20_000_000_000L;
 
     /// Empty for pre-authenticated requests: their address is the right to read.
     private final Optional<Signers> signers;
 
     private final URI endpoint;
+    private volatile Signature lastGet;
+
+    private record Signature(URI uri, long made, Map<String, String> headers) {}
 
     private OciAccount(Optional<Signers> signers, URI endpoint) {
         this.signers = signers;
@@ -163,16 +168,34 @@ public final class OciAccount {
         for (int i = 0; i < headers.length; i += 2) {
             request.header(headers[i], headers[i + 1]);
         }
-        Map<String, List<String>> described = json.isPresent() ? Map.of("content-type", List.of(JSON)) : Map.of();
         json.ifPresent(_ -> request.setHeader("content-type", JSON));
-        signers.map(given -> method.equals("PUT") ? given.streaming() : given.standard())
-                .ifPresent(given -> given.signRequest(uri, method, described, json.orElse(null))
-                        .forEach((name, value) -> {
-                            // The client sends these two itself, in the same form.
-                            if (!name.equalsIgnoreCase("host") && !name.equalsIgnoreCase("content-length")) {
-                                request.setHeader(name, value);
-                            }
-                        }));
+        signers.ifPresent(given -> signature(given, uri, method, json).forEach((name, value) -> {
+            // The client sends these two itself, in the same form.
+            if (!name.equalsIgnoreCase("host") && !name.equalsIgnoreCase("content-length")) {
+                request.setHeader(name, value);
+            }
+        }));
         return request.build();
+    }
+
+    private Map<String, String> signature(Signers given, URI uri, String method, Optional<String> json) {
+        if (method.equals("GET")) {
+            return shared(given.standard(), uri);
+        }
+        RequestSigner signer = method.equals("PUT") ? given.streaming() : given.standard();
+        Map<String, List<String>> described = json.isPresent() ? Map.of("content-type", List.of(JSON)) : Map.of();
+        return signer.signRequest(uri, method, described, json.orElse(null));
+    }
+
+    /// A signature is over method, target, host and time and not over the range, so that all ranges of a file share
+    /// one for a while: making one costs more than the bytes of a part. Credentials that are read anew make another
+    /// account.
+    private Map<String, String> shared(RequestSigner signer, URI uri) {
+        Signature last = lastGet;
+        if (last == null || !last.uri().equals(uri) || System.nanoTime() - last.made() > SIGNATURE_NANOS) {
+            last = new Signature(uri, System.nanoTime(), signer.signRequest(uri, "GET", Map.of(), null));
+            lastGet = last;
+        }
+        return last.headers();
     }
 }
