@@ -31,7 +31,11 @@ final class SystemTestTrace {
             String answer = chat(cluster.gateway());
             Clusters.await("the spans of all services", () -> {
                 List<Collector.Sent> spans = collector.trace(TRACE);
+                // Each service sends its own when it likes.
                 return named(spans, "compute step").size() >= 2 * TOKENS
+                        && named(spans, "step").size() >= TOKENS
+                        && !named(spans, "generate").isEmpty()
+                        && !named(spans, "chat " + Clusters.MODEL).isEmpty()
                         && spans.stream()
                                 .anyMatch(sent -> sent.span().getKind() == Span.SpanKind.SPAN_KIND_SERVER
                                         && sent.service().equals("penstock-gateway"));
