@@ -147,30 +147,49 @@ final class FilePush {
 
     private Stored putParts(List<Upload> begun, ExecutorService threads) throws InterruptedException {
         Upload upload = begun.isEmpty() ? uploads.begin(object) : begun.getFirst();
-        Map<Integer, Part> have = begun.isEmpty()
-                ? Map.of()
-                : uploads.parts(upload).stream().collect(Collectors.toMap(Part::number, part -> part));
-        List<String> etags =
-                forParts(threads, slice -> putPart(upload, slice, Optional.ofNullable(have.get(slice.number()))));
+        Optional<Stored> stored;
         try {
-            file.checkUnchanged();
+            stored = commit(upload, begun.isEmpty() ? Map.of() : parts(upload), threads, true);
         } catch (PenstockException e) {
-            uploads.abort(upload);
-            throw e;
+            // What a process sent before it was killed may arrive behind ours: once more, of what is there now.
+            if (begun.isEmpty() || !e.getMessage().contains(OciUploads.INVALID_PART)) {
+                throw e;
+            }
+            stored = commit(upload, parts(upload), threads, false);
         }
-        return uploads.commit(upload, etags, file.size())
-                .or(() -> uploads.head(object))
+        return stored.or(() -> uploads.head(object))
                 .orElseThrow(() -> new PenstockException(
                         ErrorCategory.UNAVAILABLE,
                         "%s: its upload was ended by someone else; push again",
                         uploads.place(object)));
     }
 
-    private String putPart(Upload upload, Slice slice, Optional<Part> had) {
+    private Map<Integer, Part> parts(Upload upload) {
+        return uploads.parts(upload).stream().collect(Collectors.toMap(Part::number, part -> part));
+    }
+
+    /// @param have parts that are there
+    /// @param counts whether they are told of
+    private Optional<Stored> commit(Upload upload, Map<Integer, Part> have, ExecutorService threads, boolean counts)
+            throws InterruptedException {
+        List<String> etags = forParts(
+                threads, slice -> putPart(upload, slice, Optional.ofNullable(have.get(slice.number())), counts));
+        try {
+            file.checkUnchanged();
+        } catch (PenstockException e) {
+            uploads.abort(upload);
+            throw e;
+        }
+        return uploads.commit(upload, etags, file.size());
+    }
+
+    private String putPart(Upload upload, Slice slice, Optional<Part> had, boolean counts) {
         Optional<Part> candidate = had.filter(part -> part.size() == slice.length());
         if (candidate.isPresent()
                 && sums(slice, region(slice), true).md5().equals(candidate.get().md5())) {
-            count.there(slice.length());
+            if (counts) {
+                count.there(slice.length());
+            }
             return candidate.get().etag();
         }
         String etag = http.retry().call(uploads.place(object) + " part " + slice.number(), String.class, () -> {

@@ -34,6 +34,9 @@ final class OciUploads {
     private static final String CHECKSUM = "opc-content-crc32c";
 
     private final RemoteHttp http;
+    /// The service's word for a part that is not, or no longer, what a commit says.
+    static final String INVALID_PART = "InvalidUploadPart";
+
     private final Renewable<OciAccount> account;
     private final BucketFolder folder;
     /// As [BucketFolder#target], for uploads.
