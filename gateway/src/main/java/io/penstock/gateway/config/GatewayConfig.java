@@ -22,9 +22,8 @@ public interface GatewayConfig {
     /// of a loader.
     Optional<Path> checkpoint();
 
-    /// Folder with `tls.crt`, `tls.key` and `ca.crt`: schedulers and the loader are dialled with mutual TLS. Not for
-    /// the
-    /// gateway's own callers. In the clear, if not set.
+    /// Folder with `tls.crt`, `tls.key` and `ca.crt`: schedulers and the loader are dialled with
+    /// mutual TLS. Not for the gateway's own callers. In the clear, if not set.
     Optional<Path> tls();
 
     /// Keys that callers present as `Authorization: Bearer <key>`. None: every caller is let in.

@@ -112,9 +112,8 @@ class TestKeptConnections {
         });
     }
 
-    /// Some clients stop reading at `[DONE]`. If the end of the body is not there by then, they close the connection,
-    /// and
-    /// the JDK's client may have given it to another request.
+    /// Some clients stop reading at `[DONE]`. If the end of the body is not there by then, they close
+    /// the connection, and the JDK's client may have given it to another request.
     @Test
     void theEndOfAStreamComesWithItsLastEvent() throws Exception {
         try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {

@@ -84,9 +84,8 @@ public interface ShardConfig {
     @WithDefault("auto")
     CudaOptions.Meeting gpuMeeting();
 
-    /// What a GPU keeps the layers' matrices in: `stored` as the checkpoint has them (FP8, int4 groups of 128, else
-    /// bf16),
-    /// or `bf16`, `fp8`, `int4`, made while loading.
+    /// What a GPU keeps the layers' matrices in: `stored` as the checkpoint has them (FP8, int4
+    /// groups of 128, else bf16), or `bf16`, `fp8`, `int4`, made while loading.
     @WithDefault("stored")
     CudaOptions.Weights gpuWeights();
 

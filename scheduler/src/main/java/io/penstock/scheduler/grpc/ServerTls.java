@@ -11,9 +11,8 @@ import java.nio.file.Path;
 import java.util.Optional;
 import org.jboss.logging.Logger;
 
-/// Takes calls only from who shows a certificate, where `penstock.scheduler.tls` says so. Not by Quarkus' own settings:
-/// they
-/// do not read certificates again.
+/// Takes calls only from who shows a certificate, where `penstock.scheduler.tls` says so. Not by
+/// Quarkus' own settings: they do not read certificates again.
 @Singleton
 public class ServerTls implements ServerBuilderCustomizer<VertxServerBuilder> {
     private static final Logger LOG = Logger.getLogger(ServerTls.class);

@@ -31,14 +31,13 @@ import java.util.stream.Stream;
 
 /// The folder that holds all bytes of this node. Layout:
 /// ```
-/// lock                                    held by the one loader that writes here
-/// blobs/<xx>/<id>, <id>.journal           bytes by content, sparse until complete
+/// lock                                    held by the one loader that writes here blobs/<xx>/<id>,
+/// <id>.journal           bytes by content, sparse until complete
 /// models/<model>/<revision>/snapshot.json names, sizes and pins of a revision
 /// models/<model>/<revision>/used, pinned  when it was used last; that it must not be evicted
-/// models/<model>/<revision>/arriving/... hard links to blobs under their names: only announced ranges are
-/// valid
-/// models/<model>/<revision>/complete/...  the same for files that are whole, verified and durable
-/// trash/...                               what was evicted and is being removed
+/// models/<model>/<revision>/arriving/... hard links to blobs under their names: only announced
+/// ranges are valid models/<model>/<revision>/complete/...  the same for files that are whole,
+/// verified and durable trash/...                               what was evicted and is being removed
 /// ```
 /// A name appears below `complete` by one atomic step, after the bytes and the journal are on the disk.
 ///

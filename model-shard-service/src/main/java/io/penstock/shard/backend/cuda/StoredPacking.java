@@ -11,9 +11,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 
-/// Quantised matrices of a checkpoint in the order in which kernels take them: the same integers, the same scales.
-/// Plain
-/// arithmetic on the host, tile by tile, so that tiles can be packed by several threads.
+/// Quantised matrices of a checkpoint in the order in which kernels take them: the same integers, the
+/// same scales. Plain arithmetic on the host, tile by tile, so that tiles can be packed by several
+/// threads.
 ///
 /// @param sources whose rows, together, are the matrix'
 record StoredPacking(WeightFormat format, int rows, int columns, List<Source> sources) {
@@ -102,9 +102,9 @@ record StoredPacking(WeightFormat format, int rows, int columns, List<Source> so
         };
     }
 
-    /// 128 integers of a row: the lane 4 g + q of the decode kernel has 4 words of row g and 4 of row g + 8; word i
-    /// holds
-    /// columns 32 i + 8 j + 2 q and the one behind, j from 0 to 3, in nibbles j and j + 4.
+    /// 128 integers of a row: the lane 4 g + q of the decode kernel has 4 words of row g and 4 of row
+    /// g + 8; word i holds columns 32 i + 8 j + 2 q and the one behind, j from 0 to 3, in nibbles j
+    /// and j + 4.
     private void packRow(int row, int column, MemorySegment to) {
         Source source = source(row);
         GroupedElements elements = (GroupedElements) source.matrix;
