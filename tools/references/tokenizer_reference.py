@@ -25,7 +25,7 @@ import gguf
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 CACHE = pathlib.Path(os.environ.get("PENSTOCK_CACHE", pathlib.Path.home() / ".cache/penstock"))
-NAMES = ["qwen2_5", "qwen3", "deepseek_v3", "llama3_1", "smollm2"]
+NAMES = ["qwen2_5", "qwen3", "deepseek_v3", "llama3_1", "llama2", "smollm2"]
 
 HARD = [
     "",

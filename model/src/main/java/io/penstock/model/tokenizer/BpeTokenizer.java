@@ -3,101 +3,131 @@ package io.penstock.model.tokenizer;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.Set;
 
-/// Byte-level byte-pair encoding, id for id what Hugging Face's `tokenizers` gives.
+/// Byte-pair encoding, id for id what Hugging Face's `tokenizers` gives of byte-level vocabularies and of
+/// SentencePiece's.
 ///
 /// In order: added tokens are found in trusted text, what lies between them is brought to normal form and cut into
-/// words, and each word's UTF-8 bytes are merged. All of it in time linear in the text, but for the merging of one word
-/// of n bytes, O(n log n).
+/// words, and each word's bytes or characters are merged. All of it in time linear in the text, but for
+/// the merging of one word of n symbols, O(n log n). No text merges into a special token.
 final class BpeTokenizer implements Tokenizer {
     private static final byte[] NO_BYTES = {};
 
     private final byte[][] bytes;
     private final String[] names;
-    private final int[] byteIds = new int[256];
-    private final MergeTable merges;
+    private final Symbols symbols;
+    private final Merges merges;
+    /// Characters of ids from [#vocabularySize()] on, which are merged and are no tokens.
+    private final List<Integer> parts = new ArrayList<>();
+
+    private final boolean anyWholeWords;
     private final Map<String, Integer> wholeWords = new HashMap<>();
+    private final PreTokenizer preTokenizer;
     private final AddedTokens rawTokens;
     private final AddedTokens normalizedTokens;
     private final Map<String, Integer> special = new HashMap<>();
-    private final Vocabulary vocabulary;
+    private final OptionalInt beginOfSequence;
+    private final Set<Integer> endOfSequence;
     private final WordCache cache = new WordCache();
 
     /// @throws PenstockException (corrupt) if a merge names or makes a token that is not there
     BpeTokenizer(Vocabulary vocabulary) {
-        // The lists of the file are not kept.
-        this.vocabulary = new Vocabulary(
-                List.of(),
-                Set.of(),
-                List.of(),
-                List.of(),
-                vocabulary.wholeWords(),
-                vocabulary.composed(),
-                vocabulary.preTokenizer(),
-                vocabulary.beginOfSequence(),
-                Set.copyOf(vocabulary.endOfSequence()));
-        int size = vocabulary.pieces().size();
+        preTokenizer = vocabulary.preTokenizer();
+        beginOfSequence = vocabulary.beginOfSequence();
+        endOfSequence = Set.copyOf(vocabulary.endOfSequence());
+        List<String> pieces = vocabulary.pieces();
+        Set<Integer> silent = new HashSet<>(vocabulary.textless());
+        int size = pieces.size();
         for (AddedToken token : vocabulary.added()) {
             size = Math.max(size, token.id() + 1);
+            if (token.special()) {
+                silent.add(token.id());
+            }
         }
+        Map<String, Integer> all = HashMap.newHashMap(size);
+        Map<String, Integer> spoken = HashMap.newHashMap(size);
+        for (int id = 0; id < pieces.size(); id++) {
+            if (pieces.get(id) != null) {
+                all.put(pieces.get(id), id);
+                if (!silent.contains(id)) {
+                    spoken.put(pieces.get(id), id);
+                }
+            }
+        }
+        symbols = switch (vocabulary.form()) {
+            case TextForm.Bytes(boolean composed) -> new ByteSymbols(all, composed);
+            case TextForm.Pieces(TextForm.Prefix prefix) -> new PieceSymbols(spoken, prefix);
+        };
         bytes = new byte[size][];
         names = new String[size];
-        Map<String, Integer> ids = HashMap.newHashMap(size);
+        anyWholeWords = vocabulary.wholeWords();
         for (int id = 0; id < size; id++) {
-            String piece = id < vocabulary.pieces().size() ? vocabulary.pieces().get(id) : null;
-            if (piece == null) {
-                bytes[id] = NO_BYTES;
-                continue;
-            }
-            ids.put(piece, id);
-            int own = id;
-            bytes[id] = ByteAlphabet.bytes(piece).orElseGet(() -> {
-                names[own] = piece;
-                return piece.getBytes(StandardCharsets.UTF_8);
-            });
-            if (vocabulary.wholeWords()) {
+            String piece = id < pieces.size() ? pieces.get(id) : null;
+            bytes[id] = piece == null ? NO_BYTES : symbols.bytes(piece);
+            // One byte is often no text, and a name is.
+            names[id] = piece != null && isByte(piece) ? piece : null;
+            if (piece != null && anyWholeWords && !silent.contains(id)) {
                 wholeWords.put(latin1(bytes[id]), id);
             }
         }
-        merges = merges(vocabulary.merges(), ids);
-        for (int value = 0; value < 256; value++) {
-            byteIds[value] = ids.getOrDefault(ByteAlphabet.spell(value), -1);
-        }
+        merges = switch (vocabulary.merging()) {
+            case Vocabulary.Merging.Ranked(List<Vocabulary.Merge> listed) -> ranked(listed, all, silent);
+            case Vocabulary.Merging.Scored scored -> scored(scored, spoken, (PieceSymbols) symbols);
+        };
         for (AddedToken token : vocabulary.added()) {
             names[token.id()] = token.content();
-            bytes[token.id()] = token.special() ? NO_BYTES : token.content().getBytes(StandardCharsets.UTF_8);
+            bytes[token.id()] = token.special() ? NO_BYTES : symbols.bytes(token.content());
             special.put(token.content(), token.id());
         }
         for (int id : vocabulary.textless()) {
-            names[id] = vocabulary.pieces().get(id);
+            names[id] = pieces.get(id);
             bytes[id] = NO_BYTES;
         }
-        rawTokens = tokens(vocabulary.added(), false);
-        normalizedTokens = tokens(vocabulary.added(), true);
+        rawTokens = new AddedTokens(
+                vocabulary.added().stream().filter(token -> !token.normalized()).toList());
+        normalizedTokens = new AddedTokens(vocabulary.added().stream()
+                .filter(AddedToken::normalized)
+                .map(this::normalized)
+                .toList());
+    }
+    /// A token is looked for as the text it is looked for in is written.
+    private AddedToken normalized(AddedToken token) {
+        String content = symbols.normalized(MarkedText.of(PromptText.trusted(token.content())))
+                .text();
+        return new AddedToken(
+                token.id(), content, token.special(), token.singleWord(), token.lstrip(), token.rstrip(), true);
     }
 
-    private static AddedTokens tokens(List<AddedToken> added, boolean normalized) {
-        return new AddedTokens(
-                added.stream().filter(token -> token.normalized() == normalized).toList());
+    private boolean isByte(String piece) {
+        return symbols instanceof PieceSymbols && PieceSymbols.value(piece).isPresent();
     }
 
-    private static MergeTable merges(List<Vocabulary.Merge> merges, Map<String, Integer> ids) {
-        int[] left = new int[merges.size()];
-        int[] right = new int[merges.size()];
-        int[] merged = new int[merges.size()];
-        for (int rank = 0; rank < merged.length; rank++) {
-            Vocabulary.Merge merge = merges.get(rank);
-            left[rank] = id(ids, merge.left(), rank);
-            right[rank] = id(ids, merge.right(), rank);
-            merged[rank] = id(ids, merge.left() + merge.right(), rank);
+    private Merges ranked(List<Vocabulary.Merge> listed, Map<String, Integer> ids, Set<Integer> silent) {
+        int[] left = new int[listed.size()];
+        int[] right = new int[listed.size()];
+        int[] merged = new int[listed.size()];
+        int count = 0;
+        for (int rank = 0; rank < listed.size(); rank++) {
+            Vocabulary.Merge merge = listed.get(rank);
+            String made = merge.left() + merge.right();
+            left[count] = id(ids, merge.left(), rank);
+            right[count] = id(ids, merge.right(), rank);
+            merged[count] = id(ids, made, rank);
+            // What stands for no text, or for a byte, is never made of the characters that spell its name.
+            if (!silent.contains(merged[count]) && !isByte(made)) {
+                count++;
+            }
         }
-        return new MergeTable(left, right, merged);
+        return new MergeTable(Arrays.copyOf(left, count), Arrays.copyOf(right, count), Arrays.copyOf(merged, count));
     }
 
     private static int id(Map<String, Integer> ids, String piece, int rank) {
@@ -109,6 +139,30 @@ final class BpeTokenizer implements Tokenizer {
         return id;
     }
 
+    private Merges scored(Vocabulary.Merging.Scored scored, Map<String, Integer> spoken, PieceSymbols characters) {
+        List<byte[]> spellings = new ArrayList<>(Collections.nCopies(bytes.length, null));
+        spoken.forEach((piece, id) -> {
+            if (!scored.unmade().contains(id) && !isByte(piece)) {
+                spellings.set(id, piece.getBytes(StandardCharsets.UTF_8));
+                piece.codePoints()
+                        .filter(codePoint -> !characters.has(codePoint))
+                        .forEach(codePoint -> {
+                            characters.put(codePoint, bytes.length + parts.size());
+                            parts.add(codePoint);
+                        });
+            }
+        });
+        for (int codePoint : parts) {
+            spellings.add(Character.toString(codePoint).getBytes(StandardCharsets.UTF_8));
+        }
+        float[] scores = Arrays.copyOf(scored.scores(), bytes.length);
+        try {
+            return new ScoredPieces(spellings.toArray(byte[][]::new), scores);
+        } catch (IllegalArgumentException e) {
+            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s", e.getMessage());
+        }
+    }
+
     @Override
     public int vocabularySize() {
         return bytes.length;
@@ -117,31 +171,34 @@ final class BpeTokenizer implements Tokenizer {
     @Override
     public int[] encode(PromptText prompt) {
         MarkedText text = MarkedText.of(prompt);
-        TokenIds out = new TokenIds();
+        TokenIds out = new TokenIds(64);
         int position = 0;
         for (AddedTokens.Match match : rawTokens.find(text)) {
-            encodeNormalized(text.slice(position, match.start()), out);
+            encodeNormalized(text.slice(position, match.start()), position == 0, out);
             out.add(match.token().id());
             position = match.end();
         }
-        encodeNormalized(text.slice(position, text.text().length()), out);
+        encodeNormalized(text.slice(position, text.text().length()), position == 0, out);
         return out.toArray();
     }
 
-    private void encodeNormalized(MarkedText raw, TokenIds out) {
-        MarkedText text = vocabulary.composed() ? raw.composed() : raw;
-        char[] letters = text.text().toCharArray();
+    private void encodeNormalized(MarkedText raw, boolean first, TokenIds out) {
+        MarkedText text = symbols.normalized(raw);
         int position = 0;
         for (AddedTokens.Match match : normalizedTokens.find(text)) {
-            encodeWords(letters, position, match.start(), out);
+            encodeWords(text.slice(position, match.start()), first && position == 0, out);
             out.add(match.token().id());
             position = match.end();
         }
-        encodeWords(letters, position, letters.length, out);
+        encodeWords(text.slice(position, text.text().length()), first && position == 0, out);
     }
 
-    private void encodeWords(char[] text, int from, int to, TokenIds out) {
-        vocabulary.preTokenizer().split(text, from, to, (letters, start, end) -> {
+    private void encodeWords(MarkedText section, boolean first, TokenIds out) {
+        if (section.text().isEmpty()) {
+            return;
+        }
+        char[] text = symbols.begun(section, first).text().toCharArray();
+        preTokenizer.split(text, 0, text.length, (letters, start, end) -> {
             if (end - start > WordCache.LONGEST) {
                 int[] ids = encodeWord(letters, start, end);
                 out.add(ids, ids.length);
@@ -158,23 +215,30 @@ final class BpeTokenizer implements Tokenizer {
     }
 
     private int[] encodeWord(char[] text, int start, int end) {
-        byte[] word = new String(text, start, end - start).getBytes(StandardCharsets.UTF_8);
-        if (vocabulary.wholeWords()) {
+        if (anyWholeWords) {
+            byte[] word = new String(text, start, end - start).getBytes(StandardCharsets.UTF_8);
             Integer whole = wholeWords.get(latin1(word));
             if (whole != null) {
                 return new int[] {whole};
             }
         }
-        int[] ids = new int[word.length];
-        int count = 0;
-        for (byte value : word) {
-            int id = byteIds[value & 0xFF];
-            // A byte that no token spells is dropped, as the reference does without an unknown token.
-            if (id >= 0) {
-                ids[count++] = id;
+        TokenIds word = symbols.of(text, start, end);
+        word.merge(merges);
+        int[] ids = word.toArray();
+        return parts.isEmpty() ? ids : withoutParts(ids);
+    }
+
+    /// @return the bytes of characters that merged into nothing in their place
+    private int[] withoutParts(int[] ids) {
+        TokenIds out = new TokenIds(ids.length);
+        for (int id : ids) {
+            if (id < bytes.length) {
+                out.add(id);
+            } else {
+                ((PieceSymbols) symbols).spell(parts.get(id - bytes.length), out);
             }
         }
-        return Arrays.copyOf(ids, PairMerger.merge(merges, ids, count));
+        return out.toArray();
     }
 
     private static String latin1(byte[] word) {
@@ -203,11 +267,11 @@ final class BpeTokenizer implements Tokenizer {
 
     @Override
     public OptionalInt beginOfSequence() {
-        return vocabulary.beginOfSequence();
+        return beginOfSequence;
     }
 
     @Override
     public Set<Integer> endOfSequence() {
-        return vocabulary.endOfSequence();
+        return endOfSequence;
     }
 }

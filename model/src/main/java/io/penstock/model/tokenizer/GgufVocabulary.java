@@ -12,15 +12,19 @@ import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// The tokenizer that a GGUF file carries, as its `tokenizer.ggml.*` keys give it.
 ///
-/// @param model `tokenizer.ggml.model`; "gpt2" is byte-level BPE
-/// @param pre `tokenizer.ggml.pre`, the name of how text is cut into words
+/// @param model `tokenizer.ggml.model`; "gpt2" is byte-level BPE, "llama" SentencePiece's BPE
+/// @param pre `tokenizer.ggml.pre`, the name of how text is cut into words; only for "gpt2"
 /// @param tokens spelling of each id
+/// @param scores of each token, the highest merges first; only for "llama"
 /// @param types kind of each token, as llama.cpp numbers them
-/// @param merges "left right", by rank
+/// @param merges "left right", by rank; only for "gpt2"
+/// @param addsSpace `add_space_prefix`: what lies between special tokens begins with a space; only for
+///     "llama"
 /// @param begin `bos_token_id`
 /// @param addsBegin `add_bos_token`
 /// @param ends `eos_token_id`, `eot_token_id`, `eom_token_id`: those that are there
@@ -28,11 +32,18 @@ public record GgufVocabulary(
         String model,
         String pre,
         List<String> tokens,
+        List<Float> scores,
         List<Integer> types,
         List<String> merges,
+        boolean addsSpace,
         OptionalInt begin,
         boolean addsBegin,
         Set<Integer> ends) {
+    private static final String BYTE_LEVEL = "gpt2";
+    private static final String SENTENCE_PIECE = "llama";
+
+    private static final int NORMAL = 1;
+    private static final int UNKNOWN = 2;
     private static final int CONTROL = 3;
     private static final int USER_DEFINED = 4;
     private static final int UNUSED = 5;
@@ -77,6 +88,7 @@ public record GgufVocabulary(
 
     public GgufVocabulary {
         tokens = List.copyOf(tokens);
+        scores = List.copyOf(scores);
         types = List.copyOf(types);
         merges = List.copyOf(merges);
         ends = Set.copyOf(ends);
@@ -88,15 +100,20 @@ public record GgufVocabulary(
         for (String role : List.of("eos", "eot", "eom")) {
             id(metadata, role).ifPresent(ends::add);
         }
+        String model = metadata.tokenizerModel().orElse("");
+        float[] scores = model.equals(SENTENCE_PIECE) ? metadata.floats("tokenizer.ggml.scores") : new float[0];
         return new GgufVocabulary(
-                metadata.tokenizerModel().orElse(""),
+                model,
                 // Older files do not name it; GPT-2's is what they were made with.
                 metadata.preTokenizer().orElse("gpt-2"),
                 metadata.tokens(),
+                IntStream.range(0, scores.length).mapToObj(id -> scores[id]).toList(),
                 IntStream.of(metadata.tokenTypes()).boxed().toList(),
                 metadata.merges(),
+                metadata.bool("tokenizer.ggml.add_space_prefix").orElse(true),
                 id(metadata, "bos"),
-                metadata.bool("tokenizer.ggml.add_bos_token").orElse(false),
+                // What llama.cpp takes for granted of each.
+                metadata.bool("tokenizer.ggml.add_bos_token").orElse(model.equals(SENTENCE_PIECE)),
                 ends);
     }
 
@@ -109,12 +126,15 @@ public record GgufVocabulary(
     /// @param file named in errors
     /// @throws CheckpointException if the lists disagree, or the kind of tokenizer is not known here
     public Tokenizer tokenizer(Path file) {
-        if (!model.equals("gpt2")) {
+        boolean pieces = model.equals(SENTENCE_PIECE);
+        if (!pieces && !model.equals(BYTE_LEVEL)) {
             throw new CheckpointException(
-                    file, "tokenizer.ggml.model", "\"%s\" is not supported; gpt2, byte-level BPE, is", model);
+                    file,
+                    "tokenizer.ggml.model",
+                    "\"%s\" is not supported; gpt2, byte-level BPE, is, and llama, SentencePiece's",
+                    model);
         }
-        Style style = STYLES.get(pre);
-        if (style == null) {
+        if (!pieces && !STYLES.containsKey(pre)) {
             throw new CheckpointException(
                     file,
                     "tokenizer.ggml.pre",
@@ -122,44 +142,36 @@ public record GgufVocabulary(
                     pre,
                     STYLES.keySet().stream().sorted().toList());
         }
-        if (tokens.isEmpty() || tokens.size() > Vocabulary.LARGEST || types.size() != tokens.size()) {
+        if (tokens.isEmpty()
+                || tokens.size() > Vocabulary.LARGEST
+                || types.size() != tokens.size()
+                || (pieces && scores.size() != tokens.size())) {
             throw new CheckpointException(
                     file,
                     "tokenizer.ggml.tokens",
-                    "%d tokens with %d types; 1 to %d of each are needed",
+                    "%d tokens with %d types and %d scores; 1 to %d of each are needed",
                     tokens.size(),
                     types.size(),
+                    scores.size(),
                     Vocabulary.LARGEST);
         }
         begin.ifPresent(id -> check(file, "tokenizer.ggml.bos_token_id", id));
         ends.forEach(id -> check(file, "tokenizer.ggml.eos_token_id", id));
         try {
-            return new BpeTokenizer(vocabulary(file, style));
+            return new BpeTokenizer(pieces ? pieces() : bytes(file, STYLES.get(pre)));
         } catch (CheckpointException refusal) {
             throw refusal;
         } catch (PenstockException refusal) {
-            throw new CheckpointException(file, "tokenizer.ggml.merges", refusal, "%s", refusal.getMessage());
+            throw new CheckpointException(
+                    file,
+                    pieces ? "tokenizer.ggml.tokens" : "tokenizer.ggml.merges",
+                    refusal,
+                    "%s",
+                    refusal.getMessage());
         }
     }
 
-    private Vocabulary vocabulary(Path file, Style style) {
-        List<AddedToken> added = new ArrayList<>();
-        List<String> pieces = new ArrayList<>(tokens.size());
-        Set<Integer> textless = new HashSet<>();
-        Set<Integer> allEnds = new TreeSet<>(ends);
-        for (int id = 0; id < tokens.size(); id++) {
-            String token = tokens.get(id);
-            int type = types.get(id);
-            if (type == CONTROL || type == USER_DEFINED) {
-                added.add(AddedToken.plain(id, token, type == CONTROL));
-                if (type == CONTROL && END_NAMES.contains(token)) {
-                    allEnds.add(id);
-                }
-            } else if (type == UNUSED) {
-                textless.add(id);
-            }
-            pieces.add(token);
-        }
+    private Vocabulary bytes(Path file, Style style) {
         List<Vocabulary.Merge> pairs = new ArrayList<>(merges.size());
         for (String merge : merges) {
             // A token may itself begin with a space only in other kinds of vocabulary; still look past the first
@@ -171,14 +183,61 @@ public record GgufVocabulary(
             }
             pairs.add(new Vocabulary.Merge(merge.substring(0, space), merge.substring(space + 1)));
         }
+        return vocabulary(
+                ids(UNUSED),
+                new Vocabulary.Merging.Ranked(pairs),
+                style.wholeWords(),
+                new TextForm.Bytes(style.composed()),
+                style.preTokenizer());
+    }
+
+    private Vocabulary pieces() {
+        float[] byId = new float[scores.size()];
+        for (int id = 0; id < byId.length; id++) {
+            byId[id] = scores.get(id);
+        }
+        Set<Integer> silent = ids(UNUSED);
+        silent.addAll(ids(UNKNOWN));
+        return vocabulary(
+                silent,
+                new Vocabulary.Merging.Scored(byId, ids(USER_DEFINED)),
+                false,
+                new TextForm.Pieces(addsSpace ? TextForm.Prefix.EVERY : TextForm.Prefix.NONE),
+                PieceSymbols.words(false, ids(NORMAL).stream().map(tokens::get)));
+    }
+
+    private Set<Integer> ids(int type) {
+        return IntStream.range(0, types.size())
+                .filter(id -> types.get(id) == type)
+                .boxed()
+                .collect(Collectors.toCollection(HashSet::new));
+    }
+
+    private Vocabulary vocabulary(
+            Set<Integer> textless,
+            Vocabulary.Merging merging,
+            boolean wholeWords,
+            TextForm form,
+            PreTokenizer preTokenizer) {
+        List<AddedToken> added = new ArrayList<>();
+        Set<Integer> allEnds = new TreeSet<>(ends);
+        for (int id = 0; id < tokens.size(); id++) {
+            int type = types.get(id);
+            if (type == CONTROL || type == USER_DEFINED) {
+                added.add(AddedToken.plain(id, tokens.get(id), type == CONTROL));
+                if (type == CONTROL && END_NAMES.contains(tokens.get(id))) {
+                    allEnds.add(id);
+                }
+            }
+        }
         return new Vocabulary(
-                pieces,
+                tokens,
                 textless,
                 added,
-                pairs,
-                style.wholeWords(),
-                style.composed(),
-                style.preTokenizer(),
+                merging,
+                wholeWords,
+                form,
+                preTokenizer,
                 addsBegin ? begin : OptionalInt.empty(),
                 allEnds);
     }

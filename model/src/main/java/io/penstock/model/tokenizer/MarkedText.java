@@ -95,6 +95,22 @@ final class MarkedText {
                 : new MarkedText(whole, new int[] {whole.length()}, false);
     }
 
+    /// @return the text with one character in another's place
+    MarkedText replaced(char from, char to) {
+        String changed = text.replace(from, to);
+        return changed.equals(text) ? this : new MarkedText(changed, ends, firstTrusted);
+    }
+
+    /// @return the text after one more character, trusted as its first one is; none after none
+    MarkedText after(char prefix) {
+        if (text.isEmpty()) {
+            return this;
+        }
+        int[] moved = new int[ends.length];
+        Arrays.setAll(moved, run -> ends[run] + 1);
+        return new MarkedText(prefix + text, moved, firstTrusted);
+    }
+
     private static String withoutLoneSurrogates(StringBuilder text) {
         for (int index = 0; index < text.length(); index++) {
             if (Character.isSurrogate(text.charAt(index))) {

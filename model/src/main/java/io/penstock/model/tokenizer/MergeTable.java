@@ -2,9 +2,8 @@ package io.penstock.model.tokenizer;
 
 import java.util.Arrays;
 
-/// Which pairs of tokens merge, how early, and into what: an open-addressing table from (left, right) to rank.
-final class MergeTable {
-    static final int NONE = Integer.MAX_VALUE;
+/// Merges that are listed by rank: an open-addressing table from (left, right) to rank.
+final class MergeTable implements Merges {
     private static final long EMPTY = -1;
 
     private final long[] pairs;
@@ -31,16 +30,16 @@ final class MergeTable {
         }
     }
 
-    /// @return the merge's rank, lower is earlier; [#NONE] if the two do not merge
-    int rank(int left, int right) {
+    @Override
+    public int rank(int left, int right) {
         long pair = pair(left, right);
         int slot = slot(pair);
         return pairs[slot] == pair ? ranks[slot] : NONE;
     }
 
-    /// @return the token that the merge of this rank makes
-    int merged(int rank) {
-        return merged[rank];
+    @Override
+    public int merged(int left, int right) {
+        return merged[rank(left, right)];
     }
 
     // The table is at most half full, so the walk ends.

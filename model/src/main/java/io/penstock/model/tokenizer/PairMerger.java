@@ -13,11 +13,11 @@ final class PairMerger {
     /// @param ids the word's tokens, merged in place
     /// @param count how many of `ids` are the word
     /// @return how many remain, at the start of `ids`
-    static int merge(MergeTable merges, int[] ids, int count) {
+    static int merge(Merges merges, int[] ids, int count) {
         return count <= SCANNED ? scan(merges, ids, count) : heap(merges, ids, count);
     }
 
-    private static int scan(MergeTable merges, int[] ids, int count) {
+    private static int scan(Merges merges, int[] ids, int count) {
         int[] ranks = new int[count];
         for (int index = 0; index + 1 < count; index++) {
             ranks[index] = merges.rank(ids[index], ids[index + 1]);
@@ -29,10 +29,10 @@ final class PairMerger {
                     best = index;
                 }
             }
-            if (ranks[best] == MergeTable.NONE) {
+            if (ranks[best] == Merges.NONE) {
                 break;
             }
-            ids[best] = merges.merged(ranks[best]);
+            ids[best] = merges.merged(ids[best], ids[best + 1]);
             count--;
             System.arraycopy(ids, best + 2, ids, best + 1, count - best - 1);
             System.arraycopy(ranks, best + 2, ranks, best + 1, count - best - 1);
@@ -46,7 +46,7 @@ final class PairMerger {
         return count;
     }
 
-    private static int heap(MergeTable merges, int[] ids, int count) {
+    private static int heap(Merges merges, int[] ids, int count) {
         int[] next = new int[count];
         int[] previous = new int[count];
         for (int index = 0; index < count; index++) {
@@ -54,7 +54,7 @@ final class PairMerger {
             previous[index] = index - 1;
         }
         // rank << 32 | position. A pair that has changed since it was queued is told by its rank: a pair at the same
-        // position can only have grown, so it has another rank.
+        // position can only have grown. Where it has the same rank all the same, it is due now as well.
         Heap queue = new Heap(count);
         for (int index = 0; index + 1 < count; index++) {
             queue.offer(merges.rank(ids[index], ids[index + 1]), index);
@@ -68,7 +68,7 @@ final class PairMerger {
             if (right < 0 || right >= count || merges.rank(ids[left], ids[right]) != rank) {
                 continue;
             }
-            ids[left] = merges.merged(rank);
+            ids[left] = merges.merged(ids[left], ids[right]);
             int after = next[right];
             next[left] = after;
             next[right] = -1;
@@ -102,7 +102,7 @@ final class PairMerger {
         }
 
         void offer(int rank, int position) {
-            if (rank == MergeTable.NONE) {
+            if (rank == Merges.NONE) {
                 return;
             }
             if (size == entries.length) {

@@ -4,8 +4,13 @@ import java.util.Arrays;
 
 /// A growing list of token ids.
 final class TokenIds {
-    private int[] ids = new int[64];
+    private int[] ids;
     private int size;
+
+    /// @param capacity that it begins with
+    TokenIds(int capacity) {
+        ids = new int[capacity];
+    }
 
     void add(int id) {
         reserve(1);
@@ -16,6 +21,11 @@ final class TokenIds {
         reserve(count);
         System.arraycopy(from, 0, ids, size, count);
         size += count;
+    }
+
+    /// Merges its tokens as one word.
+    void merge(Merges merges) {
+        size = PairMerger.merge(merges, ids, size);
     }
 
     int[] toArray() {

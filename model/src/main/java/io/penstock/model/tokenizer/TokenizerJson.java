@@ -26,8 +26,9 @@ import java.util.TreeSet;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// Reads a `tokenizer.json` of Hugging Face's `tokenizers` that describes byte-level BPE. What it holds and would be
-/// done otherwise here is refused, not passed over.
+/// Reads a `tokenizer.json` of Hugging Face's `tokenizers` that describes byte-level BPE, or
+/// SentencePiece's with `byte_fallback`. What it holds and would be done otherwise here is refused, not
+/// passed over.
 public final class TokenizerJson {
     private static final long LARGEST_FILE = 256L << 20;
     /// Real ones have three.
@@ -135,20 +136,34 @@ public final class TokenizerJson {
         if (!model.path("type").asText("BPE").equals("BPE") || pieces.isEmpty()) {
             throw refusal("model.type", "is %s; only BPE with a vocabulary is supported", model.path("type"));
         }
-        refuseUnless(model.path("byte_fallback"), "model.byte_fallback");
+        boolean ofPieces = model.path("byte_fallback").asBoolean();
         refuseUnless(model.path("dropout"), "model.dropout");
-        refuseUnless(model.path("unk_token"), "model.unk_token");
+        if (!ofPieces) {
+            // Where each byte has a token, nothing is unknown.
+            refuseUnless(model.path("unk_token"), "model.unk_token");
+        }
         refuseUnless(model.path("continuing_subword_prefix"), "model.continuing_subword_prefix");
         refuseUnless(model.path("end_of_word_suffix"), "model.end_of_word_suffix");
         List<AddedToken> added = addedTokens();
+        TextForm form;
+        PreTokenizer preTokenizer;
+        if (ofPieces) {
+            PieceJson pieceJson = PieceJson.read(parts);
+            form = pieceJson.form();
+            preTokenizer = PieceSymbols.words(
+                    pieceJson.everySpace(), merges.stream().map(merge -> merge.left() + merge.right()));
+        } else {
+            form = new TextForm.Bytes(composed(parts.path("normalizer"), "normalizer"));
+            preTokenizer = new PreTokenizer(patterns());
+        }
         return new Vocabulary(
                 listed(added),
                 Set.of(),
                 added,
-                merges,
+                new Vocabulary.Merging.Ranked(merges),
                 model.path("ignore_merges").asBoolean(),
-                composed(parts.path("normalizer"), "normalizer"),
-                new PreTokenizer(patterns()),
+                form,
+                preTokenizer,
                 begin(config, added),
                 ends(config, added));
     }

@@ -4,27 +4,37 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.Set;
 
-/// A byte-level BPE tokenizer as its file describes it.
+/// A BPE tokenizer as its file describes it.
 ///
-/// @param pieces spelling of each id in the byte alphabet, null where the id has none of its own
+/// @param pieces spelling of each id in the alphabet of its form, null where the id has none of its own
 /// @param textless ids that stand for no text, besides special added tokens
-/// @param merges by rank
 /// @param wholeWords a word that is in the vocabulary is that token, whatever its merges (`ignore_merges`)
-/// @param composed text is brought to normal form C first
 /// @param beginOfSequence as [Tokenizer#beginOfSequence()]
 record Vocabulary(
         List<String> pieces,
         Set<Integer> textless,
         List<AddedToken> added,
-        List<Merge> merges,
+        Merging merging,
         boolean wholeWords,
-        boolean composed,
+        TextForm form,
         PreTokenizer preTokenizer,
         OptionalInt beginOfSequence,
         Set<Integer> endOfSequence) {
 
     /// More ids than any vocabulary has; a bound on what a file can make us take.
     static final int LARGEST = 1 << 22;
+
+    /// What merges, and in which order.
+    sealed interface Merging {
+        /// @param merges by rank
+        record Ranked(List<Merge> merges) implements Merging {}
+
+        /// All neighbours that together spell a token, the highest score first.
+        ///
+        /// @param scores by id
+        /// @param unmade ids that no merge makes
+        record Scored(float[] scores, Set<Integer> unmade) implements Merging {}
+    }
 
     /// @param left spelling of the left token
     /// @param right spelling of the right one; together they spell the token they make

@@ -37,7 +37,7 @@ final class TestChatFormat {
     }
 
     static List<String> names() {
-        return RealTokenizers.NAMES;
+        return RealTokenizers.WITH_TEMPLATE;
     }
 
     @ParameterizedTest

@@ -34,7 +34,7 @@ final class TestTemplateReference {
     private static final ObjectMapper JSON = new ObjectMapper();
 
     static Stream<String> names() {
-        return RealTokenizers.NAMES.stream();
+        return RealTokenizers.WITH_TEMPLATE.stream();
     }
 
     @ParameterizedTest

@@ -12,7 +12,12 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /// The real tokenizers that tests use, each read once.
 public final class RealTokenizers {
-    public static final List<String> NAMES = List.of("qwen2_5", "qwen3", "deepseek_v3", "llama3_1", "smollm2");
+    public static final List<String> NAMES =
+            List.of("qwen2_5", "qwen3", "deepseek_v3", "llama3_1", "llama2", "smollm2");
+
+    /// Those whose files have a chat template.
+    public static final List<String> WITH_TEMPLATE =
+            NAMES.stream().filter(name -> !name.equals("llama2")).toList();
 
     private static final Map<String, Tokenizer> READ = new ConcurrentHashMap<>();
 

@@ -296,7 +296,8 @@ final class TestBpeTokenizer {
 
     private static GgufVocabulary gguf(
             String pre, List<String> tokens, List<Integer> types, List<String> merges, int end) {
-        return new GgufVocabulary("gpt2", pre, tokens, types, merges, OptionalInt.empty(), false, Set.of(end));
+        return new GgufVocabulary(
+                "gpt2", pre, tokens, List.of(), types, merges, false, OptionalInt.empty(), false, Set.of(end));
     }
 
     @Test
