@@ -3,6 +3,7 @@ package io.penstock.bench;
 import io.penstock.bench.cpu.CpuBench;
 import io.penstock.bench.load.LoadGenerator;
 import io.penstock.bench.services.ServicesBench;
+import io.penstock.bench.tokenizers.TokenizerBench;
 import io.penstock.bench.weights.WeightsBench;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -13,7 +14,14 @@ import picocli.CommandLine.HelpCommand;
         name = "bench",
         description = "Measures.",
         mixinStandardHelpOptions = true,
-        subcommands = {LoadGenerator.class, CpuBench.class, WeightsBench.class, ServicesBench.class, HelpCommand.class})
+        subcommands = {
+            LoadGenerator.class,
+            CpuBench.class,
+            TokenizerBench.class,
+            WeightsBench.class,
+            ServicesBench.class,
+            HelpCommand.class
+        })
 public final class Bench {
     private Bench() {}
 
