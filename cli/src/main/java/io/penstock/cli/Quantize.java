@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
         name = "quantize",
         description = {
             "Writes a copy of a Hugging Face folder whose layers' matrices are quantised.",
-            "Embeddings, the output matrix, norms and routers stay as they are."
+            "Embeddings, norms and routers stay as they are, and the output matrix unless --lm-head is given."
         },
         mixinStandardHelpOptions = true)
 final class Quantize implements Callable<Integer> {
@@ -38,6 +38,9 @@ final class Quantize implements Callable<Integer> {
             description = "int4: 4 bits, 128 inputs a scale (compressed-tensors); fp8: e4m3, tiles of 128 x 128.")
     private QuantisedCopy.Format format;
 
+    @Option(names = "--lm-head", description = "Quantise the output matrix too.")
+    private boolean withOutput;
+
     @Spec
     private CommandSpec spec;
 
@@ -45,7 +48,7 @@ final class Quantize implements Callable<Integer> {
     public Integer call() {
         QuantisedCopy.Summary summary;
         try {
-            summary = QuantisedCopy.write(from, to, format);
+            summary = QuantisedCopy.write(from, to, format, withOutput);
         } catch (PenstockException e) {
             throw new CommandFailure("%s", e.getMessage());
         }

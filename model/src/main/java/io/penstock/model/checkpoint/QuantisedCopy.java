@@ -28,10 +28,10 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.ToLongFunction;
 
-/// A copy of a Hugging Face folder whose layers' matrices are quantised; embeddings, output matrix, norms, biases and
-/// the routers of experts stay as they are. Each file of weights becomes one, tensor by tensor, so that memory holds a
-/// few rows only. Other files are copied if they say something of the model; the copy appears whole, under its name, or
-/// not at all.
+/// A copy of a Hugging Face folder whose layers' matrices are quantised, and its output matrix where
+/// that is asked for; embeddings, norms, biases and the routers of experts stay as they are. Each file
+/// of weights becomes one, tensor by tensor, so that memory holds a few rows only. Other files are
+/// copied if they say something of the model; the copy appears whole, under its name, or not at all.
 public final class QuantisedCopy {
     /// What is written.
     public enum Format {
@@ -56,12 +56,14 @@ public final class QuantisedCopy {
     private final Path source;
     private final Path target;
     private final Format format;
+    private final boolean withOutput;
     private final ToLongFunction<Path> room;
 
-    private QuantisedCopy(Path source, Path target, Format format, ToLongFunction<Path> room) {
+    private QuantisedCopy(Path source, Path target, Format format, boolean withOutput, ToLongFunction<Path> room) {
         this.source = source;
         this.target = target;
         this.format = format;
+        this.withOutput = withOutput;
         this.room = room;
     }
 
@@ -76,10 +78,11 @@ public final class QuantisedCopy {
 
     /// @param source folder with `config.json` and safetensors of F32, F16 or BF16
     /// @param target does not exist, in a folder that does
-    /// @throws PenstockException if the source cannot be read or is quantised, the target exists, or there
-    ///     is no room
-    public static Summary write(Path source, Path target, Format format) {
-        return write(source, target, format, folder -> {
+    /// @param withOutput whether the output matrix (`lm_head`) is quantised too
+    /// @throws PenstockException if the source cannot be read or is quantised, or has no output matrix
+    ///     of its own where that is to be quantised, the target exists, or there is no room
+    public static Summary write(Path source, Path target, Format format, boolean withOutput) {
+        return write(source, target, format, withOutput, folder -> {
             try {
                 return Files.getFileStore(folder).getUsableSpace();
             } catch (IOException e) {
@@ -89,8 +92,8 @@ public final class QuantisedCopy {
     }
 
     /// @param room bytes that may be written into a folder
-    static Summary write(Path source, Path target, Format format, ToLongFunction<Path> room) {
-        return new QuantisedCopy(source, target.toAbsolutePath().normalize(), format, room).write();
+    static Summary write(Path source, Path target, Format format, boolean withOutput, ToLongFunction<Path> room) {
+        return new QuantisedCopy(source, target.toAbsolutePath().normalize(), format, withOutput, room).write();
     }
 
     private Summary write() {
@@ -105,7 +108,13 @@ public final class QuantisedCopy {
             Checkpoint checkpoint = Checkpoints.open(files);
             requirePlain(checkpoint);
             requireUnfused(files, checkpoint);
-            Plan plan = new Plan(checkpoint, format);
+            if (withOutput && checkpoint.config().tiedEmbeddings()) {
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT,
+                        "%s: the output matrix is the embedding, which is not quantised",
+                        source);
+            }
+            Plan plan = new Plan(checkpoint, format, withOutput);
             if (plan.quantised == 0) {
                 throw new PenstockException(
                         ErrorCategory.BAD_INPUT,
@@ -231,7 +240,9 @@ public final class QuantisedCopy {
         ObjectNode json = (ObjectNode) JSON.readTree(read);
         ObjectNode says = json.putObject("quantization_config");
         List<String> left = new ArrayList<>();
-        left.add("lm_head");
+        if (!withOutput) {
+            left.add("lm_head");
+        }
         left.addAll(plan.kept);
         switch (format) {
             case FP8 -> {
@@ -294,9 +305,11 @@ public final class QuantisedCopy {
 
         final List<File> files = new ArrayList<>();
         final List<String> kept = new ArrayList<>();
+        private final boolean withOutput;
         int quantised;
 
-        Plan(Checkpoint checkpoint, Format format) {
+        Plan(Checkpoint checkpoint, Format format, boolean withOutput) {
+            this.withOutput = withOutput;
             Map<String, TensorLayout> layouts = new TreeMap<>();
             TensorLayout.of(checkpoint.config()).forEach(layout -> layouts.put(layout.name(), layout));
             Map<Path, List<Map.Entry<String, TensorLocation>>> byFile = new TreeMap<>();
@@ -316,7 +329,7 @@ public final class QuantisedCopy {
         private QuantisedFile.Tensor plan(
                 Map.Entry<String, TensorLocation> tensor, TensorLayout layout, Format format) {
             TensorLocation location = tensor.getValue();
-            boolean matrix = layout.shape().rank() == 2 && isOfLayer(layout);
+            boolean matrix = layout.shape().rank() == 2 && isQuantised(layout);
             boolean fits = format != Format.INT4
                     || location.shape().extent(location.shape().rank() - 1) % 128 == 0;
             if (matrix && fits) {
@@ -329,13 +342,13 @@ public final class QuantisedCopy {
             return new QuantisedFile.Plain(tensor.getKey(), location);
         }
 
-        private static boolean isOfLayer(TensorLayout layout) {
+        private boolean isQuantised(TensorLayout layout) {
             return switch (layout.place()) {
                 case TensorLayout.Place.Layer(int number) ->
                     !layout.name().equals(TensorNames.layer(number, LayerTensor.ROUTER));
                 case TensorLayout.Place.Expert expert -> true;
                 case TensorLayout.Place.FirstStage first -> false;
-                case TensorLayout.Place.LastStage last -> false;
+                case TensorLayout.Place.LastStage last -> withOutput;
                 case TensorLayout.Place.EveryStage every -> false;
             };
         }

@@ -68,13 +68,21 @@ class TestQuantisedCopy {
     }
 
     @ParameterizedTest
-    @CsvSource({"INT4, BF16, 3", "INT4, F32, 1", "INT4, F16, 1", "FP8, BF16, 1", "FP8, F32, 3"})
-    void everyWeightIsNearTheOriginal(Format format, DType dtype, int shards) throws IOException {
+    @CsvSource({
+        "INT4, BF16, 3, false",
+        "INT4, F32, 1, true",
+        "INT4, F16, 1, false",
+        "FP8, BF16, 1, true",
+        "FP8, F32, 3, false",
+    })
+    void everyWeightIsNearTheOriginal(Format format, DType dtype, int shards, boolean withOutput) throws IOException {
         source = folder.resolve("other");
         write(dtype, shards);
-        QuantisedCopy.Summary summary = QuantisedCopy.write(source, target, format);
+        QuantisedCopy.Summary summary = QuantisedCopy.write(source, target, format, withOutput);
         // q, k, v, output, gate, up, down of two layers.
-        assertThat(summary.quantised()).isEqualTo(format == Format.INT4 ? 12 : 14);
+        assertThat(summary.quantised()).isEqualTo((format == Format.INT4 ? 12 : 14) + (withOutput ? 1 : 0));
+        assertThat(Files.readString(target.resolve("config.json")).contains("lm_head"))
+                .isNotEqualTo(withOutput);
         Checkpoint before = Checkpoints.open(source);
         Checkpoint after = Checkpoints.open(target);
         assertThat(after.matrices()).hasSize(summary.quantised());
@@ -153,7 +161,7 @@ class TestQuantisedCopy {
     @Test
     void theConfigurationSaysWhatOtherReadersNeed() throws IOException {
         ObjectMapper json = new ObjectMapper();
-        QuantisedCopy.Summary summary = QuantisedCopy.write(source, target, Format.INT4);
+        QuantisedCopy.Summary summary = QuantisedCopy.write(source, target, Format.INT4, false);
         assertThat(summary.kept())
                 .containsExactlyInAnyOrder("model.layers.0.mlp.down_proj", "model.layers.1.mlp.down_proj");
         JsonNode config = json.readTree(Files.readString(target.resolve("config.json")));
@@ -169,7 +177,7 @@ class TestQuantisedCopy {
                         .isTextual())
                 .isTrue();
         Path again = folder.resolve("again");
-        QuantisedCopy.write(source, again, Format.FP8);
+        QuantisedCopy.write(source, again, Format.FP8, false);
         assertThat(json.readTree(Files.readString(again.resolve("config.json")))
                         .path("quantization_config")
                         .path("quant_method")
@@ -180,7 +188,7 @@ class TestQuantisedCopy {
     @ParameterizedTest
     @EnumSource(Format.class)
     void aQuantisedModelIsRefused(Format format) throws IOException {
-        QuantisedCopy.write(source, target, format);
+        QuantisedCopy.write(source, target, format, false);
         refused(target, folder.resolve("twice"), "is quantised already");
     }
 
@@ -193,7 +201,7 @@ class TestQuantisedCopy {
 
     @Test
     void aFullDiskIsNoticedBeforeItIsFull() {
-        assertThatThrownBy(() -> QuantisedCopy.write(source, target, Format.FP8, parent -> 1_000))
+        assertThatThrownBy(() -> QuantisedCopy.write(source, target, Format.FP8, false, parent -> 1_000))
                 .isInstanceOf(PenstockException.class)
                 .hasMessageMatching(".*: [0-9]+ bytes are needed, 1000 are free");
         assertThat(target).doesNotExist();
@@ -210,7 +218,7 @@ class TestQuantisedCopy {
         byte[] nan = BlockEncoder.encode(DType.F32, new float[] {Float.NaN});
         System.arraycopy(nan, 0, bytes, Math.toIntExact(down.offset() + 4 * 160 * 5), nan.length);
         Files.write(file, bytes);
-        assertThatThrownBy(() -> QuantisedCopy.write(source, target, Format.FP8))
+        assertThatThrownBy(() -> QuantisedCopy.write(source, target, Format.FP8, false))
                 .isInstanceOf(CheckpointException.class)
                 .hasMessageContaining(
                         "model.layers.1.mlp.down_proj.weight: from row 0: weight 800 of these rows is NaN");
@@ -259,7 +267,7 @@ class TestQuantisedCopy {
     }
 
     private static void refused(Path from, Path to, String why) {
-        assertThatThrownBy(() -> QuantisedCopy.write(from, to, Format.INT4))
+        assertThatThrownBy(() -> QuantisedCopy.write(from, to, Format.INT4, false))
                 .isInstanceOf(PenstockException.class)
                 .hasMessageContaining(why);
     }

@@ -55,7 +55,7 @@ class TestQuantisedModel {
                         QuantisedCopy.Format.INT4, 0.35, QuantisedCopy.Format.FP8, 0.12)
                 .entrySet()) {
             Path copy = folder.resolve(bound.getKey().name());
-            QuantisedCopy.write(original, copy, bound.getKey());
+            QuantisedCopy.write(original, copy, bound.getKey(), true);
             double[] near = logprobs(copy);
             double square = 0;
             for (int i = 0; i < exact.length; i++) {
