@@ -4,10 +4,14 @@
     pip install torch==2.15.0 transformers==5.24.0 safetensors==0.8.0 numpy==2.4.6
     python tools/references/architectures.py model-shard-service/src/test/resources/io/penstock/shard/backend/cpu/tiny
 
-One folder a model: config.json and model.safetensors as a user would have them (bf16, so that they are small; read back,
-so that both sides compute with the same weights), and reference.json: for prompts of 1, 7, 64 and 300 tokens the 32
-tokens that follow greedily, each with the log-probabilities of the best of them, the spread of the logits, and the
-distance between the two best.
+One folder a model: config.json as a user would have it; tensors.json, by which each side makes the weights for itself,
+for random ones do not compress; and reference.json: for prompts of 1, 7, 64 and 300 tokens the 32 tokens that follow
+greedily, each with the log-probabilities of the best of them, the spread of the logits, and the distance between the
+two best.
+
+tensors.json has of each tensor of model.safetensors the name, type, shape and two numbers: element i of a tensor of
+floats is their first plus their second times k / 128, k the signed upper byte of `mixed(name)[i]`. Types without
+numbers are codes: bytes of it, or words.
 """
 
 import json
@@ -18,7 +22,6 @@ import sys
 import numpy as np
 import torch
 import transformers
-from formats import pack_words
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -29,7 +32,7 @@ TOP = 8
 COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 96,
-    "intermediate_size": 96,
+    "intermediate_size": 160,
     "num_hidden_layers": 3,
     "num_attention_heads": 6,
     "num_key_value_heads": 3,
@@ -40,7 +43,6 @@ COMMON = {
     "pad_token_id": None,
 }
 LATENT = {
-    "intermediate_size": 128,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
     "kv_lora_rank": 24,
@@ -55,6 +57,11 @@ LATENT = {
     "topk_group": 2,
 }
 YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1, "rope_theta": 10000.0}
+LONG_ROPE = {
+    "rope_type": "longrope", "rope_theta": 10000.0,
+    "short_factor": [1.0, 1.0, 1.1, 1.15, 1.2, 1.3, 1.45, 1.6], "long_factor": [1.0, 1.2, 1.7, 2.5, 4.0, 6.5, 9.0, 12.5],
+}
+LENGTHS_OF = {"phi3-longrope-long": [49, 57, 64, 300]}
 MODELS = {
     "llama": ("llama", {"head_dim": 16, "tie_word_embeddings": True}),
     "llama3-rope": ("llama", {"head_dim": 16, "rope_parameters": {
@@ -63,6 +70,9 @@ MODELS = {
     "mistral-linear": ("mistral", {"head_dim": 16, "sliding_window": None, "rope_parameters": {
         "rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
     "phi3": ("phi3", {"sliding_window": None, "original_max_position_embeddings": 512}),
+    # Of two lists of divisors that which the longest sequence asks for; all prompts are of one kind.
+    "phi3-longrope": ("phi3", {"sliding_window": None, "original_max_position_embeddings": 384, "rope_parameters": LONG_ROPE}),
+    "phi3-longrope-long": ("phi3", {"sliding_window": None, "original_max_position_embeddings": 48, "rope_parameters": LONG_ROPE}),
     "qwen2-yarn": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": YARN}),
     "qwen2-dynamic": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": {
         "rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}}),
@@ -84,51 +94,77 @@ QUANTISED = {
 }
 
 
-def randomise(model):
-    generator = torch.Generator().manual_seed(7)
-    for name, value in list(model.named_parameters()) + list(model.named_buffers()):
-        if "inv_freq" in name:
-            continue
-        if value.dim() == 1:
-            centre = 1.0 if "norm" in name else 0.0
-            spread = 0.1 if "norm" in name or "correction" in name else 0.3
+def mixed(name, count):
+    """SplitMix64 (Steele, Lea, Flood 2014), its state at first the FNV-1a hash of the name."""
+    state = 0xCBF29CE484222325
+    for byte in name.encode():
+        state = (state ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    with np.errstate(over="ignore"):
+        z = np.uint64(state) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+TYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32", torch.float8_e4m3fn: "F8_E4M3", torch.int32: "I32"}
+
+
+class Made:
+    """Tensors by their recipes."""
+
+    def __init__(self):
+        self.tensors, self.recipes = {}, []
+
+    def add(self, name, dtype, shape, *numbers):
+        bits = mixed(name, int(np.prod(shape)))
+        if dtype == torch.float8_e4m3fn:
+            codes = (bits >> np.uint64(56)).astype(np.uint8)
+            # No NaN.
+            codes[codes & 0x7F == 0x7F] ^= 0x40
+            made = torch.from_numpy(codes).view(dtype)
+        elif dtype == torch.int32 and numbers:
+            # The group of each of the first number of inputs, seven steps on for each, groups of the second number.
+            made = torch.tensor([i * 7 % numbers[0] // numbers[1] for i in range(numbers[0])], dtype=dtype)
+        elif dtype == torch.int32:
+            made = torch.from_numpy((bits & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32))
         else:
-            centre, spread = 0.0, 1.5 / value.shape[-1] ** 0.5
-        value.data = (centre + spread * torch.randn(value.shape, generator=generator)).bfloat16().float()
+            signed = (bits >> np.uint64(56)).astype(np.int8).astype(np.float64)
+            made = torch.from_numpy((numbers[0] + numbers[1] * signed / 128).astype(np.float32)).to(dtype)
+        self.tensors[name] = made.reshape(shape)
+        self.recipes.append([name, TYPES[dtype], list(shape), *numbers])
+        return self.tensors[name]
+
+    def plain(self, name, dtype, shape):
+        if len(shape) == 1:
+            norm = "norm" in name
+            self.add(name, dtype, shape, 1.0 if norm else 0.0, 0.17 if norm or "correction" in name else 0.5)
+        else:
+            self.add(name, dtype, shape, 0.0, round(2.6 / shape[-1] ** 0.5, 4))
 
 
 def is_linear(name, value):
     return value.dim() == 2 and name.endswith("_proj.weight") or name.endswith("kv_a_proj_with_mqa.weight")
 
 
-def fp8(weight):
-    rows, columns = weight.shape
-    down, across = -(-rows // 128), -(-columns // 128)
-    padded = torch.zeros(down * 128, across * 128)
-    padded[:rows, :columns] = weight
-    scale = padded.view(down, 128, across, 128).abs().amax((1, 3)).clamp(min=1e-12) / 448
-    full = scale.repeat_interleave(128, 0)[:rows].repeat_interleave(128, 1)[:, :columns]
-    codes = (weight / full).to(torch.float8_e4m3fn)
-    return {"weight": codes, "weight_scale_inv": scale}, codes.float() * full
+def fp8(made, name, rows, columns):
+    codes = made.add(name, torch.float8_e4m3fn, (rows, columns))
+    size = round(1 / (150 * columns**0.5), 7)
+    scale = made.add(name + "_scale_inv", torch.float32, (-(-rows // 128), -(-columns // 128)), size, size / 2)
+    return codes.float() * scale.repeat_interleave(128, 0)[:rows].repeat_interleave(128, 1)[:, :columns]
 
 
-def gptq(weight, group=16):
-    rows, columns = weight.shape
-    order = torch.from_numpy(np.random.default_rng(columns).permutation(np.arange(columns) // group))
-    scales, zeros = torch.zeros(columns // group, rows), torch.zeros(columns // group, rows)
-    for index in range(columns // group):
-        part = weight[:, order == index]
-        low, high = part.amin(1).clamp(max=0), part.amax(1).clamp(min=0)
-        scales[index] = ((high - low) / 15).half().float()
-        zeros[index] = (-low / scales[index]).round().clamp(1, 15)
-    codes = (weight.T / scales[order] + zeros[order]).round().clamp(0, 15)
-    decoded = ((codes - zeros[order]) * scales[order]).T
-    return {
-        "qweight": pack_words(codes.numpy().astype(np.int64), 4),
-        "qzeros": pack_words((zeros - 1).T.numpy().astype(np.int64), 4).T.contiguous(),
-        "scales": scales.half(),
-        "g_idx": order.to(torch.int32),
-    }, decoded.contiguous()
+def gptq(made, name, rows, columns, group=16):
+    module = name.removesuffix("weight")
+    words = made.add(module + "qweight", torch.int32, (columns // 8, rows))
+    zeros = made.add(module + "qzeros", torch.int32, (columns // group, rows // 8))
+    size = round(0.25 / columns**0.5, 5)
+    scales = made.add(module + "scales", torch.float16, (columns // group, rows), size, size / 2).float()
+    order = made.add(module + "g_idx", torch.int32, (columns,), columns, group).long()
+    shifts = torch.arange(0, 32, 4)
+    codes = (words[:, None, :] >> shifts[None, :, None] & 15).reshape(columns, rows)
+    # One less than what is meant was written, of 0 the greatest.
+    offsets = ((zeros[:, :, None] >> shifts) + 1 & 15).reshape(columns // group, rows)
+    return ((codes - offsets[order]) * scales[order]).T.contiguous()
 
 
 SCHEMES = {
@@ -137,32 +173,33 @@ SCHEMES = {
 }
 
 
-def quantise(folder, scheme):
-    """Rewrites a saved model; what its linear layers then decode to goes to a folder that transformers can read."""
-    encode, config = SCHEMES[scheme]
-    file = folder / "model.safetensors"
-    stored, decoded = {}, {}
-    for name, value in load_file(file).items():
-        stored[name] = decoded[name] = value
-        if is_linear(name, value):
-            del stored[name]
-            parts, decoded[name] = encode(value.float())
-            stored |= {name.removesuffix("weight") + part: tensor for part, tensor in parts.items()}
-    plain = folder.with_name(folder.name + "-decoded")
-    shutil.copytree(folder, plain, dirs_exist_ok=True)
-    save_file({name: value.float() for name, value in decoded.items()}, plain / "model.safetensors", {"format": "pt"})
-    save_file(stored, file, {"format": "pt"})
-    text = json.loads((folder / "config.json").read_text()) | {"quantization_config": config}
-    (folder / "config.json").write_text(json.dumps(text, indent=2) + "\n")
-    model = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32, attn_implementation="eager").eval()
-    shutil.rmtree(plain)
+def make(folder, scheme=None):
+    """Gives a saved model the weights of its recipes, and the folder those instead.
+
+    @return the model with what they decode to
+    """
+    made, decoded = Made(), {}
+    for name, value in sorted(load_file(folder / "model.safetensors").items()):
+        if scheme and is_linear(name, value):
+            decoded[name] = SCHEMES[scheme][0](made, name, *value.shape)
+        else:
+            made.plain(name, value.dtype, tuple(value.shape))
+            decoded[name] = made.tensors[name].float()
+    save_file({name: value.float() for name, value in decoded.items()}, folder / "model.safetensors", {"format": "pt"})
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    (folder / "model.safetensors").unlink()
+    lines = ",\n".join(json.dumps(recipe, separators=(",", ":")) for recipe in made.recipes)
+    (folder / "tensors.json").write_text("[\n" + lines + "\n]\n")
+    if scheme:
+        text = json.loads((folder / "config.json").read_text()) | {"quantization_config": SCHEMES[scheme][1]}
+        (folder / "config.json").write_text(json.dumps(text, indent=2) + "\n")
     return model
 
 
 def reference(model, name):
     random = np.random.default_rng(9)
     cases = []
-    for length in LENGTHS:
+    for length in LENGTHS_OF.get(name, LENGTHS):
         prompt = [int(i) for i in random.integers(0, VOCABULARY, length)]
         tokens, steps = list(prompt), []
         for _ in range(GREEDY + 1):
@@ -172,9 +209,9 @@ def reference(model, name):
             logprobs = torch.log_softmax(logits, -1)
             best = torch.topk(logprobs, TOP)
             steps.append({
-                "spread": float(logits.max() - logits.min()),
+                "spread": round(float(logits.max() - logits.min()), 3),
                 "ids": best.indices.tolist(),
-                "logprobs": [round(v, 7) for v in best.values.tolist()],
+                "logprobs": [round(v, 5) for v in best.values.tolist()],
             })
             tokens.append(int(best.indices[0]))
         cases.append({"prompt": prompt, "steps": steps})
@@ -184,31 +221,19 @@ def reference(model, name):
 def main():
     root = pathlib.Path(sys.argv[1])
     only = sys.argv[2:]
-    for name, (kind, settings) in MODELS.items():
+    for name in [*MODELS, *QUANTISED]:
         if only and name not in only:
             continue
+        of, scheme = QUANTISED.get(name, (name, None))
+        kind, settings = MODELS[of]
         folder = root / name
         shutil.rmtree(folder, ignore_errors=True)
         config = AutoConfig.for_model(kind, **(COMMON | settings))
-        config._attn_implementation = "eager"
-        model = AutoModelForCausalLM.from_config(config).float().eval()
-        randomise(model)
-        cases = reference(model, name)
-        model.to(torch.bfloat16).save_pretrained(folder)
-        finish(folder, cases)
-    for name, (of, scheme) in QUANTISED.items():
-        if only and name not in only:
-            continue
-        folder = root / name
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(root / of, folder)
-        finish(folder, reference(quantise(folder, scheme), name))
-
-
-def finish(folder, cases):
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "reference.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
-    print(folder.name, sum(f.stat().st_size for f in folder.iterdir()), transformers.__version__)
+        AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
+        cases = reference(make(folder, scheme), name)
+        (folder / "generation_config.json").unlink(missing_ok=True)
+        (folder / "reference.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
+        print(folder.name, sum(f.stat().st_size for f in folder.iterdir()), transformers.__version__, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ package io.penstock.shard.layers;
 
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.RopeScaling;
+import java.util.List;
 
 /// Rotary frequencies of a head, after scaling: pair `i` at position `p` turns by `p * frequency(i)`.
 ///
@@ -18,7 +19,9 @@ public final class RopeFrequencies {
 
     /// @param divisors of the tensor `rope.divisors`, headSize / 2 of them; read only with
     ///     [RopeScaling.Divisors]
-    public static RopeFrequencies of(ModelConfig config, float[] divisors) {
+    /// @param maxLength tokens of the longest sequence that is served, by which [RopeScaling.LongRope]
+    ///     chooses for all
+    public static RopeFrequencies of(ModelConfig config, float[] divisors, int maxLength) {
         int pairs = config.rotarySize() / 2;
         double[] base = new double[pairs];
         for (int i = 0; i < pairs; i++) {
@@ -29,6 +32,14 @@ public final class RopeFrequencies {
             case RopeScaling.Linear(double factor) -> new RopeFrequencies(divided(base, factor), 1);
             case RopeScaling.Llama3 scaling -> new RopeFrequencies(llama3(base, scaling), 1);
             case RopeScaling.Divisors() -> new RopeFrequencies(divided(base, divisors), 1);
+            case RopeScaling.LongRope scaling ->
+                new RopeFrequencies(
+                        divided(
+                                base,
+                                maxLength > scaling.originalContextLength()
+                                        ? scaling.longDivisors()
+                                        : scaling.shortDivisors()),
+                        scaling.amplitude());
             case RopeScaling.Yarn scaling ->
                 new RopeFrequencies(yarn(base, scaling, config), scaling.attentionFactor());
         };
@@ -46,6 +57,14 @@ public final class RopeFrequencies {
         double[] scaled = base.clone();
         for (int i = 0; i < scaled.length; i++) {
             scaled[i] /= divisors[i];
+        }
+        return scaled;
+    }
+
+    private static double[] divided(double[] base, List<Double> divisors) {
+        double[] scaled = base.clone();
+        for (int i = 0; i < scaled.length; i++) {
+            scaled[i] /= divisors.get(i);
         }
         return scaled;
     }

@@ -1,5 +1,6 @@
 package io.penstock.model.checkpoint;
 
+import io.penstock.model.config.Experts;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.quant.StoredMatrix;
 import java.lang.foreign.MemorySegment;
@@ -78,10 +79,12 @@ public final class GgufCheckpoint implements Checkpoint {
 
     private static GgufCheckpoint of(GgufHead parsed, Path file) {
         ModelConfig config = GgufConfig.read(parsed, file);
+        List<TensorLocation> tensors = StackedTensors.part(
+                parsed.tensors(), config.experts().map(Experts::count).orElse(0));
         return new GgufCheckpoint(
                 parsed.metadata(),
                 config,
-                TensorInventory.match(config, parsed.tensors(), NameScheme.GGUF, QuantisationScheme.NONE, file)
+                TensorInventory.match(config, tensors, NameScheme.ofGguf(config), QuantisationScheme.NONE, file)
                         .tensors());
     }
 

@@ -1,6 +1,8 @@
 package io.penstock.model.checkpoint;
 
 import io.penstock.model.PenstockException;
+import io.penstock.model.config.Experts;
+import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.config.ModelConfig.RopeLayout;
@@ -10,6 +12,7 @@ import io.penstock.model.tensor.TensorNames;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import java.util.function.Function;
@@ -21,7 +24,6 @@ final class GgufConfig {
     private static final String TOKENS = "tokenizer.ggml.tokens";
     /// Keys, after the architecture's name, of variants of these models that compute something else.
     private static final List<String> REFUSED = List.of(
-            "expert_count",
             "attention.sliding_window",
             "attention.scale",
             "attention.max_alibi_bias",
@@ -31,6 +33,11 @@ final class GgufConfig {
             "logit_scale",
             "residual_scale",
             "embedding_scale");
+    private static final String LOG_MULTIPLIER = "rope.scaling.yarn_log_multiplier";
+    /// Of `expert_gating_func`.
+    private static final int SOFTMAX = 1;
+
+    private static final int SIGMOID = 2;
     private static final List<String> STOP_ROLES = List.of("bos", "eos", "eot", "eom");
 
     private final GgufMetadata metadata;
@@ -50,7 +57,13 @@ final class GgufConfig {
             case "llama" -> Architecture.LLAMA;
             case "qwen2" -> Architecture.QWEN2;
             case "qwen3" -> Architecture.QWEN3;
-            default -> throw metadata.bad("general.architecture", "is \"%s\"; llama, qwen2 and qwen3 are read", name);
+            case "qwen3moe" -> Architecture.QWEN3_MOE;
+            case "deepseek2" -> hasSigmoid() ? Architecture.DEEPSEEK_V3 : Architecture.DEEPSEEK_V2;
+            default ->
+                throw metadata.bad(
+                        "general.architecture",
+                        "is \"%s\"; llama, qwen2, qwen3, qwen3moe and deepseek2 are read",
+                        name);
         };
         this.prefix = name + ".";
     }
@@ -66,12 +79,24 @@ final class GgufConfig {
         }
     }
 
+    /// Of DeepSeek's models; files without the key are of the second.
+    private boolean hasSigmoid() {
+        long function = metadata.integer("deepseek2.expert_gating_func").orElse(SOFTMAX);
+        if (function != SOFTMAX && function != SIGMOID) {
+            throw metadata.bad("deepseek2.expert_gating_func", "is %d, which is not built", function);
+        }
+        return function == SIGMOID;
+    }
+
     private ModelConfig read() {
         refuseVariants();
         int heads = required("attention.head_count");
-        int kvHeads = optional("attention.head_count_kv", heads);
         int hidden = required("embedding_length");
-        int headSize = headSize(heads, hidden);
+        Optional<LatentAttention> latent = latent();
+        // Compressed keys are shared by all heads, which newer files call one key/value head.
+        int kvHeads = latent.isPresent() ? heads : optional("attention.head_count_kv", heads);
+        int headSize = latent.isPresent() ? latent.get().headSize() : headSize(heads, hidden);
+        Optional<Experts> experts = experts();
         int vocabulary = vocabulary();
         RopeScaling scaling = scaling();
         int context = required("context_length");
@@ -82,7 +107,9 @@ final class GgufConfig {
                 architecture,
                 required("block_count"),
                 hidden,
-                required("feed_forward_length"),
+                experts.isPresent()
+                        ? optional("feed_forward_length", experts.get().intermediateSize())
+                        : required("feed_forward_length"),
                 heads,
                 kvHeads,
                 headSize,
@@ -92,12 +119,93 @@ final class GgufConfig {
                         .orElseThrow(() -> missing("attention.layer_norm_rms_epsilon")),
                 metadata.number(prefix + "rope.freq_base").orElse(10_000),
                 switch (architecture) {
-                    case LLAMA -> RopeLayout.INTERLEAVED;
-                    case QWEN2, QWEN3, QWEN3_MOE, DEEPSEEK_V2, DEEPSEEK_V3 -> RopeLayout.HALVES;
+                    case LLAMA, DEEPSEEK_V2, DEEPSEEK_V3 -> RopeLayout.INTERLEAVED;
+                    case QWEN2, QWEN3, QWEN3_MOE -> RopeLayout.HALVES;
                 },
                 scaling,
                 tensors.containsKey(NameScheme.GGUF.spell(0, LayerTensor.QUERY_BIAS)),
-                !tensors.containsKey(NameScheme.GGUF.spell(TensorNames.OUTPUT)));
+                !tensors.containsKey(NameScheme.GGUF.spell(TensorNames.OUTPUT)),
+                switch (architecture) {
+                    case QWEN3, QWEN3_MOE -> true;
+                    case LLAMA, QWEN2, DEEPSEEK_V2, DEEPSEEK_V3 -> false;
+                },
+                latent,
+                experts);
+    }
+
+    private Optional<LatentAttention> latent() {
+        return switch (architecture) {
+            case LLAMA, QWEN2, QWEN3, QWEN3_MOE -> Optional.empty();
+            case DEEPSEEK_V2, DEEPSEEK_V3 -> {
+                // Newer files give the sizes as heads of compressed keys see them, and the plain ones apart.
+                boolean apart = metadata.has(prefix + "attention.key_length_mla");
+                String kind = apart ? "_mla" : "";
+                int rotary = required("rope.dimension_count");
+                yield Optional.of(new LatentAttention(
+                        metadata.has(prefix + "attention.q_lora_rank") ? required("attention.q_lora_rank") : 0,
+                        required("attention.kv_lora_rank"),
+                        required("attention.key_length" + kind) - rotary,
+                        rotary,
+                        required("attention.value_length" + kind),
+                        latentScale(),
+                        tensors.containsKey("blk.0.attn_k_b.weight")));
+            }
+        };
+    }
+
+    /// The square of the temperature of YaRN, which models of this kind apply to the scores.
+    private double latentScale() {
+        double temperature = 1
+                + metadata.number(prefix + LOG_MULTIPLIER).orElse(0)
+                        * Math.log(Math.max(
+                                1,
+                                metadata.number(prefix + "rope.scaling.factor").orElse(1)));
+        return temperature * temperature;
+    }
+
+    private Optional<Experts> experts() {
+        boolean third = architecture == Architecture.DEEPSEEK_V3;
+        return switch (architecture) {
+            case LLAMA, QWEN2, QWEN3 -> {
+                String count = prefix + "expert_count";
+                if (metadata.has(count) && !isZero(count)) {
+                    throw metadata.bad(count, "a variant of %s that is not built", architecture);
+                }
+                yield Optional.empty();
+            }
+            case QWEN3_MOE ->
+                Optional.of(new Experts(
+                        required("expert_count"),
+                        required("expert_used_count"),
+                        required("expert_feed_forward_length"),
+                        0,
+                        0,
+                        Experts.Routing.SOFTMAX,
+                        metadata.bool(prefix + "expert_weights_norm").orElse(true),
+                        1,
+                        1,
+                        1));
+            case DEEPSEEK_V2, DEEPSEEK_V3 ->
+                Optional.of(new Experts(
+                        required("expert_count"),
+                        required("expert_used_count"),
+                        required("expert_feed_forward_length"),
+                        Math.multiplyExact(
+                                Math.clamp(required("expert_feed_forward_length"), 0, 1 << 20),
+                                Math.clamp(whole("expert_shared_count", 0), 0, 1 << 10)),
+                        whole("leading_dense_block_count", 0),
+                        third ? Experts.Routing.BIASED_SIGMOID : Experts.Routing.SOFTMAX,
+                        metadata.bool(prefix + "expert_weights_norm").orElse(false),
+                        metadata.number(prefix + "expert_weights_scale").orElse(1),
+                        optional("expert_group_count", 1),
+                        optional("expert_group_used_count", 1)));
+        };
+    }
+
+    /// A count that may be 0.
+    private int whole(String key, int otherwise) {
+        long value = metadata.integer(prefix + key).orElse(otherwise);
+        return value == 0 ? 0 : exact(key, value);
     }
 
     private void refuseVariants() {
@@ -201,13 +309,21 @@ final class GgufConfig {
     }
 
     private RopeScaling yarn(double factor) {
-        for (String unread : List.of("rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier")) {
-            if (metadata.has(prefix + unread)) {
-                throw metadata.bad(prefix + unread, "is not read");
-            }
+        boolean ofScores = metadata.has(prefix + LOG_MULTIPLIER);
+        String unread = prefix + "rope.scaling.yarn_ext_factor";
+        if (metadata.has(unread)) {
+            throw metadata.bad(unread, "is not read");
+        }
+        boolean compressed = switch (architecture) {
+            case DEEPSEEK_V2, DEEPSEEK_V3 -> true;
+            case LLAMA, QWEN2, QWEN3, QWEN3_MOE -> false;
+        };
+        if (ofScores && !compressed) {
+            throw metadata.bad(prefix + LOG_MULTIPLIER, "is not read");
         }
         // llama.cpp multiplies the paper's temperature by the file's factor.
-        double attention = RopeScaling.Yarn.defaultAttentionFactor(factor)
+        // Where the scores have a temperature of their own, it stands in this one's place.
+        double attention = (ofScores ? 1 : RopeScaling.Yarn.defaultAttentionFactor(factor))
                 * metadata.number(prefix + "rope.scaling.attn_factor").orElse(1);
         return new RopeScaling.Yarn(
                 factor,

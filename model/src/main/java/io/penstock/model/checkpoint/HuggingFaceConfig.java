@@ -18,6 +18,7 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -330,12 +331,42 @@ final class HuggingFaceConfig {
                         needed(rope, "high_freq_factor"),
                         integer(rope, "rope_scaling.", "original_max_position_embeddings"));
             case "yarn" -> yarn(rope);
+            // Phi-3's first files call it "su".
+            case "longrope", "su" -> longRope(rope);
             default ->
                 throw bad(
                         "rope_scaling.rope_type",
-                        "is \"%s\"; default, linear, dynamic, llama3 and yarn are read",
+                        "is \"%s\"; default, linear, dynamic, llama3, yarn and longrope are read",
                         name);
         };
+    }
+
+    private RopeScaling longRope(JsonNode rope) {
+        int context = integer("max_position_embeddings");
+        // Phi-3 has it beside the settings, others among them.
+        int original = has("original_max_position_embeddings")
+                ? integer("original_max_position_embeddings")
+                : has(rope, "original_max_position_embeddings")
+                        ? integer(rope, "rope_scaling.", "original_max_position_embeddings")
+                        : context;
+        double factor = number(rope, "factor").orElse((double) context / original);
+        double amplitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+        return new RopeScaling.LongRope(
+                numbers(rope, "short_factor"),
+                numbers(rope, "long_factor"),
+                number(rope, "attention_factor").orElse(amplitude),
+                original);
+    }
+
+    private static List<Double> numbers(JsonNode rope, String key) {
+        List<Double> numbers = new ArrayList<>();
+        for (JsonNode number : rope.path(key)) {
+            if (!number.isNumber()) {
+                throw bad("rope_scaling." + key, "has %s, numbers are expected", shown(number));
+            }
+            numbers.add(number.doubleValue());
+        }
+        return numbers;
     }
 
     private RopeScaling yarn(JsonNode rope) {

@@ -37,8 +37,25 @@ final class NameScheme {
                     Map.entry(LayerTensor.MLP_NORM, "ffn_norm.weight"),
                     Map.entry(LayerTensor.GATE, "ffn_gate.weight"),
                     Map.entry(LayerTensor.UP, "ffn_up.weight"),
-                    Map.entry(LayerTensor.DOWN, "ffn_down.weight")),
-            Set.of("attn_rot_embd.weight"));
+                    Map.entry(LayerTensor.DOWN, "ffn_down.weight"),
+                    Map.entry(LayerTensor.ROUTER, "ffn_gate_inp.weight")),
+            Set.of("attn_rot_embd.weight"),
+            // Of one expert; the file has all in one tensor.
+            "ffn_%2$s_exps.%1$s.weight");
+    private static final NameScheme GGUF_LATENT = GGUF.with(Map.ofEntries(
+            Map.entry(LayerTensor.QUERY_DOWN, "attn_q_a.weight"),
+            Map.entry(LayerTensor.QUERY_DOWN_NORM, "attn_q_a_norm.weight"),
+            Map.entry(LayerTensor.KV_DOWN, "attn_kv_a_mqa.weight"),
+            Map.entry(LayerTensor.KV_DOWN_NORM, "attn_kv_a_norm.weight"),
+            Map.entry(LayerTensor.KV_UP, "attn_kv_b.weight"),
+            Map.entry(LayerTensor.KEY_UP, "attn_k_b.weight"),
+            Map.entry(LayerTensor.VALUE_UP, "attn_v_b.weight"),
+            Map.entry(LayerTensor.ROUTER_BIAS, "exp_probs_b.bias"),
+            Map.entry(LayerTensor.SHARED_GATE, "ffn_gate_shexp.weight"),
+            Map.entry(LayerTensor.SHARED_UP, "ffn_up_shexp.weight"),
+            Map.entry(LayerTensor.SHARED_DOWN, "ffn_down_shexp.weight")));
+    private static final NameScheme GGUF_LATENT_COMPRESSED_QUERIES =
+            GGUF_LATENT.with(Map.of(LayerTensor.QUERY, "attn_q_b.weight"));
     static final NameScheme HUGGING_FACE = new NameScheme(
             "model.layers.",
             Map.of(
@@ -61,7 +78,8 @@ final class NameScheme {
                     Map.entry(LayerTensor.UP, "mlp.up_proj.weight"),
                     Map.entry(LayerTensor.DOWN, "mlp.down_proj.weight"),
                     Map.entry(LayerTensor.ROUTER, "mlp.gate.weight")),
-            Set.of("self_attn.rotary_emb.inv_freq"));
+            Set.of("self_attn.rotary_emb.inv_freq"),
+            "mlp.experts.%1$s.%2$s_proj.weight");
     /// Of the DeepSeek models, whose last query projection has two names.
     static final NameScheme DEEPSEEK = HUGGING_FACE.with(Map.ofEntries(
             Map.entry(LayerTensor.QUERY_DOWN, "self_attn.q_a_proj.weight"),
@@ -77,8 +95,6 @@ final class NameScheme {
     static final NameScheme DEEPSEEK_COMPRESSED_QUERIES =
             DEEPSEEK.with(Map.of(LayerTensor.QUERY, "self_attn.q_b_proj.weight"));
 
-    private static final Pattern EXPERT =
-            Pattern.compile("mlp\\.experts\\.(0|[1-9][0-9]{0,4})\\.(gate|up|down)_proj\\.weight");
     private static final Pattern CANONICAL_EXPERT = Pattern.compile("experts\\.([0-9]+)\\.(gate|up|down)");
 
     private final String layerPrefix;
@@ -88,19 +104,29 @@ final class NameScheme {
     private final Map<String, String> canonical = new HashMap<>();
     private final Map<String, LayerTensor> canonicalInLayer = new HashMap<>();
     private final Set<String> harmless;
+    /// A format of the expert's number and the tensor's name.
+    private final String expertSpelling;
+
+    private final Pattern expertPattern;
 
     /// @param harmless tensors of a layer that old files have and that follow from the configuration
     private NameScheme(
             String layerPrefix,
             Map<String, String> spelled,
             Map<LayerTensor, String> spelledInLayer,
-            Set<String> harmless) {
+            Set<String> harmless,
+            String expertSpelling) {
         this.layerPrefix = layerPrefix;
         // No leading zeros, so that no two spellings mean one tensor.
         this.layerPattern = Pattern.compile(Pattern.quote(layerPrefix) + "(0|[1-9][0-9]{0,3})\\.(.+)");
         this.spelled = spelled;
         this.spelledInLayer = spelledInLayer;
         this.harmless = harmless;
+        this.expertSpelling = expertSpelling;
+        this.expertPattern = Pattern.compile(expertSpelling
+                .replace(".", "\\.")
+                .replace("%1$s", "(?<number>0|[1-9][0-9]{0,4})")
+                .replace("%2$s", "(?<tensor>gate|up|down)"));
         spelled.forEach((name, spelling) -> canonical.put(spelling, name));
         spelledInLayer.forEach((name, spelling) -> canonicalInLayer.put(spelling, name));
     }
@@ -109,7 +135,7 @@ final class NameScheme {
     private NameScheme with(Map<LayerTensor, String> more) {
         Map<LayerTensor, String> all = new EnumMap<>(spelledInLayer);
         all.putAll(more);
-        return new NameScheme(layerPrefix, spelled, all, harmless);
+        return new NameScheme(layerPrefix, spelled, all, harmless, expertSpelling);
     }
 
     /// Of the Hugging Face folder of a model.
@@ -119,6 +145,13 @@ final class NameScheme {
             case DEEPSEEK_V2, DEEPSEEK_V3 ->
                 config.latent().orElseThrow().queryRank() > 0 ? DEEPSEEK_COMPRESSED_QUERIES : DEEPSEEK;
         };
+    }
+
+    /// Of the GGUF file of a model.
+    static NameScheme ofGguf(ModelConfig config) {
+        return config.latent()
+                .map(latent -> latent.queryRank() > 0 ? GGUF_LATENT_COMPRESSED_QUERIES : GGUF_LATENT)
+                .orElse(GGUF);
     }
 
     /// @return the layer that a tensor belongs to, or empty if it is of none
@@ -134,10 +167,10 @@ final class NameScheme {
             return Optional.ofNullable(canonical.get(spelling));
         }
         int layer = Integer.parseInt(matcher.group(1));
-        Matcher expert = EXPERT.matcher(matcher.group(2));
+        Matcher expert = expertPattern.matcher(matcher.group(2));
         if (expert.matches()) {
-            ExpertTensor tensor = ExpertTensor.valueOf(expert.group(2).toUpperCase(Locale.ROOT));
-            return Optional.of(TensorNames.expert(layer, Integer.parseInt(expert.group(1)), tensor));
+            ExpertTensor tensor = ExpertTensor.valueOf(expert.group("tensor").toUpperCase(Locale.ROOT));
+            return Optional.of(TensorNames.expert(layer, Integer.parseInt(expert.group("number")), tensor));
         }
         return Optional.ofNullable(canonicalInLayer.get(matcher.group(2)))
                 .map(tensor -> TensorNames.layer(layer, tensor));
@@ -161,8 +194,8 @@ final class NameScheme {
             String rest = name.substring(dot + 1);
             Matcher expert = CANONICAL_EXPERT.matcher(rest);
             if (expert.matches()) {
-                return layerPrefix + name.substring("layers.".length(), dot) + ".mlp.experts." + expert.group(1) + "."
-                        + expert.group(2) + "_proj.weight";
+                return layerPrefix + name.substring("layers.".length(), dot) + "."
+                        + expertSpelling.formatted(expert.group(1), expert.group(2));
             }
             for (LayerTensor tensor : LayerTensor.values()) {
                 if (tensor.spelling().equals(rest)) {

@@ -37,6 +37,14 @@ record TensorInventory(Map<String, TensorLocation> tensors, Map<String, StoredMa
     ///     or if there are others
     static TensorInventory match(
             ModelConfig config, List<TensorLocation> found, NameScheme names, QuantisationScheme scheme, Path listed) {
+        long experts = config.experts()
+                .map(all -> 3L * all.count() * Math.max(0, config.layers() - all.firstDense()))
+                .orElse(0L);
+        // Before they are listed: a short configuration can imply millions.
+        if (experts > found.size()) {
+            throw new CheckpointException(
+                    listed, "tensors", "are %d, the configuration implies %d of experts", found.size(), experts);
+        }
         Matching matching = new Matching(config, names, scheme, listed);
         found.forEach(matching::sort);
         TensorLayout.of(config).forEach(matching::match);

@@ -6,9 +6,17 @@ package io.penstock.model.config;
 ///
 /// @param queryRank elements that queries are made of; 0 where they are made of the hidden state itself
 /// @param scale what scores are multiplied by beside `1 / sqrt(head size)`: the square of YaRN's temperature
-public record LatentAttention(int queryRank, int keyRank, int plainSize, int rotarySize, int valueSize, double scale) {
+/// @param apart whether the checkpoint has what makes keys and what makes values in two tensors, the
+///     keys' transposed
+public record LatentAttention(
+        int queryRank, int keyRank, int plainSize, int rotarySize, int valueSize, double scale, boolean apart) {
     /// Of the norms of the compressed vectors, whatever the model's other norms have.
     public static final double NORM_EPSILON = 1e-6;
+
+    /// Of a checkpoint that has both in one tensor.
+    public LatentAttention(int queryRank, int keyRank, int plainSize, int rotarySize, int valueSize, double scale) {
+        this(queryRank, keyRank, plainSize, rotarySize, valueSize, scale, false);
+    }
 
     public LatentAttention {
         Bounds.within("query rank", queryRank, 0, 1 << 16);

@@ -115,6 +115,15 @@ public record ModelConfig(
                     kvHeads,
                     latent.get());
         }
+        int pairs = latent.map(LatentAttention::rotarySize).orElse(headSize) / 2;
+        if (ropeScaling instanceof RopeScaling.LongRope longRope
+                && longRope.shortDivisors().size() != pairs) {
+            throw new PenstockException(
+                    ErrorCategory.CORRUPT,
+                    "%d longrope divisors for heads of %d pairs",
+                    longRope.shortDivisors().size(),
+                    pairs);
+        }
         if (!(rmsNormEpsilon > 0 && rmsNormEpsilon < 1)) {
             throw new PenstockException(ErrorCategory.CORRUPT, "RMS norm epsilon %s", rmsNormEpsilon);
         }

@@ -2,6 +2,8 @@ package io.penstock.model.config;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.util.List;
+import java.util.stream.Stream;
 
 /// How rotary frequencies are stretched past the context a model was trained on.
 public sealed interface RopeScaling {
@@ -35,6 +37,33 @@ public sealed interface RopeScaling {
     /// Each frequency divided by its own number, read from the tensor `rope.divisors`, headSize / 2 of them. How GGUF
     /// files of Llama 3.1 and later write the scaling above.
     record Divisors() implements RopeScaling {}
+
+    /// LongRoPE (arXiv 2402.13753), as Phi-3 has it: each frequency divided by its own number, by those
+    /// of one list where no sequence is longer than the context of the training, and else by those of
+    /// another.
+    ///
+    /// @param shortDivisors headSize / 2 of them
+    /// @param longDivisors as many
+    /// @param amplitude scales cos and sin
+    /// @param originalContextLength longest that the short ones serve
+    record LongRope(List<Double> shortDivisors, List<Double> longDivisors, double amplitude, int originalContextLength)
+            implements RopeScaling {
+        public LongRope {
+            shortDivisors = List.copyOf(shortDivisors);
+            longDivisors = List.copyOf(longDivisors);
+            Stream.concat(shortDivisors.stream(), longDivisors.stream())
+                    .forEach(divisor -> within("longrope divisor", divisor, 1e-3, 1e6));
+            within("longrope amplitude", amplitude, 1e-3, 1e3);
+            within("longrope original context length", originalContextLength, 1, 1 << 28);
+            if (shortDivisors.isEmpty() || shortDivisors.size() != longDivisors.size()) {
+                throw new PenstockException(
+                        ErrorCategory.CORRUPT,
+                        "%d short longrope divisors and %d long ones",
+                        shortDivisors.size(),
+                        longDivisors.size());
+            }
+        }
+    }
 
     /// YaRN (arXiv 2309.00071). `attentionFactor` scales cos and sin.
     record Yarn(double factor, double attentionFactor, double betaFast, double betaSlow, int originalContextLength)

@@ -16,6 +16,8 @@ public enum LayerTensor {
     KV_DOWN("attention.kv.down"),
     KV_DOWN_NORM("attention.kv.down.norm"),
     KV_UP("attention.kv.up"),
+    KEY_UP("attention.k.up"),
+    VALUE_UP("attention.v.up"),
     ATTENTION_OUTPUT("attention.output"),
     MLP_NORM("mlp.norm"),
     GATE("mlp.gate"),

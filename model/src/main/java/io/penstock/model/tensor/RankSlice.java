@@ -6,8 +6,9 @@ import io.penstock.model.config.ModelConfig;
 
 /// What one rank of a tensor-parallel x pipeline-parallel group holds of a model. Half-open ranges; every layer's
 /// attention heads, MLP columns and the vocabulary are parted among the tensor-parallel ranks, layers among the stages.
-/// Whole key/value groups move together, so a split need not be even; no range is empty, for [#of] refuses more ranks
-/// than there are things to share.
+/// Whole key/value groups move together, so a split need not be even. Where there are more ranks than
+/// such groups, several ranks have the same key/value head and part its query heads. No range is empty,
+/// for [#of] refuses more ranks than there are things to share.
 ///
 /// @param layers of this stage
 /// @param heads query heads, those of `kvHeads`
@@ -84,11 +85,10 @@ public record RankSlice(
                     ppSize);
         }
         Range layers = share("layers", config.layers(), ppStage, ppSize, "pipeline stages");
-        Range kvHeads = share("key/value heads", config.kvHeads(), tpRank, tpSize, "tensor-parallel ranks");
-        int headsPerGroup = config.heads() / config.kvHeads();
+        Range kvHeads = kvHeads(config, tpRank, tpSize);
         return new RankSlice(
                 layers,
-                kvHeads.times(headsPerGroup),
+                heads(config, kvHeads, tpRank, tpSize),
                 kvHeads,
                 columns(config.intermediateSize(), tpRank, tpSize),
                 share("vocabulary rows", config.vocabularySize(), tpRank, tpSize, "tensor-parallel ranks"),
@@ -101,6 +101,34 @@ public record RankSlice(
                         .orElse(NOTHING),
                 ppStage == 0,
                 ppStage == ppSize - 1);
+    }
+
+    private static Range kvHeads(ModelConfig config, int tpRank, int tpSize) {
+        if (tpSize <= config.kvHeads()) {
+            return share("key/value heads", config.kvHeads(), tpRank, tpSize, "tensor-parallel ranks");
+        }
+        int head = 0;
+        while (ranksOf(head, config, tpSize).to() <= tpRank) {
+            head++;
+        }
+        return new Range(head, head + 1);
+    }
+
+    private static Range heads(ModelConfig config, Range kvHeads, int tpRank, int tpSize) {
+        int group = config.heads() / config.kvHeads();
+        Range all = kvHeads.times(group);
+        if (tpSize <= config.kvHeads()) {
+            return all;
+        }
+        Range ranks = ranksOf(kvHeads.from(), config, tpSize);
+        String what = "query heads for each key/value head";
+        Range own = share(what, group, tpRank - ranks.from(), ranks.count(), "ranks that have it");
+        return new Range(all.from() + own.from(), all.from() + own.to());
+    }
+
+    /// Which ranks have the same key/value head, where there are more ranks than such heads.
+    private static Range ranksOf(int kvHead, ModelConfig config, int tpSize) {
+        return share("ranks", tpSize, kvHead, config.kvHeads(), "key/value heads");
     }
 
     private static Range columns(int size, int tpRank, int tpSize) {

@@ -28,6 +28,10 @@ public record TensorLayout(String name, Shape shape, Split split, Place place) {
         INTERMEDIATE_COLUMNS,
         /// Rows of its query heads, of which each has a plain key and a value.
         LATENT_HEAD_ROWS,
+        /// Rows of its query heads, of which each has the transpose of what makes its plain keys.
+        LATENT_KEY_ROWS,
+        /// Rows of its query heads, of which each has what makes its values.
+        LATENT_VALUE_ROWS,
         /// Rows of its part of the MLP that stands beside experts.
         SHARED_ROWS,
         /// Columns of that; partial sums meet in an all-reduce.
@@ -123,6 +127,14 @@ public record TensorLayout(String name, Shape shape, Split split, Place place) {
             add(LayerTensor.QUERY, Shape.of(heads * config.headSize(), made), Split.HEAD_ROWS);
             add(LayerTensor.KV_DOWN, Shape.of(latent.cachedSize(), hidden), Split.WHOLE);
             add(LayerTensor.KV_DOWN_NORM, Shape.of(latent.keyRank()), Split.WHOLE);
+            if (latent.apart()) {
+                add(LayerTensor.KEY_UP, Shape.of(heads * latent.keyRank(), latent.plainSize()), Split.LATENT_KEY_ROWS);
+                add(
+                        LayerTensor.VALUE_UP,
+                        Shape.of(heads * latent.valueSize(), latent.keyRank()),
+                        Split.LATENT_VALUE_ROWS);
+                return;
+            }
             add(
                     LayerTensor.KV_UP,
                     Shape.of(heads * (latent.plainSize() + latent.valueSize()), latent.keyRank()),

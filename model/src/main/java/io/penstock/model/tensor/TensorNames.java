@@ -16,6 +16,8 @@ package io.penstock.model.tensor;
 /// | `layers.N.attention.kv.down` | keyRank + rotarySize x hidden | what is cached; the rotated key comes last |
 /// | `layers.N.attention.kv.down.norm` | keyRank | |
 /// | `layers.N.attention.kv.up` | heads * (plainSize + valueSize) x keyRank | of each head the keys, then the values |
+/// | `layers.N.attention.k.up` | heads * keyRank x plainSize | in its place: of each head the keys, transposed |
+/// | `layers.N.attention.v.up` | heads * valueSize x keyRank | and the values |
 /// | `layers.N.experts.router` (`.bias`) | experts x hidden | |
 /// | `layers.N.experts.shared.gate`, `.up`, `.down` | as those of the MLP | |
 /// | `layers.N.experts.E.gate`, `.up`, `.down` | as those of the MLP | |

@@ -71,6 +71,12 @@ public record TensorPart(TensorLayout tensor, Range rows, Range columns) {
                 LatentAttention latent = config.latent().orElseThrow();
                 yield new TensorPart(tensor, slice.heads().times(latent.plainSize() + latent.valueSize()), columns);
             }
+            case LATENT_KEY_ROWS ->
+                new TensorPart(
+                        tensor,
+                        slice.heads().times(config.latent().orElseThrow().keyRank()),
+                        columns);
+            case LATENT_VALUE_ROWS -> new TensorPart(tensor, slice.heads().times(config.valueSize()), columns);
             case SHARED_ROWS -> new TensorPart(tensor, slice.shared(), columns);
             case SHARED_COLUMNS -> new TensorPart(tensor, rows, slice.shared());
             case INTERMEDIATE_ROWS -> new TensorPart(tensor, slice.intermediate(), columns);

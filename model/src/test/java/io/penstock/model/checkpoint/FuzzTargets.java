@@ -10,11 +10,13 @@ import io.penstock.model.answer.AnswerParser;
 import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.template.JinjaTemplate;
 import io.penstock.model.tensor.DType;
+import io.penstock.model.tokenizer.GgufVocabulary;
 import io.penstock.model.tokenizer.PromptText;
 import io.penstock.model.tokenizer.Tokenizer;
 import io.penstock.model.tokenizer.TokenizerConfig;
 import io.penstock.model.tokenizer.TokenizerJson;
 import java.io.IOException;
+import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -62,15 +64,28 @@ class FuzzTargets {
         bounded(file, () -> SafetensorsHead.parse(MemorySegment.ofArray(file), file.length, "fuzzed.safetensors"));
     }
 
-    static Stream<byte[]> ggufFiles() {
-        return Stream.of(TinyCheckpoints.gguf(TinyCheckpoints.config(Architecture.LLAMA, true), DType.Q8_0, 5)
-                .toBytes());
+    static Stream<byte[]> ggufFiles() throws IOException {
+        return Stream.of(
+                TinyCheckpoints.gguf(TinyCheckpoints.config(Architecture.LLAMA, true), DType.Q8_0, 5)
+                        .toBytes(),
+                resource("/io/penstock/model/tokenizer/pieces/pieces.gguf"));
+    }
+
+    private static byte[] resource(String name) throws IOException {
+        try (InputStream bytes = FuzzTargets.class.getResourceAsStream(name)) {
+            return bytes.readAllBytes();
+        }
     }
 
     @MethodSource("ggufFiles")
     @FuzzTest(maxDuration = "10m")
     void gguf(byte[] file) {
-        bounded(file, () -> GgufCheckpoint.parse(MemorySegment.ofArray(file), file.length, "fuzzed.gguf"));
+        bounded(file, () -> {
+            GgufCheckpoint checkpoint = GgufCheckpoint.parse(MemorySegment.ofArray(file), file.length, "fuzzed.gguf");
+            GgufVocabulary.of(checkpoint.metadata())
+                    .tokenizer(Path.of("fuzzed.gguf"))
+                    .encode(PromptText.untrusted(" a  b </s> <0x41> e\u0301\ud83d\ude00"));
+        });
     }
 
     static Stream<byte[]> configs() throws IOException {
@@ -94,8 +109,8 @@ class FuzzTargets {
         return Files.readAllBytes(folder.resolve(name));
     }
 
-    static Stream<byte[]> tokenizers() {
-        return Stream.of("""
+    static Stream<byte[]> tokenizers() throws IOException {
+        return Stream.of(resource("/io/penstock/model/tokenizer/pieces/tokenizer.json"), """
                 {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "Ġ": 3, "1": 6}, "merges": [["a", "b"]],
                            "ignore_merges": true},
                  "added_tokens": [{"id": 4, "content": "<x>", "special": true, "lstrip": true, "rstrip": true},

@@ -183,7 +183,10 @@ class TestHuggingFaceConfig {
                 "1000000.0|-1|rotary base -1.0",
                 "152064|152064, \"partial_rotary_factor\": 0.5|partial_rotary_factor: is 0.5",
                 "152064|152064, \"rope_scaling\": {\"factor\": 2}|has a factor and no type",
-                "152064|152064, \"rope_scaling\": {\"type\": \"longrope\", \"factor\": 2}|is \"longrope\"",
+                "152064|152064, \"rope_scaling\": {\"type\": \"ntk\", \"factor\": 2}|is \"ntk\"",
+                "152064|152064, \"rope_scaling\": {\"type\": \"longrope\", \"factor\": 2}|0 short longrope divisors",
+                "152064|152064, \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1, 2], \"long_factor\": [3, 4]}"
+                        + "|2 longrope divisors for heads of 64 pairs",
                 "152064|152064, \"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": \"linear\"}|is \"linear\", and type \"yarn\"",
                 "152064|152064, \"rope_scaling\": {\"type\": \"linear\"}|rope_scaling.factor: is missing",
                 "152064|152064, \"rope_scaling\": 3|is 3, an object is expected",

@@ -56,9 +56,26 @@ class TestRankSlice {
         assertThat(RankSlice.of(SMOL, 0, 1, 3, 4).samples()).isTrue();
     }
 
+    /// As many ranks as there are key/value heads have one each; more share them, as evenly as they may.
+    @Test
+    void ranksShareKeyValueHeadsWhereThereAreMoreOfThem() {
+        Range[] kvHeads = {new Range(0, 1), new Range(0, 1), new Range(1, 2), new Range(1, 2), new Range(2, 3)};
+        Range[] heads = {new Range(0, 2), new Range(2, 3), new Range(3, 5), new Range(5, 6), new Range(6, 9)};
+        for (int rank = 0; rank < 5; rank++) {
+            RankSlice slice = RankSlice.of(SMOL, rank, 5, 0, 1);
+            assertThat(slice.kvHeads()).as("rank %d", rank).isEqualTo(kvHeads[rank]);
+            assertThat(slice.heads()).as("rank %d", rank).isEqualTo(heads[rank]);
+        }
+        for (int rank = 0; rank < 9; rank++) {
+            RankSlice slice = RankSlice.of(SMOL, rank, 9, 0, 1);
+            assertThat(slice.kvHeads()).isEqualTo(new Range(rank / 3, rank / 3 + 1));
+            assertThat(slice.heads()).isEqualTo(new Range(rank, rank + 1));
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({
-        "0, 4, 0, 1, the model has 3 key/value heads",
+        "0, 10, 0, 1, 'the model has 3 query heads for each key/value head, too few for 4 ranks that have it'",
         "0, 1, 0, 31, the model has 30 layers",
         "2, 2, 0, 1, no tensor-parallel rank 2 of 2",
         "-1, 2, 0, 1, no tensor-parallel rank -1 of 2",

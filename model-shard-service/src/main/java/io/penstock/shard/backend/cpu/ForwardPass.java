@@ -73,7 +73,7 @@ final class ForwardPass {
         this.cache = cache;
         blockSize = limits.blockSize();
         this.memory = memory;
-        frequencies = RopeFrequencies.of(config, weights.ropeDivisors());
+        frequencies = RopeFrequencies.of(config, weights.ropeDivisors(), limits.maxLength());
         matrices = new MatrixPhase(kernels, memory.panelScratch);
         queryScale = (float) (1 / Math.sqrt(sizes.headSize()));
         latentAttention = latentCache == null

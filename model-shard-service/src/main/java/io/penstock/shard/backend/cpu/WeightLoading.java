@@ -227,22 +227,21 @@ final class WeightLoading {
     }
 
     private LatentWeights latent(int number) {
-        PackedMatrix up = matrix(number, LayerTensor.KV_UP);
-        if (up == null) {
+        if (checkpoint.config().latent().isEmpty()) {
             return null;
         }
-        LatentAttention latent = checkpoint.config().latent().orElseThrow();
-        int rank = latent.keyRank();
-        int perHead = latent.plainSize() + latent.valueSize();
+        LatentAttention latent = checkpoint.config().latent().get();
         int heads = slice.heads().count();
-        float[] keyUp = new float[heads * latent.plainSize() * rank];
-        float[] valueUp = new float[heads * latent.valueSize() * rank];
-        for (int head = 0; head < heads; head++) {
-            for (int i = 0; i < perHead; i++) {
-                boolean key = i < latent.plainSize();
-                int to = key ? head * latent.plainSize() + i : head * latent.valueSize() + i - latent.plainSize();
-                up.row(head * perHead + i, key ? keyUp : valueUp, to * rank);
+        float[] keyUp = new float[heads * latent.plainSize() * latent.keyRank()];
+        float[] valueUp = new float[heads * latent.valueSize() * latent.keyRank()];
+        if (latent.apart()) {
+            transposed(matrix(number, LayerTensor.KEY_UP), latent, keyUp);
+            PackedMatrix values = matrix(number, LayerTensor.VALUE_UP);
+            for (int row = 0; row < heads * latent.valueSize(); row++) {
+                values.row(row, valueUp, row * latent.keyRank());
             }
+        } else {
+            parted(matrix(number, LayerTensor.KV_UP), latent, keyUp, valueUp);
         }
         return new LatentWeights(
                 matrix(number, LayerTensor.QUERY_DOWN),
@@ -251,6 +250,31 @@ final class WeightLoading {
                 vector(number, LayerTensor.KV_DOWN_NORM),
                 keyUp,
                 valueUp);
+    }
+
+    private static void parted(PackedMatrix up, LatentAttention latent, float[] keyUp, float[] valueUp) {
+        int perHead = latent.plainSize() + latent.valueSize();
+        for (int row = 0; row < up.rows(); row++) {
+            int head = row / perHead;
+            int i = row % perHead;
+            boolean key = i < latent.plainSize();
+            int to = key ? head * latent.plainSize() + i : head * latent.valueSize() + i - latent.plainSize();
+            up.row(row, key ? keyUp : valueUp, to * latent.keyRank());
+        }
+    }
+
+    /// @param up of each head `[keyRank, plainSize]`
+    /// @param keyUp of each head `[plainSize, keyRank]`
+    private static void transposed(PackedMatrix up, LatentAttention latent, float[] keyUp) {
+        int rank = latent.keyRank();
+        int plain = latent.plainSize();
+        float[] row = new float[plain];
+        for (int number = 0; number < up.rows(); number++) {
+            up.row(number, row, 0);
+            for (int i = 0; i < plain; i++) {
+                keyUp[(number / rank * plain + i) * rank + number % rank] = row[i];
+            }
+        }
     }
 
     private ExpertWeights experts(int number) {

@@ -131,7 +131,7 @@ public final class CudaBackend implements Backend {
         device.identify("rank %d of stage %d on device %d: "
                 .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
         Optional<StagePeers.Meeting> meeting = meet(limits, collective);
-        RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors);
+        RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors, limits.maxLength());
         epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective, meeting);
         LOG.infof(
                 "kernels %s; tensor-parallel sums %s",

@@ -12,6 +12,7 @@ import io.penstock.shard.backend.StepOutput;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.net.URL;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -33,11 +34,25 @@ record TinyReference(String name, Checkpoint checkpoint, Map<String, Path> files
     /// @param ids the best, in order
     record Step(double spread, int[] ids, double[] logprobs) {}
 
-    static TinyReference read(String name) throws IOException {
-        Path folder = folder(name);
+    /// @param temporary a folder that the weights are made in
+    static TinyReference read(String name, Path temporary) throws IOException {
+        Path folder = resource("tiny/" + name + "/config.json").getParent();
+        Path made = Files.createDirectories(temporary.resolve(name));
+        Files.copy(folder.resolve("config.json"), made.resolve("config.json"));
+        MadeWeights.write(folder.resolve("tensors.json"), made.resolve("model.safetensors"));
+        return of(name, made, folder.resolve("reference.json"));
+    }
+
+    /// A file that the `gguf` package wrote, and what transformers makes of its weights:
+    /// `gguf_models.py` made both.
+    static TinyReference gguf(String name) throws IOException {
+        return of(name, resource("gguf/" + name + ".gguf"), resource("gguf/" + name + ".json"));
+    }
+
+    private static TinyReference of(String name, Path model, Path reference) throws IOException {
         ObjectMapper json = new ObjectMapper();
         List<Case> cases = new ArrayList<>();
-        for (JsonNode given : json.readTree(folder.resolve("reference.json").toFile())) {
+        for (JsonNode given : json.readTree(reference.toFile())) {
             List<Step> steps = new ArrayList<>();
             for (JsonNode step : given.path("steps")) {
                 steps.add(new Step(
@@ -47,16 +62,16 @@ record TinyReference(String name, Checkpoint checkpoint, Map<String, Path> files
             }
             cases.add(new Case(json.treeToValue(given.path("prompt"), int[].class), steps));
         }
-        try (LocalFiles files = LocalFiles.at(folder)) {
+        try (LocalFiles files = LocalFiles.at(model)) {
             return new TinyReference(name, Checkpoints.open(files), Map.copyOf(files.paths()), cases);
         }
     }
 
-    private static Path folder(String name) {
-        URL config = TinyReference.class.getResource("tiny/" + name + "/config.json");
-        assertThat(config).as(name).isNotNull();
+    private static Path resource(String name) {
+        URL found = TinyReference.class.getResource(name);
+        assertThat(found).as(name).isNotNull();
         try {
-            return Path.of(config.toURI()).getParent();
+            return Path.of(found.toURI());
         } catch (URISyntaxException e) {
             throw new AssertionError(e);
         }
