@@ -5,6 +5,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.penstock.api.Backoff;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.inference.FinishReason;
 import io.penstock.api.inference.Finished;
@@ -20,6 +21,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
@@ -32,6 +34,8 @@ import org.jboss.logging.Logger;
 public final class SequenceStream {
     private static final Logger LOG = Logger.getLogger(SequenceStream.class);
     private static final int WINDOW = 16;
+    private static final Duration FIRST_WAIT = Duration.ofMillis(40);
+    private static final Duration LONGEST_WAIT = Duration.ofMillis(500);
     private static final long NOT_WAITING = Long.MIN_VALUE;
 
     private final int sequence;
@@ -40,7 +44,7 @@ public final class SequenceStream {
     private final Schedulers.Waits waits;
     private final DispatchTimer timer;
     private final Consumer<SequenceEvent> events;
-    private final Backoff backoff = new Backoff();
+    private final Backoff backoff = new Backoff(FIRST_WAIT, LONGEST_WAIT, new SplittableRandom());
 
     /// Guards all below, and the order of calls to `events`.
     private final ReentrantLock lock = new ReentrantLock();

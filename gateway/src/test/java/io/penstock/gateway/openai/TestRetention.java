@@ -3,6 +3,7 @@ package io.penstock.gateway.openai;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.penstock.api.ObjectCounts;
 import io.penstock.gateway.access.Capacity;
 import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
@@ -12,17 +13,13 @@ import io.penstock.gateway.fake.TinyGateway;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import jakarta.inject.Inject;
-import java.lang.management.ManagementFactory;
 import java.net.Socket;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import javax.management.JMException;
-import javax.management.ObjectName;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -53,16 +50,16 @@ class TestRetention {
     void nothingStaysOfStreamsThatEnded() throws Exception {
         // The first ones fill caches and pools that stay.
         streams(ROUNDS);
-        String begin = instances();
+        String begin = ObjectCounts.alive();
         streams(ROUNDS);
-        String middle = instances();
+        String middle = ObjectCounts.alive();
         streams(ROUNDS);
-        String end = instances();
+        String end = ObjectCounts.alive();
         assertThat(capacity.requests()).isZero();
         assertThat(capacity.bytes()).isZero();
-        Map<String, Long> first = counts(begin);
-        Map<String, Long> second = counts(middle);
-        counts(end).forEach((name, count) -> {
+        Map<String, Long> first = ObjectCounts.counts(begin);
+        Map<String, Long> second = ObjectCounts.counts(middle);
+        ObjectCounts.counts(end).forEach((name, count) -> {
             long before = second.getOrDefault(name, 0L);
             // What is loaded once, late, grows once; what is kept of each stream grows each time.
             long growth = Math.min(count - before, before - first.getOrDefault(name, 0L));
@@ -107,28 +104,5 @@ class TestRetention {
                 }
             }
         }
-    }
-
-    /// How many objects of each class are alive, after a collection.
-    private static String instances() throws JMException {
-        return (String) ManagementFactory.getPlatformMBeanServer()
-                .invoke(
-                        new ObjectName("com.sun.management:type=DiagnosticCommand"),
-                        "gcClassHistogram",
-                        new Object[] {new String[0]},
-                        new String[] {String[].class.getName()});
-    }
-
-    /// Only once all is measured: what this makes would be measured, too.
-    private static Map<String, Long> counts(String histogram) {
-        Map<String, Long> counts = new HashMap<>();
-        for (String line : histogram.split("\n", -1)) {
-            // number: instances bytes class (module)
-            String[] columns = line.strip().split("\\s+", -1);
-            if (columns.length >= 4 && columns[0].endsWith(":") && !columns[3].contains("jdk.internal.vm.Filler")) {
-                counts.merge(columns[3], Long.parseLong(columns[1]), Long::sum);
-            }
-        }
-        return counts;
     }
 }

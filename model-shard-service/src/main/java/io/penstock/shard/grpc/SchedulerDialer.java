@@ -15,6 +15,7 @@ import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.Future;
+import io.penstock.api.Backoff;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.shard.ShardGroupGrpc;
 import io.penstock.api.shard.ShardOrder;
@@ -92,7 +93,7 @@ public final class SchedulerDialer implements AutoCloseable {
 
     private void dialLater() {
         // Nothing to wait for: the attempt reports for itself.
-        var _ = thread.schedule(this::tryDial, backoff.next().toNanos(), TimeUnit.NANOSECONDS);
+        var _ = thread.schedule(this::tryDial, backoff.nextNanos(), TimeUnit.NANOSECONDS);
     }
 
     private void dial() {

@@ -96,7 +96,8 @@ final class SequenceTable {
                     limits.maxLength());
         }
         try {
-            slots[slot] = new Resident(admission, SamplingMessages.read(admission, vocabularySize), limits.blockSize());
+            slots[slot] =
+                    new Resident(admission, AdmissionMessages.read(admission, vocabularySize), limits.blockSize());
         } catch (PenstockException e) {
             throw new PenstockException(
                     e.category(), e, "step %d admits to slot %d: %s", step.getNumber(), slot, e.getMessage());

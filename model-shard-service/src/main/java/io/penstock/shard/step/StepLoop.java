@@ -4,7 +4,6 @@ import io.penstock.api.shard.Configure;
 import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.FailureCause;
 import io.penstock.api.shard.LoadProgress;
-import io.penstock.api.shard.Peer;
 import io.penstock.api.shard.Ready;
 import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
@@ -19,14 +18,10 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.collective.Collective;
 import io.penstock.shard.collective.LocalCollective;
 import io.penstock.shard.collective.PeerException;
-import io.penstock.shard.collective.tcp.Membership;
-import io.penstock.shard.collective.tcp.PeerAddress;
 import io.penstock.shard.collective.tcp.PeerListener;
 import io.penstock.shard.collective.tcp.TcpCollective;
 import io.penstock.shard.weights.Weights;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -314,8 +309,8 @@ public final class StepLoop implements AutoCloseable {
 
     private void configure(long number, Configure configure) {
         ModelConfig config = weights.checkpoint().config();
-        StepLimits limits = limits(configure, config);
-        RankSlice slice = slice(configure, config);
+        StepLimits limits = ConfigureMessages.limits(configure, config, place);
+        RankSlice slice = ConfigureMessages.slice(configure, config, place);
         if (!slice.equals(loaded)) {
             load(slice);
         }
@@ -345,35 +340,6 @@ public final class StepLoop implements AutoCloseable {
         report(ShardReport.newBuilder().setReady(Ready.newBuilder().setKvBlocks(kvBlocks)));
     }
 
-    private StepLimits limits(Configure configure, ModelConfig config) {
-        SamplingMessages.within("block_size", configure.getBlockSize(), 1, 4_096);
-        SamplingMessages.within("max_sequences", configure.getMaxSequences(), 1, place.maxSequences());
-        SamplingMessages.within("max_step_tokens", configure.getMaxStepTokens(), 1, place.maxStepTokens());
-        SamplingMessages.within(
-                "collective_timeout_millis", configure.getCollectiveTimeoutMillis(), 1, Integer.MAX_VALUE);
-        return new StepLimits(
-                configure.getBlockSize(),
-                configure.getMaxSequences(),
-                configure.getMaxStepTokens(),
-                config.contextLength());
-    }
-
-    private RankSlice slice(Configure configure, ModelConfig config) {
-        int first = configure.getFirstLayer();
-        int count = configure.getLayerCount();
-        SamplingMessages.within("first_layer", first, 0, config.layers() - 1);
-        SamplingMessages.within("layer_count", count, 1, config.layers() - first);
-        RankSlice share = RankSlice.of(config, place.tpRank(), place.tpSize(), place.ppStage(), place.ppSize());
-        return new RankSlice(
-                new RankSlice.Range(first, first + count),
-                share.heads(),
-                share.kvHeads(),
-                share.intermediate(),
-                share.vocabulary(),
-                share.embeds(),
-                share.samples());
-    }
-
     private void load(RankSlice slice) {
         // Until it is whole there is nothing to say of it.
         loaded = null;
@@ -400,34 +366,8 @@ public final class StepLoop implements AutoCloseable {
         if (place.ranks() == 1) {
             return new LocalCollective();
         }
-        List<PeerAddress> peers = new ArrayList<>();
-        PeerAddress self = null;
-        for (Peer peer : configure.getPeersList()) {
-            PeerAddress address = new PeerAddress(
-                    peer.getTpRank(), peer.getPpStage(), peer.getHost(), peer.getPort(), peer.getInstance());
-            peers.add(address);
-            if (peer.getTpRank() == place.tpRank() && peer.getPpStage() == place.ppStage()) {
-                self = address;
-            }
-        }
-        if (self == null || !self.instance().equals(listener.instance())) {
-            throw new PenstockException(
-                    ErrorCategory.CORRUPT,
-                    "epoch %d names %s as this rank, which is instance %s",
-                    number,
-                    self,
-                    listener.instance());
-        }
         TcpCollective collective = new TcpCollective(
-                new Membership(
-                        number,
-                        place.tpSize(),
-                        place.ppSize(),
-                        self,
-                        peers,
-                        Duration.ofMillis(configure.getCollectiveTimeoutMillis())),
-                listener,
-                spin);
+                ConfigureMessages.membership(configure, number, place, listener.instance()), listener, spin);
         live = collective;
         if (superseded()) {
             collective.close();

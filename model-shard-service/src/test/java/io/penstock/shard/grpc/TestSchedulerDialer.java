@@ -6,10 +6,13 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import io.penstock.api.inference.LogitBias;
 import io.penstock.api.inference.Sampling;
 import io.penstock.api.shard.Admission;
 import io.penstock.api.shard.Configure;
+import io.penstock.api.shard.FailureCause;
 import io.penstock.api.shard.Hello;
 import io.penstock.api.shard.Row;
 import io.penstock.api.shard.ShardGroupGrpc;
@@ -29,6 +32,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
@@ -149,6 +153,92 @@ class TestSchedulerDialer {
         }
     }
 
+    /// A thousandth of it on the wire. The rank gives up the stream, not itself.
+    @Test
+    void anOrderThatUnpacksToMuchMore() throws Exception {
+        try (Scheduler scheduler = new Scheduler(0)) {
+            dial(scheduler.endpoint());
+            Scheduler.Attached first = scheduler.next();
+            first.report();
+            first.configure(1);
+            first.report();
+            first.orders.onNext(ShardOrder.newBuilder()
+                    .setEpoch(1)
+                    .setStep(Step.newBuilder().setNumber(1).setTraceparent("x".repeat(80 << 20)))
+                    .build());
+            Scheduler.Attached second = scheduler.next();
+            assertThat(second.report().getHello().getLoadedLayerCount()).isEqualTo(30);
+            serves(second, 2);
+        }
+    }
+
+    /// None of these is for this rank now. It goes on taking orders, and does none of them.
+    @Test
+    void ordersThatMeanNothing() throws Exception {
+        try (Scheduler scheduler = new Scheduler(0)) {
+            dial(scheduler.endpoint());
+            Scheduler.Attached attached = scheduler.next();
+            attached.report();
+            for (int i = 0; i < 100; i++) {
+                attached.orders.onNext(ShardOrder.getDefaultInstance());
+                attached.step(i);
+                attached.step(Long.MIN_VALUE + i);
+            }
+            serves(attached, 1);
+        }
+    }
+
+    /// Fields that a client's request could have brought this far, and a scheduler's own.
+    @Test
+    void stepsThatMustNotReachTheDevice() throws Exception {
+        Admission sound = Scheduler.Attached.admission();
+        List<Admission> hostile = List.of(
+                sound.toBuilder()
+                        .setSampling(sound.getSampling().toBuilder().setMinP(Float.NaN))
+                        .build(),
+                sound.toBuilder()
+                        .setSampling(sound.getSampling().toBuilder()
+                                .addLogitBias(
+                                        LogitBias.newBuilder().setTokenId(1).setBias(Float.NaN)))
+                        .build(),
+                sound.toBuilder()
+                        .setSampling(sound.getSampling().toBuilder()
+                                .addAllLogitBias(Collections.nCopies(
+                                        100_000,
+                                        LogitBias.newBuilder()
+                                                .setTokenId(1)
+                                                .setBias(1)
+                                                .build())))
+                        .build(),
+                sound.toBuilder().addStopTokenIds(Integer.MAX_VALUE).build(),
+                sound.toBuilder().setTopLogprobs(Integer.MAX_VALUE).build(),
+                sound.toBuilder().setSlot(Integer.MIN_VALUE).build(),
+                sound.toBuilder().setMaxLength(Integer.MAX_VALUE).build(),
+                sound.toBuilder().setPromptLength(-1).build());
+        try (Scheduler scheduler = new Scheduler(0)) {
+            dial(scheduler.endpoint());
+            Scheduler.Attached attached = scheduler.next();
+            attached.report();
+            long epoch = 0;
+            for (Admission admission : hostile) {
+                attached.configure(++epoch);
+                assertThat(attached.report().hasReady()).isTrue();
+                attached.step(epoch, admission);
+                ShardReport report = attached.report();
+                assertThat(report.getFailure().getStep()).as("%s", admission).isEqualTo(1);
+                assertThat(report.getFailure().getCause()).isEqualTo(FailureCause.FAILURE_CAUSE_STEP);
+            }
+            serves(attached, ++epoch);
+        }
+    }
+
+    private static void serves(Scheduler.Attached attached, long epoch) throws InterruptedException {
+        attached.configure(epoch);
+        assertThat(attached.report().hasReady()).isTrue();
+        attached.step(epoch);
+        assertThat(attached.report().getStepDone().getSampledCount()).isEqualTo(1);
+    }
+
     @Test
     void stoppingEndsTheStreamInOrder() throws Exception {
         try (Scheduler scheduler = new Scheduler(0)) {
@@ -206,12 +296,13 @@ class TestSchedulerDialer {
         }
 
         static final class Attached implements StreamObserver<ShardReport> {
-            final StreamObserver<ShardOrder> orders;
+            final ServerCallStreamObserver<ShardOrder> orders;
             final CompletableFuture<Void> completed = new CompletableFuture<>();
             private final BlockingQueue<ShardReport> reports = new LinkedBlockingQueue<>();
 
             Attached(StreamObserver<ShardOrder> orders) {
-                this.orders = orders;
+                this.orders = (ServerCallStreamObserver<ShardOrder>) orders;
+                this.orders.setCompression("gzip");
             }
 
             ShardReport report() throws InterruptedException {
@@ -235,17 +326,25 @@ class TestSchedulerDialer {
                         .build());
             }
 
+            static Admission admission() {
+                return Admission.newBuilder()
+                        .addTokens(504)
+                        .setPromptLength(1)
+                        .setMaxLength(8)
+                        .setSampling(Sampling.newBuilder().setTopP(1).setRepetitionPenalty(1))
+                        .build();
+            }
+
             void step(long epoch) {
+                step(epoch, admission());
+            }
+
+            void step(long epoch, Admission admission) {
                 orders.onNext(ShardOrder.newBuilder()
                         .setEpoch(epoch)
                         .setStep(Step.newBuilder()
                                 .setNumber(1)
-                                .addAdmissions(Admission.newBuilder()
-                                        .addTokens(504)
-                                        .setPromptLength(1)
-                                        .setMaxLength(8)
-                                        .setSampling(
-                                                Sampling.newBuilder().setTopP(1).setRepetitionPenalty(1)))
+                                .addAdmissions(admission)
                                 .addRows(Row.newBuilder()
                                         .setTokens(1)
                                         .setSamples(true)

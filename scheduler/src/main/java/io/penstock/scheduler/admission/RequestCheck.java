@@ -2,8 +2,8 @@ package io.penstock.scheduler.admission;
 
 import com.google.errorprone.annotations.FormatMethod;
 import com.google.errorprone.annotations.FormatString;
+import io.penstock.api.SamplingMessages;
 import io.penstock.api.inference.GenerateRequest;
-import io.penstock.api.inference.LogitBias;
 import io.penstock.api.inference.Sampling;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
@@ -119,24 +119,7 @@ public final class RequestCheck {
             return GREEDY;
         }
         Sampling sampling = request.getSampling();
-        within("logit_bias' length", sampling.getLogitBiasCount(), 0, SamplingParameters.MAX_LOGIT_BIAS);
-        Map<Integer, Float> bias = new HashMap<>();
-        for (LogitBias one : sampling.getLogitBiasList()) {
-            if (bias.put(one.getTokenId(), one.getBias()) != null) {
-                throw bad("logit_bias names token %d twice", one.getTokenId());
-            }
-        }
-        new SamplingParameters(
-                        sampling.getTemperature(),
-                        sampling.getTopP(),
-                        sampling.getTopK(),
-                        sampling.getMinP(),
-                        sampling.getRepetitionPenalty(),
-                        sampling.getFrequencyPenalty(),
-                        sampling.getPresencePenalty(),
-                        bias,
-                        sampling.getSeed())
-                .checkVocabulary(vocabulary);
+        SamplingMessages.parameters(sampling, vocabulary);
         return sampling;
     }
 

@@ -1,4 +1,4 @@
-package io.penstock.scheduler.grpc;
+package io.penstock.api;
 
 import java.lang.management.ManagementFactory;
 import java.util.HashMap;
@@ -7,11 +7,11 @@ import javax.management.JMException;
 import javax.management.ObjectName;
 
 /// What is on the heap of this JVM.
-final class ObjectCounts {
+public final class ObjectCounts {
     private ObjectCounts() {}
 
     /// How many objects of each class are alive, after a collection.
-    static String alive() throws JMException {
+    public static String alive() throws JMException {
         return (String) ManagementFactory.getPlatformMBeanServer()
                 .invoke(
                         new ObjectName("com.sun.management:type=DiagnosticCommand"),
@@ -21,7 +21,7 @@ final class ObjectCounts {
     }
 
     /// Only once all is measured: what this makes would be measured, too.
-    static Map<String, Long> counts(String histogram) {
+    public static Map<String, Long> counts(String histogram) {
         Map<String, Long> counts = new HashMap<>();
         for (String line : histogram.split("\n", -1)) {
             // number: instances bytes class (module)

@@ -1,20 +1,17 @@
 package io.penstock.shard.step;
 
-import io.penstock.api.inference.LogitBias;
-import io.penstock.api.inference.Sampling;
+import io.penstock.api.SamplingMessages;
 import io.penstock.api.shard.Admission;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.sampling.SamplingParameters;
 import io.penstock.shard.backend.SlotSampling;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 
-/// How an admission's sampling becomes what a backend reads. Everything is checked again here: a bad id that
+/// How an admission becomes what a backend reads. Everything is checked again here: a bad id that
 /// reached the device would take the whole group down.
-final class SamplingMessages {
-    private SamplingMessages() {}
+final class AdmissionMessages {
+    private AdmissionMessages() {}
 
     /// @throws PenstockException (bad input) naming the field
     static SlotSampling read(Admission admission, int vocabularySize) {
@@ -28,7 +25,7 @@ final class SamplingMessages {
             within("top_logprobs", topLogprobs, 0, SamplingParameters.MAX_TOP_LOGPROBS);
         }
         return new SlotSampling(
-                parameters(admission.getSampling()).checkVocabulary(vocabularySize),
+                SamplingMessages.parameters(admission.getSampling(), vocabularySize),
                 tokens,
                 admission.getPromptLength(),
                 stops,
@@ -43,24 +40,6 @@ final class SamplingMessages {
             within(what, tokens[i], 0, vocabularySize - 1);
         }
         return tokens;
-    }
-
-    private static SamplingParameters parameters(Sampling sampling) {
-        within("logit_bias entries", sampling.getLogitBiasCount(), 0, SamplingParameters.MAX_LOGIT_BIAS);
-        Map<Integer, Float> bias = new HashMap<>();
-        for (LogitBias entry : sampling.getLogitBiasList()) {
-            bias.put(entry.getTokenId(), entry.getBias());
-        }
-        return new SamplingParameters(
-                sampling.getTemperature(),
-                sampling.getTopP(),
-                sampling.getTopK(),
-                sampling.getMinP(),
-                sampling.getRepetitionPenalty(),
-                sampling.getFrequencyPenalty(),
-                sampling.getPresencePenalty(),
-                bias,
-                sampling.getSeed());
     }
 
     static void within(String what, long value, long least, long most) {
