@@ -57,6 +57,8 @@ public final class Json {
 
     private static final JsonMapper MAPPER = JsonMapper.builder(FACTORY)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            // Who stands before us may have read the other one.
+            .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
             .build();
 
     private Json() {}
@@ -108,7 +110,7 @@ public final class Json {
                     e.getLocation().getLineNr(),
                     e.getLocation().getColumnNr());
         } catch (JsonProcessingException e) {
-            throw RequestException.bad(null, "The body is not one JSON value.");
+            throw RequestException.bad(null, "The body is not one JSON value, or has a field twice.");
         } catch (IOException e) {
             throw new IllegalStateException("reading from memory failed", e);
         }

@@ -16,6 +16,7 @@ import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.gateway.chat.CompletionRequest;
 import io.penstock.gateway.chat.Completions;
+import io.penstock.gateway.chat.RequestException;
 import io.penstock.gateway.config.GatewayConfig;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
@@ -54,8 +55,15 @@ public class ChatEndpoint extends ChatServiceGrpc.ChatServiceImplBase {
         long arrival = System.nanoTime();
         Context parent = Context.current();
         ChatStream stream = new ChatStream((ServerCallStreamObserver<ChatEvent>) response, stallTimeout);
+        long size = request.getSerializedSize();
         try {
             capacity.enter();
+            try {
+                capacity.hold(size);
+            } catch (PenstockException e) {
+                capacity.leave();
+                throw e;
+            }
         } catch (PenstockException e) {
             response.onError(ErrorStatus.toStatus(e));
             return;
@@ -75,14 +83,29 @@ public class ChatEndpoint extends ChatServiceGrpc.ChatServiceImplBase {
                 LOG.error("a chat failed", e);
                 stream.fail(ErrorStatus.toStatus(ErrorCategory.INTERNAL, "something broke on our side"));
             } finally {
+                capacity.release(size);
                 capacity.leave();
             }
         });
     }
 
+    /// The JSON in a request can become a hundred times larger: that has to find room, too.
+    private CompletionRequest read(ChatRequest request) {
+        long weight = ChatMessages.weight(request);
+        if (weight > capacity.maxBytes() - request.getSerializedSize()) {
+            throw RequestException.bad("tools", "the request's JSON holds more values than there is memory for");
+        }
+        capacity.hold(weight);
+        try {
+            return ChatMessages.read(request, models);
+        } finally {
+            capacity.release(weight);
+        }
+    }
+
     private void serve(ChatRequest request, ChatStream stream, long arrival, Context parent)
             throws InterruptedException {
-        CompletionRequest completion = ChatMessages.read(request, models);
+        CompletionRequest completion = read(request);
         try (Completion running = completions.begin(completion, arrival, true, parent)) {
             stream.feeds(running);
             while (true) {

@@ -31,6 +31,22 @@ import java.util.concurrent.ThreadLocalRandom;
 final class ChatMessages {
     private ChatMessages() {}
 
+    /// What the trees of the JSON in a request may take.
+    ///
+    /// @return bytes
+    static long weight(ChatRequest request) {
+        long weight = 0;
+        for (Tool tool : request.getToolsList()) {
+            weight += Json.weight(tool.getParametersBytes().toByteArray());
+        }
+        for (io.penstock.api.chat.ChatMessage message : request.getMessagesList()) {
+            for (ToolCall call : message.getToolCallsList()) {
+                weight += Json.weight(call.getArgumentsBytes().toByteArray());
+            }
+        }
+        return weight;
+    }
+
     /// Takes as long as the prompt's tokenisation.
     ///
     /// @throws io.penstock.model.PenstockException if it cannot be served

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnknownFieldSet;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -12,6 +14,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.MetadataUtils;
+import io.penstock.api.RapidReset;
 import io.penstock.api.chat.ChatEvent;
 import io.penstock.api.chat.ChatMessage;
 import io.penstock.api.chat.ChatRequest;
@@ -33,10 +36,13 @@ import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import jakarta.inject.Inject;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLParameters;
+import javax.net.ssl.SSLSocket;
 import org.eclipse.microprofile.config.ConfigProvider;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -226,6 +232,104 @@ class TestChatEndpoint {
                                 .addToolCalls(ToolCall.newBuilder().setName("f").setArguments("{zone"))),
                 Status.Code.INVALID_ARGUMENT);
         assertRefused(request().setModel("none"), Status.Code.NOT_FOUND);
+    }
+
+    /// JSON in a string is three bytes of message for a hundred of memory.
+    @Test
+    void treesTooLargeForTheMemory() {
+        String values = "{\"a\":[" + "{},".repeat(TinyGateway.MAX_BODIES_HELD / 128) + "0]}";
+        assertRefused(
+                thinker().addTools(Tool.newBuilder().setName("f").setParameters(values)), Status.Code.INVALID_ARGUMENT);
+        assertRefused(
+                thinker()
+                        .addMessages(ChatMessage.newBuilder()
+                                .setRole("assistant")
+                                .addToolCalls(ToolCall.newBuilder().setName("f").setArguments(values))),
+                Status.Code.INVALID_ARGUMENT);
+        assertThat(capacity.bytes()).isZero();
+    }
+
+    /// Whatever a message holds is in memory for as long as its chat lasts.
+    @Test
+    void largeMessagesHaveToFindRoom() throws InterruptedException {
+        scheduler.plays(Script.endless("abc"));
+        ChatRequest.Builder large = request().setModel("wide");
+        large.setUnknownFields(UnknownFieldSet.newBuilder()
+                .addField(
+                        1_000,
+                        UnknownFieldSet.Field.newBuilder()
+                                .addLengthDelimited(ByteString.copyFrom(new byte[3 << 20]))
+                                .build())
+                .build());
+        Context.CancellableContext calls = Context.current().withCancellation();
+        try {
+            calls.run(() -> {
+                for (int i = 0; i < 2; i++) {
+                    assertThat(chat(large).next().hasDelta()).isTrue();
+                }
+                assertRefused(large, Status.Code.RESOURCE_EXHAUSTED);
+                assertThat(chat(request().setModel("wide")).next().hasDelta()).isTrue();
+            });
+        } finally {
+            calls.cancel(null);
+        }
+        await().until(() -> capacity.bytes() == 0);
+    }
+
+    /// A thousandth of it on the wire.
+    @Test
+    void aMessageThatUnpacksToMuchMore() throws InterruptedException {
+        Iterator<ChatEvent> events = ChatServiceGrpc.newBlockingStub(channel)
+                .withCompression("gzip")
+                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key(TinyGateway.KEY)))
+                .withDeadlineAfter(20, TimeUnit.SECONDS)
+                .chat(request()
+                        .addMessages(ChatMessage.newBuilder().setRole("user").setContent("x".repeat(64 << 20)))
+                        .build());
+        assertThatThrownBy(events::hasNext)
+                .isInstanceOfSatisfying(
+                        StatusRuntimeException.class,
+                        e -> assertThat(e.getStatus().getCode()).isNotEqualTo(Status.Code.DEADLINE_EXCEEDED));
+        scheduler.plays(Script.saying("a"));
+        assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
+    }
+
+    @Test
+    void callsThatAreResetAtOnce() throws Exception {
+        SSLSocket socket = (SSLSocket) Certificate.context()
+                .getSocketFactory()
+                .createSocket(
+                        "localhost",
+                        ConfigProvider.getConfig().getValue("quarkus.grpc.server.test-port", Integer.class));
+        SSLParameters parameters = socket.getSSLParameters();
+        parameters.setApplicationProtocols(new String[] {"h2"});
+        socket.setSSLParameters(parameters);
+        assertThat(RapidReset.isStopped(socket, "https", "/" + ChatServiceGrpc.SERVICE_NAME + "/Chat", 50_000))
+                .isTrue();
+        scheduler.plays(Script.saying("a"));
+        assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
+    }
+
+    @Test
+    void listsWithoutBounds() {
+        ChatRequest.Builder biases = request();
+        for (int i = 0; i < 100_000; i++) {
+            biases.putLogitBias(i, 1f);
+        }
+        assertRefused(biases, Status.Code.INVALID_ARGUMENT);
+        assertRefused(request().addAllStop(Collections.nCopies(100_000, "s")), Status.Code.INVALID_ARGUMENT);
+        assertRefused(request().addAllStopTokenIds(Collections.nCopies(100_000, 1)), Status.Code.INVALID_ARGUMENT);
+        assertRefused(request().setN(Integer.MIN_VALUE), Status.Code.INVALID_ARGUMENT);
+        assertRefused(request().putLogitBias(1, Float.NaN), Status.Code.INVALID_ARGUMENT);
+        assertRefused(
+                request()
+                        .addAllMessages(Collections.nCopies(
+                                100_000,
+                                ChatMessage.newBuilder()
+                                        .setRole("user")
+                                        .setContent("a")
+                                        .build())),
+                Status.Code.INVALID_ARGUMENT);
     }
 
     private void assertRefused(ChatRequest.Builder request, Status.Code code) {

@@ -9,6 +9,7 @@ import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.scheduler.group.GroupIdentity;
 import io.penstock.scheduler.group.GroupLoop;
 import io.penstock.scheduler.group.Groups;
 import io.penstock.scheduler.group.Rank;
@@ -56,8 +57,11 @@ final class RankStream implements StreamObserver<ShardReport>, RankLink {
             if (!report.hasHello()) {
                 throw new PenstockException(ErrorCategory.BAD_INPUT, "the first report of a stream must be Hello");
             }
-            loop = groups.named(report.getHello().getGroup());
+            // Checked before a group begins of it: groups stay.
+            GroupIdentity identity = GroupIdentity.of(report.getHello());
+            loop = groups.named(identity.group());
         } catch (PenstockException e) {
+            LOG.warnf("a rank is refused: %s", e.getMessage());
             refuse(e);
             return;
         }

@@ -4,18 +4,27 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
 import io.penstock.api.ErrorStatus;
+import io.penstock.api.ObjectCounts;
+import io.penstock.api.RapidReset;
 import io.penstock.api.inference.FinishReason;
 import io.penstock.api.inference.Finished;
+import io.penstock.api.inference.GenerateEvent;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.GroupState;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.SchedulerStatus;
 import io.penstock.api.inference.WatchRequest;
+import io.penstock.api.shard.ShardGroupGrpc;
+import io.penstock.api.shard.ShardOrder;
+import io.penstock.api.shard.ShardReport;
 import io.penstock.model.ErrorCategory;
 import io.penstock.scheduler.group.FakeModel;
 import io.penstock.scheduler.group.FakeRank;
@@ -23,6 +32,7 @@ import io.quarkus.test.common.QuarkusTestResource;
 import io.quarkus.test.common.http.TestHTTPResource;
 import io.quarkus.test.junit.QuarkusTest;
 import java.io.IOException;
+import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -30,6 +40,7 @@ import java.net.http.HttpResponse;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
@@ -235,6 +246,104 @@ final class TestSchedulerOverGrpc {
         Status status = new DialingRank(newer, channel).ended.get(10, TimeUnit.SECONDS);
         assertThat(status.getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION);
         assertThat(status.getDescription()).contains("protocol is 2, this scheduler speaks 1");
+    }
+
+    /// A group stays for as long as the scheduler does: who is refused must not begin one.
+    @Test
+    void ranksThatAreRefusedTakeNoGroup() throws Exception {
+        for (int i = 0; i < 300; i++) {
+            FakeRank other = new FakeRank("other" + i, "fake", 0, 1, 0, 1, 10, 100);
+            CompletableFuture<Status> ended = new CompletableFuture<>();
+            StreamObserver<ShardReport> reports =
+                    ShardGroupGrpc.newStub(channel).attach(new Refused(ended));
+            reports.onNext(ShardReport.newBuilder()
+                    .setHello(
+                            i % 2 == 0
+                                    ? other.hello().setProtocol(99)
+                                    : other.hello().setTpRank(7))
+                    .build());
+            assertThat(ended.get(10, TimeUnit.SECONDS).getCode()).isEqualTo(Status.Code.FAILED_PRECONDITION);
+        }
+        assertThat(InferenceGrpc.newBlockingStub(channel)
+                        .withDeadlineAfter(20, TimeUnit.SECONDS)
+                        .watch(WatchRequest.getDefaultInstance())
+                        .next()
+                        .getGroupsList())
+                .extracting(GroupStatus::getGroup)
+                .contains("g")
+                .noneMatch(name -> name.startsWith("other"));
+        DialingRank newcomer = new DialingRank(new FakeRank("late", "fake", 0, 1, 0, 1, 4_000, CONTEXT), channel);
+        newcomer.ready.get(10, TimeUnit.SECONDS);
+        newcomer.hangUp();
+    }
+
+    private record Refused(CompletableFuture<Status> ended) implements StreamObserver<ShardOrder> {
+        @Override
+        public void onNext(ShardOrder order) {
+            ended.completeExceptionally(new AssertionError("an order"));
+        }
+
+        @Override
+        public void onError(Throwable failure) {
+            ended.complete(Status.fromThrowable(failure));
+        }
+
+        @Override
+        public void onCompleted() {
+            ended.complete(Status.OK);
+        }
+    }
+
+    @Test
+    void callsThatAreResetAtOnce() throws Exception {
+        assertThat(RapidReset.isStopped(
+                        new Socket("localhost", FreePorts.grpcPort),
+                        "http",
+                        "/" + InferenceGrpc.SERVICE_NAME + "/Generate",
+                        200_000))
+                .isTrue();
+        assertThat(generate(request(3, 5).build())
+                        .ended
+                        .get(10, TimeUnit.SECONDS)
+                        .getGeneratedTokens())
+                .isEqualTo(5);
+    }
+
+    /// A thousandth of it on the wire.
+    @Test
+    void aMessageThatUnpacksToMuchMore() throws Exception {
+        Iterator<GenerateEvent> events = InferenceGrpc.newBlockingStub(channel)
+                .withCompression("gzip")
+                .withDeadlineAfter(20, TimeUnit.SECONDS)
+                .generate(request(3, 5).setTenant("x".repeat(64 << 20)).build());
+        assertThatThrownBy(events::hasNext)
+                .isInstanceOfSatisfying(
+                        StatusRuntimeException.class,
+                        e -> assertThat(e.getStatus().getCode()).isNotEqualTo(Status.Code.DEADLINE_EXCEEDED));
+        assertThat(generate(request(3, 5).build())
+                        .ended
+                        .get(10, TimeUnit.SECONDS)
+                        .getGeneratedTokens())
+                .isEqualTo(5);
+    }
+
+    /// A megabyte of what nobody reads, as metadata and as a field.
+    @Test
+    void metadataWithoutBounds() throws Exception {
+        Metadata headers = new Metadata();
+        headers.put(Metadata.Key.of("x-large", Metadata.ASCII_STRING_MARSHALLER), "x".repeat(1 << 20));
+        Iterator<GenerateEvent> events = InferenceGrpc.newBlockingStub(channel)
+                .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
+                .withDeadlineAfter(20, TimeUnit.SECONDS)
+                .generate(request(3, 5).build());
+        assertThatThrownBy(events::hasNext).isInstanceOf(StatusRuntimeException.class);
+        GenerateRequest.Builder traced = request(3, 5);
+        for (int i = 0; i < 20_000; i++) {
+            traced.putTraceContext("key" + i, "x".repeat(100));
+        }
+        traced.putTraceContext("traceparent", "\u0000".repeat(1_000));
+        assertThat(generate(traced.build()).ended.get(10, TimeUnit.SECONDS).getGeneratedTokens())
+                .isEqualTo(5);
     }
 
     @Test
