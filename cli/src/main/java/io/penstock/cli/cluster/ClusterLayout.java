@@ -11,7 +11,7 @@ import java.util.OptionalInt;
 /// @param model name that clients ask for
 /// @param checkpoint a GGUF file or a Hugging Face folder to put into the bucket; null for a `remote`
 ///     source
-/// @param remote an `hf://` source that the weight-loader fetches itself; null for a local checkpoint
+/// @param remote a source that the weight-loader fetches itself; null for a local checkpoint
 /// @param tensorParallel ranks a stage, at least 1
 /// @param pipelineParallel stages, at least 1
 /// @param ranks what each of them computes on
@@ -21,7 +21,7 @@ public record ClusterLayout(
         Path work,
         String model,
         Path checkpoint,
-        String remote,
+        RemoteModel remote,
         int tensorParallel,
         int pipelineParallel,
         RankSettings ranks,

@@ -2,9 +2,11 @@ package io.penstock.cli.cluster;
 
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.penstock.api.ErrorStatus;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.SchedulerStatus;
@@ -15,6 +17,7 @@ import io.penstock.api.weights.EnsureRequest;
 import io.penstock.api.weights.FileRanges;
 import io.penstock.api.weights.ModelFiles;
 import io.penstock.api.weights.WeightLoaderGrpc;
+import io.penstock.cli.CommandFailure;
 import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -36,20 +39,33 @@ public final class LoadWatch implements AutoCloseable {
                 .build();
     }
 
+    private WeightLoaderGrpc.WeightLoaderBlockingStub stub() {
+        return WeightLoaderGrpc.newBlockingStub(loader).withWaitForReady();
+    }
+
+    /// What the model's files are, by their source. Waits for the weight-loader to be there.
+    ///
+    /// @throws CommandFailure if the source does not say
+    ModelFiles describe(String model) {
+        try {
+            return stub().withDeadlineAfter(60, TimeUnit.SECONDS)
+                    .describe(DescribeRequest.newBuilder().setModel(model).build());
+        } catch (StatusRuntimeException e) {
+            throw new CommandFailure("the model's source does not say what it has: %s", ErrorStatus.why(e.getStatus()));
+        }
+    }
+
     /// Asks the weight-loader for the whole model, as the shards do for their parts of it: the same
     /// download serves all.
     ///
     /// @param onProgress told bytes present and bytes needed
     public void awaitDownload(String model, BiConsumer<Long, Long> onProgress) {
-        WeightLoaderGrpc.WeightLoaderBlockingStub stub =
-                WeightLoaderGrpc.newBlockingStub(loader).withWaitForReady();
-        ModelFiles files = stub.withDeadlineAfter(60, TimeUnit.SECONDS)
-                .describe(DescribeRequest.newBuilder().setModel(model).build());
+        ModelFiles files = describe(model);
         EnsureRequest.Builder request =
                 EnsureRequest.newBuilder().setModel(model).setRevision(files.getRevision());
         files.getFilesList()
                 .forEach(file -> request.addFiles(FileRanges.newBuilder().setName(file.getName())));
-        for (Iterator<EnsureEvent> events = stub.ensure(request.build()); events.hasNext(); ) {
+        for (Iterator<EnsureEvent> events = stub().ensure(request.build()); events.hasNext(); ) {
             EnsureEvent event = events.next();
             if (event.hasProgress()) {
                 onProgress.accept(

@@ -33,6 +33,7 @@ public final class LocalCluster implements AutoCloseable {
 
     private final ClusterLayout layout;
     private final Map<String, String> common;
+    private final List<String> jvmFlags;
     private final boolean record;
     private final Set<String> recorded = new HashSet<>();
     private final Path logs;
@@ -47,11 +48,18 @@ public final class LocalCluster implements AutoCloseable {
         this(layout, Map.of(), false);
     }
 
-    /// @param common configuration of every service
-    /// @param record whether each service records, when it ends, a cache that quickens its later starts
+    /// Without further flags of the JVMs.
     public LocalCluster(ClusterLayout layout, Map<String, String> common, boolean record) {
+        this(layout, common, List.of(), record);
+    }
+
+    /// @param common configuration of every service
+    /// @param jvmFlags of every service, beside its own
+    /// @param record whether each service records, when it ends, a cache that quickens its later starts
+    public LocalCluster(ClusterLayout layout, Map<String, String> common, List<String> jvmFlags, boolean record) {
         this.layout = layout;
         this.common = Map.copyOf(common);
+        this.jvmFlags = List.copyOf(jvmFlags);
         this.record = record;
         logs = layout.work().resolve("logs");
     }
@@ -60,7 +68,10 @@ public final class LocalCluster implements AutoCloseable {
     public void start() {
         try {
             Files.createDirectories(logs);
-            start(layout.remote() == null ? emulate() : Map.of("source", layout.remote()));
+            start(
+                    layout.remote() == null
+                            ? emulate()
+                            : Map.of("source", layout.remote().source()));
         } catch (IOException e) {
             throw new UncheckedIOException("cannot set up " + layout.work(), e);
         }
@@ -86,6 +97,13 @@ public final class LocalCluster implements AutoCloseable {
 
         if (source != null) {
             addLoader(ports, source);
+        }
+        if (layout.remote() != null && layout.remote().sha256().isPresent()) {
+            // Nobody may begin to read what is not the file that is meant.
+            services.getFirst().start();
+            try (LoadWatch watch = watchLoad()) {
+                layout.remote().check(watch.describe(layout.model()));
+            }
         }
         add(
                 "scheduler",
@@ -118,7 +136,7 @@ public final class LocalCluster implements AutoCloseable {
                 addShard(ports, stage, rank, source == null);
             }
         }
-        services.forEach(ServiceProcess::start);
+        services.stream().filter(service -> !service.alive()).forEach(ServiceProcess::start);
     }
 
     private void addLoader(Ports ports, Map<String, String> source) {
@@ -185,12 +203,14 @@ public final class LocalCluster implements AutoCloseable {
             String name, String module, int httpPort, List<String> flags, Map<String, String> properties) {
         Map<String, String> all = new LinkedHashMap<>(common);
         all.putAll(properties);
+        List<String> allFlags = new ArrayList<>(flags);
+        allFlags.addAll(jvmFlags);
         ServiceProcess service = new ServiceProcess(
                 name,
                 layout.home().resolve(module).resolve("target/quarkus-app/quarkus-run.jar"),
                 logs.resolve(name.replace(' ', '-') + ".log"),
                 httpPort,
-                flags,
+                allFlags,
                 all,
                 // One of several ranks is enough to record from.
                 record && recorded.add(module));

@@ -7,6 +7,7 @@ import com.google.errorprone.annotations.FormatString;
 import io.penstock.cli.cluster.ClusterLayout;
 import io.penstock.cli.cluster.LocalCluster;
 import io.penstock.cli.cluster.RankSettings;
+import io.penstock.cli.cluster.RemoteModel;
 import io.penstock.cli.cluster.ServiceProcess;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,7 +67,7 @@ public final class GpuServices {
                 work,
                 arguments[2],
                 remote ? null : Path.of(source),
-                remote ? source : null,
+                remote ? RemoteModel.parse(source) : null,
                 Integer.parseInt(arguments[4]),
                 1,
                 new RankSettings(

@@ -9,6 +9,8 @@ import java.util.Arrays;
 /// INVARIANT: a block is reused only after the step that last wrote it has reported, by all ranks.
 public final class BlockPool {
     private final int[] holders;
+    /// The block freed last is taken first: its memory is in the caches, and a shard's pages that no load has needed so
+    /// far stay untouched.
     private final ArrayDeque<Integer> free = new ArrayDeque<>();
     /// Blocks nobody holds any more, in order of the step that may still write them.
     private final ArrayDeque<Freed> freed = new ArrayDeque<>();
@@ -73,7 +75,7 @@ public final class BlockPool {
             return;
         }
         if (lastStep <= reported) {
-            free.add(block);
+            free.push(block);
         } else {
             freed.add(new Freed(block, lastStep));
         }
@@ -86,7 +88,7 @@ public final class BlockPool {
         for (int n = freed.size(); n > 0; n--) {
             Freed next = freed.remove();
             if (next.lastStep <= step) {
-                free.add(next.block);
+                free.push(next.block);
             } else {
                 freed.add(next);
             }

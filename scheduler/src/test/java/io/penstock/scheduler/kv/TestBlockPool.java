@@ -45,6 +45,21 @@ final class TestBlockPool {
         pool.checkIntegrity(List.of());
     }
 
+    /// A shard's memory grows with what runs at once, not with what has run.
+    @Test
+    void blocksBeyondWhatRunsAtOnceAreNeverTouched() {
+        BlockPool pool = new BlockPool(1_000);
+        for (int step = 1; step < 500; step++) {
+            int first = pool.take();
+            int second = pool.take();
+            assertThat(first).isLessThan(4);
+            assertThat(second).isLessThan(4);
+            pool.release(first, step);
+            pool.release(second, step - 1);
+            pool.stepReported(step);
+        }
+    }
+
     @Test
     void theIntegrityCheckFindsWhatIsWrong() {
         BlockPool pool = new BlockPool(3);
