@@ -37,6 +37,7 @@ public final class Completion implements AutoCloseable {
     private int completionTokens;
     private int cachedTokens;
     private volatile boolean cancelled;
+    private volatile Runnable listener = () -> {};
 
     Completion(CompletionRequest request, GenerationTrace trace) {
         this.request = request;
@@ -60,38 +61,60 @@ public final class Completion implements AutoCloseable {
 
     void arrived(SequenceEvent event) {
         inbox.add(event);
+        listener.run();
+    }
+
+    /// @param called by any thread whenever something has come for [#poll]; must not block. What has come before is not
+    ///     told
+    public void whenSomethingComes(Runnable called) {
+        listener = called;
     }
 
     public CompletionRequest request() {
         return request;
     }
 
-    /// @param patience how long to wait; zero: not at all
+    /// @param patience how long to wait
     /// @return the next event, [CompletionEvent.Done] the last; empty if none came in time
     /// @throws PenstockException if the request has failed
     /// @throws CancellationException after [#cancel]
     public Optional<CompletionEvent> next(Duration patience) throws InterruptedException {
         long deadline = System.nanoTime() + patience.toNanos();
-        while (ready.isEmpty()) {
-            SequenceEvent event = inbox.poll();
-            if (event == null) {
-                event = inbox.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
-            }
-            if (cancelled) {
-                trace.cancelled();
-                throw new CancellationException("cancelled by the client");
-            }
+        Optional<CompletionEvent> next = poll();
+        while (next.isEmpty()) {
+            SequenceEvent event = inbox.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
             if (event == null) {
                 return Optional.empty();
             }
-            try {
-                take(event);
-            } catch (PenstockException e) {
-                trace.failed(e.category());
-                throw e;
+            see(event);
+            next = poll();
+        }
+        return next;
+    }
+
+    /// As [#next], of what has come already.
+    public Optional<CompletionEvent> poll() {
+        while (ready.isEmpty()) {
+            SequenceEvent event = inbox.poll();
+            if (event == null) {
+                return Optional.empty();
             }
+            see(event);
         }
         return Optional.of(ready.poll());
+    }
+
+    private void see(SequenceEvent event) {
+        if (cancelled) {
+            trace.cancelled();
+            throw new CancellationException("cancelled by the client");
+        }
+        try {
+            take(event);
+        } catch (PenstockException e) {
+            trace.failed(e.category());
+            throw e;
+        }
     }
 
     /// Nobody wants the rest. May be called by any thread, more than once and after the end.
@@ -100,7 +123,7 @@ public final class Completion implements AutoCloseable {
         for (SequenceStream sequence : sequences) {
             sequence.cancel();
         }
-        inbox.add(CANCELLED);
+        arrived(CANCELLED);
     }
 
     /// Ends what is still under way.

@@ -81,6 +81,19 @@ record HttpError(int status, String type, String parameter, String code, String 
                 431, INVALID, null, "headers_too_large", "The headers exceed %d bytes.".formatted(limit), 0);
     }
 
+    /// Where the decoder gives up, before they can be counted.
+    static HttpError headersTooLarge() {
+        return new HttpError(431, INVALID, null, "headers_too_large", "The headers are too large.", 0);
+    }
+
+    static HttpError headersTooSlow() {
+        return new HttpError(408, INVALID, null, "headers_too_slow", "The headers did not come in time.", 0);
+    }
+
+    static HttpError addressTooLong() {
+        return new HttpError(414, INVALID, null, "url_too_long", "The first line of the request is too long.", 0);
+    }
+
     /// What the router finds wrong before anything is read.
     static HttpError of(int status) {
         return switch (status) {

@@ -3,6 +3,7 @@ package io.penstock.gateway.openai;
 import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.CompletionEvent;
 import io.penstock.model.PenstockException;
+import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServerResponse;
 import jakarta.ws.rs.core.Response;
 import java.io.IOException;
@@ -10,14 +11,22 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jboss.logging.Logger;
 
-/// An answer that is sent while it is generated. [#response] hands it to Quarkus REST, whose [StreamedAnswerWriter]
-/// calls [#write] on the request's thread; whatever becomes of the response, its completion is closed.
+/// An answer that is sent while it is generated, no faster than its reader reads. [#response] hands it to Quarkus REST,
+/// whose [StreamedAnswerWriter] calls [#write]; whatever becomes of the response, its completion is closed.
+///
+/// From then on all is done on the event loop of its connection, which whoever brings a token wakes: a thread of the
+/// stream's own would be woken first, and wake that one.
 final class StreamedAnswer {
     private static final Logger LOG = Logger.getLogger(StreamedAnswer.class);
     private static final byte[] COMMENT = ": keep-alive\n\n".getBytes(StandardCharsets.US_ASCII);
+
+    /// Bytes that may wait in this process for the connection.
+    private static final int QUEUE = 32 << 10;
 
     private enum State {
         BEGUN,
@@ -29,10 +38,19 @@ final class StreamedAnswer {
     private final AnswerWriter writer;
     private final Place place;
     private final Reader reader;
-    private final Duration keepAlive;
-    private final Duration stallTimeout;
+    private final long keepAliveNanos;
+    private final long stallNanos;
     private final AtomicReference<State> state = new AtomicReference<>(State.BEGUN);
+
+    /// A turn is under way to the event loop.
+    private final AtomicBoolean awaited = new AtomicBoolean();
+
+    // Of the event loop, once it is written.
     private Optional<CompletionEvent> next;
+    private HttpServerResponse response;
+    private long lastWrite;
+    private long fullSince;
+    private long timer;
 
     private StreamedAnswer(
             Completion running,
@@ -46,8 +64,8 @@ final class StreamedAnswer {
         this.writer = writer;
         this.place = place;
         this.reader = reader;
-        this.keepAlive = keepAlive;
-        this.stallTimeout = stallTimeout;
+        this.keepAliveNanos = keepAlive.toNanos();
+        this.stallNanos = stallTimeout.toNanos();
         this.next = first;
     }
 
@@ -69,7 +87,7 @@ final class StreamedAnswer {
         // Where the response comes to its end before a byte of this is asked for.
         reader.onceOver(() -> {
             if (answer.state.compareAndSet(State.BEGUN, State.CLOSED)) {
-                answer.close();
+                answer.release();
             }
         });
         return answer;
@@ -83,56 +101,149 @@ final class StreamedAnswer {
                 .build();
     }
 
-    void write(HttpServerResponse response) throws IOException {
-        if (!state.compareAndSet(State.BEGUN, State.WRITING)) {
-            return;
-        }
-        EventStream stream = new EventStream(response, reader, stallTimeout);
-        try {
-            write(stream);
-        } catch (CancellationException e) {
-            LOG.debugf("answer cut short: %s", e.getMessage());
-            stream.cut();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            stream.cut();
-        } catch (IOException | RuntimeException e) {
-            LOG.error("an answer broke off", e);
-            stream.cut();
-        } finally {
-            state.set(State.CLOSED);
-            close();
+    /// Returns at once.
+    void write(HttpServerResponse to) {
+        if (state.compareAndSet(State.BEGUN, State.WRITING)) {
+            response = to;
+            response.setChunked(true);
+            response.setWriteQueueMaxSize(QUEUE);
+            reader.loop().runOnContext(begun -> open());
         }
     }
 
-    private void write(EventStream stream) throws IOException, InterruptedException {
-        try {
-            while (true) {
-                if (next.isEmpty()) {
-                    stream.write(COMMENT);
-                } else {
-                    // What has come meanwhile goes out in one piece.
-                    while (next.isPresent()) {
-                        writer.event(next.get());
-                        if (next.get() instanceof CompletionEvent.Done) {
-                            stream.end(writer.take());
-                            return;
-                        }
-                        next = running.next(Duration.ZERO);
-                    }
-                    stream.write(writer.take());
-                }
-                next = running.next(keepAlive);
-            }
-        } catch (PenstockException e) {
-            Failures.report(e);
-            // No [DONE]: the stream must not look as if it had come to its end.
-            writer.error(HttpError.of(e));
-            stream.end(writer.take());
+    private void open() {
+        response.drainHandler(drained -> turn());
+        running.whenSomethingComes(this::wake);
+        reader.onceOver(this::wake);
+        timer = after(Math.min(keepAliveNanos, stallNanos));
+        if (next.isEmpty()) {
+            send(COMMENT);
         }
+        turn();
+    }
+
+    private void wake() {
+        if (awaited.compareAndSet(false, true)) {
+            reader.loop().runOnContext(woken -> turn());
+        }
+    }
+
+    /// Sends what has come, if there is room for it.
+    private void turn() {
+        awaited.set(false);
+        if (state.get() == State.CLOSED) {
+            return;
+        }
+        try {
+            if (reader.isGone()) {
+                throw new CancellationException("the reader is gone");
+            }
+            sendEvents();
+        } catch (PenstockException e) {
+            fail(e);
+        } catch (CancellationException e) {
+            LOG.debugf("answer cut short: %s", e.getMessage());
+            cut();
+        } catch (IOException | RuntimeException e) {
+            LOG.error("an answer broke off", e);
+            cut();
+        }
+    }
+
+    private void sendEvents() throws IOException {
+        while (!response.writeQueueFull()) {
+            fullSince = 0;
+            if (next.isEmpty()) {
+                next = running.poll();
+            }
+            if (next.isEmpty()) {
+                return;
+            }
+            // What has come meanwhile goes out in one piece.
+            while (next.isPresent()) {
+                writer.event(next.get());
+                if (next.get() instanceof CompletionEvent.Done) {
+                    end();
+                    return;
+                }
+                next = running.poll();
+            }
+            send(writer.take());
+        }
+        if (fullSince == 0) {
+            fullSince = System.nanoTime();
+        }
+    }
+
+    private void send(byte[] bytes) {
+        response.write(Buffer.buffer(bytes));
+        lastWrite = System.nanoTime();
+    }
+
+    /// In one piece with the end of the body: a client that stops reading at `[DONE]` then has that end too, and keeps
+    /// its connection.
+    private void end() throws IOException {
+        response.end(Buffer.buffer(writer.take()));
+        close();
+    }
+
+    private void fail(PenstockException failure) {
+        Failures.report(failure);
+        try {
+            // No [DONE]: the stream must not look as if it had come to its end.
+            writer.error(HttpError.of(failure));
+            end();
+        } catch (IOException e) {
+            LOG.error("an answer broke off", e);
+            cut();
+        }
+    }
+
+    /// Ends the connection without an end of the answer.
+    private void cut() {
+        if (!reader.isGone()) {
+            response.reset();
+        }
+        close();
+    }
+
+    private long after(long nanos) {
+        return reader.loop().owner().setTimer(Math.max(1, TimeUnit.NANOSECONDS.toMillis(nanos)), elapsed -> look());
+    }
+
+    /// One timer for all that is late, set again for what is next: nothing is done about it for each token.
+    private void look() {
+        if (state.get() == State.CLOSED) {
+            return;
+        }
+        long now = System.nanoTime();
+        long left;
+        if (fullSince != 0 && response.writeQueueFull()) {
+            left = stallNanos - (now - fullSince);
+            if (left <= 0) {
+                LOG.debugf(
+                        "answer cut short: the reader stood still for %d ms",
+                        TimeUnit.NANOSECONDS.toMillis(stallNanos));
+                cut();
+                return;
+            }
+        } else {
+            left = keepAliveNanos - (now - lastWrite);
+            if (left <= 0) {
+                send(COMMENT);
+                left = keepAliveNanos;
+            }
+        }
+        timer = after(Math.min(left, stallNanos));
     }
 
     private void close() {
+        state.set(State.CLOSED);
+        reader.loop().owner().cancelTimer(timer);
+        release();
+    }
+
+    private void release() {
         running.close();
         place.close();
     }

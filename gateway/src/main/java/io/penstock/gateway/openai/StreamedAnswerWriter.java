@@ -4,7 +4,6 @@ import io.vertx.ext.web.RoutingContext;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.MultivaluedMap;
 import jakarta.ws.rs.ext.Provider;
-import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.annotation.Annotation;
 import java.lang.reflect.Type;
@@ -29,8 +28,7 @@ public final class StreamedAnswerWriter implements ServerMessageBodyWriter<Strea
     }
 
     @Override
-    public void writeResponse(StreamedAnswer answer, Type genericType, ServerRequestContext context)
-            throws IOException {
+    public void writeResponse(StreamedAnswer answer, Type genericType, ServerRequestContext context) {
         RoutingContext http = ((ResteasyReactiveRequestContext) context).unwrap(RoutingContext.class);
         answer.write(http.response());
     }

@@ -38,6 +38,7 @@ public class TinyGateway implements QuarkusTestProfile {
                 Map.entry("penstock.gateway.max-concurrent", Integer.toString(MAX_CONCURRENT)),
                 Map.entry("penstock.gateway.resume-timeout", "2s"),
                 Map.entry("penstock.gateway.stall-timeout", "1s"),
+                Map.entry("penstock.gateway.head-timeout", "2s"),
                 Map.entry("penstock.gateway.body-timeout", "3s"),
                 Map.entry("penstock.gateway.keep-alive", "200ms")));
     }

@@ -9,6 +9,7 @@ import static org.hamcrest.Matchers.not;
 import static org.hamcrest.Matchers.notNullValue;
 import static org.hamcrest.Matchers.startsWith;
 
+import io.penstock.api.RapidReset;
 import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
 import io.penstock.gateway.fake.LoggedErrors;
@@ -153,6 +154,106 @@ class TestHostileInput {
                 .body("error.param", equalTo("stop"));
     }
 
+    @Test
+    void listsWithoutBounds() {
+        StringBuilder biases = new StringBuilder();
+        for (int i = 0; i < 10_000; i++) {
+            biases.append(i == 0 ? "" : ",").append('"').append(i % 200).append("9\":1");
+        }
+        post(Gateway.chat(",\"logit_bias\":{" + biases + "}")).statusCode(400);
+        post(Gateway.chat(",\"stop\":[" + "\"s\",".repeat(20_000) + "\"s\"]"))
+                .statusCode(400)
+                .body("error.param", equalTo("stop"));
+        post(Gateway.chat(",\"stop_token_ids\":[" + "1,".repeat(50_000) + "1]"))
+                .statusCode(400)
+                .body("error.param", equalTo("stop_token_ids"));
+        for (String number : new String[] {"2147483648", "4294967297", "-2147483648", "9223372036854775808"}) {
+            for (String name : new String[] {"n", "max_tokens", "top_k", "min_tokens"}) {
+                post(Gateway.chat(",\"%s\":%s".formatted(name, number)))
+                        .statusCode(400)
+                        .body("error.param", equalTo(name));
+            }
+        }
+        assertThat(scheduler.callSoFar()).isNull();
+        // What is not ours to understand may be as long as the body.
+        post(Gateway.chat(",\"metadata\":{\"a\":\"" + "x".repeat(200_000) + "\"}"))
+                .statusCode(200);
+    }
+
+    /// Which of the two counts is not the same everywhere.
+    @Test
+    void fieldsTwice() {
+        for (String body : new String[] {
+            Gateway.chat(",\"model\":\"wide\""),
+            Gateway.chat(",\"temperature\":0,\"temperature\":1"),
+            "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"content\":\"b\"}]}",
+        }) {
+            post(body).statusCode(400).body("error.message", containsString("twice"));
+        }
+        assertThat(scheduler.callSoFar()).isNull();
+    }
+
+    /// Where nothing asks for a number.
+    @Test
+    void numbersThatAreNoneInNestedFields() {
+        for (String schema : new String[] {"{\"a\":NaN}", "{\"a\":[{\"b\":-Infinity}]}", "{\"a\":1e999}"}) {
+            post(Gateway.chat(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":%s}}]"
+                            .formatted(schema)))
+                    .statusCode(400)
+                    .body("error.type", equalTo("invalid_request_error"));
+        }
+        post(Gateway.chat(",\"stream\":true,\"stream_options\":{\"include_usage\":NaN}"))
+                .statusCode(400);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                ",\"stop\":\"\\udc00\"",
+                ",\"stop\":[\"a\",\"\\ud800x\"]",
+                ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"\\ud800\"}}]",
+                ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"\\ud800\"}}]",
+            })
+    void halvesOfCharacters(String fields) {
+        post(Gateway.chat(fields)).statusCode(400).body("error.type", equalTo("invalid_request_error"));
+        assertThat(scheduler.callSoFar()).isNull();
+    }
+
+    @Test
+    void aClientThatAsksWhetherToSend() throws Exception {
+        String head = "POST " + CHAT + " HTTP/1.1\r\nhost: a\r\nauthorization: Bearer first-key\r\n"
+                + "content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: ";
+        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
+            String body = Gateway.chat("");
+            socket.getOutputStream().write((head + body.length() + "\r\n\r\n").getBytes(StandardCharsets.US_ASCII));
+            var lines = Gateway.lines(socket);
+            assertThat(lines.readLine()).isEqualTo("HTTP/1.1 100 Continue");
+            socket.getOutputStream().write(body.getBytes(StandardCharsets.US_ASCII));
+            Gateway.readUntil(lines, "HTTP/1.1 200 OK");
+        }
+        assertThat(raw(head + 2 * TinyGateway.MAX_BODY + "\r\n\r\n"))
+                .startsWith("HTTP/1.1 413")
+                .contains("body_too_large");
+    }
+
+    @Test
+    void requestsBehindOneAnother() throws Exception {
+        String body = Gateway.chat("");
+        String request = "POST " + CHAT + " HTTP/1.1\r\nhost: a\r\nauthorization: Bearer first-key\r\n"
+                + "content-type: application/json\r\ncontent-length: " + body.length() + "\r\n\r\n" + body;
+        String last = "GET /v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        String all = raw(request.repeat(50) + last);
+        assertThat(all.split("HTTP/1.1 200 OK", -1)).hasSize(51);
+        assertThat(all).containsOnlyOnce("HTTP/1.1 401").endsWith("}}");
+    }
+
+    @Test
+    void requestsThatAreResetAtOnce() throws Exception {
+        assertThat(RapidReset.isStopped(Gateway.connect(TinyGateway.port(), 0), "http", CHAT, 20_000))
+                .isTrue();
+        post(Gateway.chat("")).statusCode(200);
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -249,21 +350,6 @@ class TestHostileInput {
                 .body("error.code", equalTo("headers_too_large"));
     }
 
-    /// Past what the server itself takes there is no envelope (docs/decisions/004), but an end.
-    @Test
-    void headersWithoutEnd() throws Exception {
-        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            socket.getOutputStream()
-                    .write("GET /v1/models HTTP/1.1\r\nhost: a\r\n".getBytes(StandardCharsets.US_ASCII));
-            byte[] header = ("x: " + "y".repeat(8_000) + "\r\n").getBytes(StandardCharsets.US_ASCII);
-            for (int i = 0; i < 132; i++) {
-                socket.getOutputStream().write(header);
-            }
-            assertThat(Gateway.lines(socket).readLine()).contains("431");
-        }
-        given().get("/v1/models").then().statusCode(200);
-    }
-
     @Test
     void routesMethodsAndTypes() {
         given().get("/v1/nothing").then().statusCode(404).body("error.code", equalTo("unknown_url"));
@@ -313,14 +399,6 @@ class TestHostileInput {
             socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         }
-    }
-
-    /// A head that is never ended is held until its connection goes: thousands of them must be cheap.
-    @Test
-    void aHeadWithoutEndIsCutOff() throws Exception {
-        assertThat(raw("GET /v1/models HTTP/1.1\r\nhost: a\r\nx: " + "y".repeat(40_000)))
-                .contains(" 431 ");
-        assertThat(raw("GET /" + "y".repeat(40_000))).contains(" 414 ");
     }
 
     /// Three bytes of text that become a hundred of memory, past what there is for bodies.
