@@ -3,9 +3,9 @@ package io.penstock.api;
 import java.time.Duration;
 import java.util.random.RandomGenerator;
 
-/// Waits between attempts to reach a service: doubling up to a limit, each drawn from the upper half of its span, so
-/// that
-/// all who lost one do not come back as one. Used by one thread at a time.
+/// Waits between attempts to reach a service: doubling up to a limit, each drawn from the upper
+/// half of its span, so that all who lost one do not come back as one. Used by one thread at a
+/// time.
 public final class Backoff {
     private final long first;
     private final long longest;

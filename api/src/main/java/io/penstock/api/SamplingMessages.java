@@ -8,8 +8,8 @@ import io.penstock.model.sampling.SamplingParameters;
 import java.util.HashMap;
 import java.util.Map;
 
-/// How a message's sampling becomes parameters, whose bounds are checked with it: by each service that is sent one, for
-/// not everybody who sends one is one of ours.
+/// How a message's sampling becomes parameters, whose bounds are checked with it: by each service
+/// that is sent one, for not everybody who sends one is one of ours.
 public final class SamplingMessages {
     private SamplingMessages() {}
 

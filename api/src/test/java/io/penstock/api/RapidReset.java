@@ -9,8 +9,8 @@ import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 
-/// A client of HTTP/2 that begins requests and resets each at once (CVE-2023-44487), frame by frame as RFC 9113 has
-/// them.
+/// A client of HTTP/2 that begins requests and resets each at once (CVE-2023-44487), frame by frame
+/// as RFC 9113 has them.
 public final class RapidReset {
     private static final byte[] PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".getBytes(StandardCharsets.US_ASCII);
     private static final int HEADERS = 1;

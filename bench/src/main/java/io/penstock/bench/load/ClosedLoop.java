@@ -18,10 +18,10 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import picocli.CommandLine.Option;
 
-/// So many clients, each with one streamed chat at a time, seeded prompts of mixed lengths. Every stream is checked to
-/// the token: as many log-probability entries as the usage says, one finish reason, `[DONE]` last; and greedy answers
-/// to
-/// the same prompt must be equal, so a token lost, doubled or taken from another stream is seen.
+/// So many clients, each with one streamed chat at a time, seeded prompts of mixed lengths. Every
+/// stream is checked to the token: as many log-probability entries as the usage says, one finish
+/// reason, `[DONE]` last; and greedy answers to the same prompt must be equal, so a token lost,
+/// doubled or taken from another stream is seen.
 public final class ClosedLoop {
     private static final String[] WORDS =
             ("river stone lamp winter engine letter garden copper harbour music bridge paper mountain "

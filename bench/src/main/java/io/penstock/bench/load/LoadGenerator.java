@@ -7,7 +7,8 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/// `./penstock bench load`: closed-loop load on an OpenAI-style server, each stream checked ([ClosedLoop]).
+/// `./penstock bench load`: closed-loop load on an OpenAI-style server, each stream checked
+/// ([ClosedLoop]).
 @Command(
         name = "load",
         mixinStandardHelpOptions = true,

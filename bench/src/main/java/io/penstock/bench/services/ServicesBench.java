@@ -16,6 +16,7 @@ import io.penstock.shard.backend.cpu.CpuBackend;
 import io.penstock.shard.backend.cpu.CpuOptions;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -27,6 +28,7 @@ import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -104,6 +106,7 @@ public final class ServicesBench implements Callable<Integer> {
             double[] served = new double[chats];
             double[] ratios = new double[chats];
             Map<String, Long> before = run.processorNanos();
+            Map<String, Long> switchesBefore = run.switches();
             long bareNanos = 0;
             for (int i = 0; i < chats; i++) {
                 long began = ownNanos();
@@ -121,6 +124,11 @@ public final class ServicesBench implements Callable<Integer> {
             run.processorNanos()
                     .forEach((name, nanos) -> System.out.printf(
                             Locale.ROOT, " %s %.0f us", name, (nanos - before.get(name)) / tokens / 1e3));
+            System.out.println();
+            System.out.print("threads that waited, a token:");
+            run.switches()
+                    .forEach((name, count) -> System.out.printf(
+                            Locale.ROOT, " %s %.1f", name, (count - switchesBefore.get(name)) / tokens));
             System.out.println();
         } finally {
             run.cluster.removeWork(false);
@@ -222,6 +230,33 @@ public final class ServicesBench implements Callable<Integer> {
                                 .toNanos());
             }
             return nanos;
+        }
+
+        /// @return how often a thread of each service's process has waited for another so far: each
+        ///     is woken again
+        Map<String, Long> switches() throws IOException {
+            Map<String, Long> switches = new LinkedHashMap<>();
+            for (ServiceProcess service : cluster.services()) {
+                long sum = 0;
+                try (Stream<Path> threads = Files.list(Path.of("/proc", String.valueOf(service.pid()), "task"))) {
+                    for (Path thread : threads.toList()) {
+                        sum += switchesOf(thread.resolve("status"));
+                    }
+                }
+                switches.put(service.name(), sum);
+            }
+            return switches;
+        }
+
+        /// @return 0 for a thread that has ended meanwhile
+        private static long switchesOf(Path status) throws IOException {
+            try (Stream<String> lines = Files.lines(status)) {
+                return lines.filter(line -> line.startsWith("voluntary_ctxt_switches:"))
+                        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                        .sum();
+            } catch (NoSuchFileException ended) {
+                return 0;
+            }
         }
 
         double gapMillis() throws WrongStream {

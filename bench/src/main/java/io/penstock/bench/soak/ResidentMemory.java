@@ -9,9 +9,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/// A process' resident memory over time, from `/proc/PID/status`. What is mapped from files is left out: those pages
-/// are
-/// the system's to take back.
+/// A process' resident memory over time, from `/proc/PID/status`. What is mapped from files is left
+/// out: those pages are the system's to take back.
 final class ResidentMemory {
     /// Growth that is no growth: a thread's stack, a compiler's arena that is at work at that moment.
     private static final double SLACK = 16;

@@ -31,8 +31,8 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/// `./penstock bench soak`: all four services under load for a while. No stream may be wrong, no process may grow, and
-/// nothing may be left behind.
+/// `./penstock bench soak`: all four services under load for a while. No stream may be wrong, no
+/// process may grow, and nothing may be left behind.
 @Command(
         name = "soak",
         mixinStandardHelpOptions = true,

@@ -10,8 +10,8 @@ import java.util.regex.Pattern;
 /// A model that the weight-loader fetches from a hub.
 ///
 /// @param source `hf://<organisation>/<name>`, as the weight-loader takes it
-/// @param sha256 in hexadecimal, of the one file that is the model; empty where any bytes will do that the hub vouches
-///     for
+/// @param sha256 in hexadecimal, of the one file that is the model; empty where any bytes will do
+///     that the hub vouches for
 public record RemoteModel(String source, Optional<String> sha256) {
     private static final Pattern PINNED = Pattern.compile("(hf://[^#]+/[^#/]+)#sha256=([0-9a-f]{64})");
 
@@ -29,8 +29,8 @@ public record RemoteModel(String source, Optional<String> sha256) {
         return new RemoteModel(text, Optional.empty());
     }
 
-    /// @param files that the hub has under that name; the weight-loader gives out no bytes that differ from their
-    /// checksums
+    /// @param files that the hub has under that name; the weight-loader gives out no bytes that
+    ///     differ from their checksums
     /// @throws CommandFailure if they are not the ones that are meant
     void check(ModelFiles files) {
         if (sha256.isEmpty()) {

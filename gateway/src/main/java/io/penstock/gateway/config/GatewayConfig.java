@@ -41,8 +41,8 @@ public interface GatewayConfig {
     @WithDefault("10M")
     MemorySize maxBody();
 
-    /// How long a request line with its headers may take to come in, from its first byte; the first of a connection,
-    /// from the connection's start. HTTP/1 only.
+    /// How long a request line with its headers may take to come in, from its first byte; the first
+    /// of a connection, from the connection's start. HTTP/1 only.
     @WithDefault("30s")
     Duration headTimeout();
 

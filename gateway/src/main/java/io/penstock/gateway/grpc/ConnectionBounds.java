@@ -6,10 +6,9 @@ import io.quarkus.grpc.runtime.config.GrpcServerConfiguration;
 import io.vertx.grpc.VertxServerBuilder;
 import jakarta.inject.Singleton;
 
-/// What one connection may have at once. Calls that are begun and cancelled at once never count as requests in hand,
-/// and
-/// cost their sender nothing (CVE-2023-44487): a connection that does so is closed. More than clients of ours cancel, a
-/// proxy's included.
+/// What one connection may have at once. Calls that are begun and cancelled at once never count as
+/// requests in hand, and cost their sender nothing (CVE-2023-44487): a connection that does so is
+/// closed. More than clients of ours cancel, a proxy's included.
 @Singleton
 @Unremovable
 public class ConnectionBounds implements ServerBuilderCustomizer<VertxServerBuilder> {

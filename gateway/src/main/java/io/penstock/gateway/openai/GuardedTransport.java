@@ -20,10 +20,10 @@ import io.vertx.core.spi.transport.Transport;
 import java.util.concurrent.ThreadFactory;
 import org.eclipse.microprofile.config.ConfigProvider;
 
-/// Another transport, whose servers have a [HeadWatch] on each connection: the gateway has none of Vert.x but for HTTP. Vert.x answers what it cannot decode by
-/// a handler of its own, which Quarkus does not let anybody replace: this is the one place from which a connection can
-/// be
-/// had before its first request.
+/// Another transport, whose servers have a [HeadWatch] on each connection: the gateway has none of
+/// Vert.x but for HTTP. Vert.x answers what it cannot decode by a handler of its own, which Quarkus
+/// does not let anybody replace: this is the one place from which a connection can be had before
+/// its first request.
 final class GuardedTransport implements Transport {
     private final Transport transport;
 

@@ -9,11 +9,12 @@ import java.time.Duration;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
-/// Sees the bytes of a connection as they reach its decoder: the first of a head starts the time that this one has. The
-/// rest is done behind the decoder, by [UnreadableRequests]. On HTTP/2, where half a head holds up its connection
-/// alone, there is nothing to watch.
+/// Sees the bytes of a connection as they reach its decoder: the first of a head starts the time
+/// that this one has. The rest is done behind the decoder, by [UnreadableRequests]. On HTTP/2,
+/// where half a head holds up its connection alone, there is nothing to watch.
 ///
-/// A connection's first head has its time from the start: who opens connections and says nothing is no better.
+/// A connection's first head has its time from the start: who opens connections and says nothing is
+/// no better.
 @SuppressWarnings("FutureReturnValueIgnored") // What fails here is the connection, and that is told by its end.
 final class HeadWatch extends ChannelInboundHandlerAdapter {
     private final Duration headTimeout;

@@ -16,11 +16,12 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jboss.logging.Logger;
 
-/// An answer that is sent while it is generated, no faster than its reader reads. [#response] hands it to Quarkus REST,
-/// whose [StreamedAnswerWriter] calls [#write]; whatever becomes of the response, its completion is closed.
+/// An answer that is sent while it is generated, no faster than its reader reads. [#response] hands
+/// it to Quarkus REST, whose [StreamedAnswerWriter] calls [#write]; whatever becomes of the
+/// response, its completion is closed.
 ///
-/// From then on all is done on the event loop of its connection, which whoever brings a token wakes: a thread of the
-/// stream's own would be woken first, and wake that one.
+/// From then on all is done on the event loop of its connection, which whoever brings a token
+/// wakes: a thread of the stream's own would be woken first, and wake that one.
 final class StreamedAnswer {
     private static final Logger LOG = Logger.getLogger(StreamedAnswer.class);
     private static final byte[] COMMENT = ": keep-alive\n\n".getBytes(StandardCharsets.US_ASCII);
@@ -180,8 +181,8 @@ final class StreamedAnswer {
         lastWrite = System.nanoTime();
     }
 
-    /// In one piece with the end of the body: a client that stops reading at `[DONE]` then has that end too, and keeps
-    /// its connection.
+    /// In one piece with the end of the body: a client that stops reading at `[DONE]` then has that
+    /// end too, and keeps its connection.
     private void end() throws IOException {
         response.end(Buffer.buffer(writer.take()));
         close();
@@ -211,7 +212,8 @@ final class StreamedAnswer {
         return reader.loop().owner().setTimer(Math.max(1, TimeUnit.NANOSECONDS.toMillis(nanos)), elapsed -> look());
     }
 
-    /// One timer for all that is late, set again for what is next: nothing is done about it for each token.
+    /// One timer for all that is late, set again for what is next: nothing is done about it for
+    /// each token.
     private void look() {
         if (state.get() == State.CLOSED) {
             return;

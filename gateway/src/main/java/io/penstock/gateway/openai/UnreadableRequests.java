@@ -27,10 +27,10 @@ import java.util.ArrayDeque;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
-/// Answers what does not come as far as the router, with the API's envelope: heads and bodies that cannot be decoded,
-/// and those that do not come to their end in time. Such an answer is the last of its connection, and waits for the
-/// answers to what was sent before. Lies between the codec of an HTTP/1 connection and its server; runs on its event
-/// loop.
+/// Answers what does not come as far as the router, with the API's envelope: heads and bodies that
+/// cannot be decoded, and those that do not come to their end in time. Such an answer is the last
+/// of its connection, and waits for the answers to what was sent before. Lies between the codec of
+/// an HTTP/1 connection and its server; runs on its event loop.
 @SuppressWarnings("FutureReturnValueIgnored") // What fails here is the connection, and that is told by its end.
 final class UnreadableRequests extends ChannelDuplexHandler {
     private static final long LINGER_SECONDS = 5;
@@ -119,8 +119,8 @@ final class UnreadableRequests extends ChannelDuplexHandler {
         return !held.isEmpty() || (unanswered > 0 && message instanceof HttpRequest);
     }
 
-    /// Vert.x (4.5) would take it, and then fail to notice when the connection goes: the request in hand would run to its
-    /// end for nobody.
+    /// Vert.x (4.5) would take it, and then fail to notice when the connection goes: the request in
+    /// hand would run to its end for nobody.
     private void hold(Object message) {
         cancelDeadline();
         held.add(message);
@@ -134,6 +134,8 @@ final class UnreadableRequests extends ChannelDuplexHandler {
         while (refusal == null && !held.isEmpty() && !(unanswered > 0 && held.peek() instanceof HttpRequest)) {
             take(held.poll());
         }
+        // Until then the server keeps what it writes.
+        context.fireChannelReadComplete();
         if (held.isEmpty()) {
             context.channel().config().setAutoRead(true);
         }
@@ -146,7 +148,12 @@ final class UnreadableRequests extends ChannelDuplexHandler {
             refuse(errorOf(message, result.cause()));
             return;
         }
-        if (message instanceof HttpRequest) {
+        if (message instanceof HttpRequest request) {
+            if (!isSound(request)) {
+                ReferenceCountUtil.release(message);
+                refuse(HttpError.of(400));
+                return;
+            }
             inBody = true;
             unanswered++;
             within(bodyTimeout, HttpError.bodyTooSlow());
@@ -156,6 +163,15 @@ final class UnreadableRequests extends ChannelDuplexHandler {
             cancelDeadline();
         }
         context.fireChannelRead(message);
+    }
+
+    /// What the decoder lets through: other protocols and versions, which would be answered in
+    /// kind, and headers without a name.
+    private static boolean isSound(HttpRequest request) {
+        HttpVersion version = request.protocolVersion();
+        return version.protocolName().equals("HTTP")
+                && version.majorVersion() == 1
+                && !request.headers().contains("");
     }
 
     @Override

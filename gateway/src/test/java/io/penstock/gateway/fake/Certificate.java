@@ -17,8 +17,8 @@ import java.util.stream.Stream;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
-/// A key and its certificate for `localhost`, made for one run of the tests, with which the gateway serves
-/// HTTPS beside HTTP, and gRPC over TLS.
+/// A key and its certificate for `localhost`, made for one run of the tests, with which the gateway
+/// serves HTTPS beside HTTP, and gRPC over TLS.
 public final class Certificate implements QuarkusTestResourceLifecycleManager {
     private static final String PROPERTY = "penstock.test.keys";
 

@@ -26,8 +26,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// Requests that are none, or do not come to their end. Each is answered with the envelope while there is somebody to
-/// answer, and loses its connection: what follows could be anything.
+/// Requests that are none, or do not come to their end. Each is answered with the envelope while
+/// there is somebody to answer, and loses its connection: what follows could be anything.
 @QuarkusTest
 @TestProfile(TinyGateway.class)
 class TestUnreadableRequests {
@@ -91,7 +91,7 @@ class TestUnreadableRequests {
     @Test
     void headsTooLargeForTheDecoder() throws Exception {
         assertRefused(answer(GET + "x: " + "y".repeat(40_000)), 431, "headers_too_large");
-        assertRefused(answer(GET + "x: y\r\n".repeat(8_000)), 431, "headers_too_large");
+        assertRefused(answer(GET + "x: y\r\n".repeat(10_000)), 431, "headers_too_large");
         assertRefused(answer("GET /" + "y".repeat(40_000)), 414, "url_too_long");
     }
 
@@ -103,6 +103,8 @@ class TestUnreadableRequests {
                 "GET /v1/models\r\n\r\n",
                 "GET /v1/models HTTP/x.y\r\nhost: a\r\n\r\n",
                 "GET /v1/models FTP/1.1\r\nhost: a\r\n\r\n",
+                "GET /v1/models HTTP/9.9\r\nhost: a\r\n\r\n",
+                "GET /v1/models HTTP/2.0\r\nhost: a\r\n\r\n",
                 "G\u0000T /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
                 "GET /v1/models HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
                 "GET /v1/models HTTP/1.1\r\nhost: a\r\n: no name\r\n\r\n",
@@ -120,10 +122,10 @@ class TestUnreadableRequests {
     @ParameterizedTest
     @ValueSource(strings = {"zz\r\n", "-1\r\n", "fffffffffffffffff\r\n", "2\r\n{}}\r\n", "\r\n", "1;\u0000"})
     void chunksThatAreNone(String chunk) throws Exception {
-        assertRefused(answer(CHUNKED + "1\r\n{\r\n" + chunk + "y".repeat(9_000)), 400, null);
+        assertRefused(answer(CHUNKED + "1\r\n{\r\n" + chunk + "y".repeat(40_000)), 400, null);
         // Their places are free again.
         for (int i = 0; i < TinyGateway.MAX_CONCURRENT; i++) {
-            assertRefused(answer(CHUNKED + chunk + "y".repeat(9_000)), 400, null);
+            assertRefused(answer(CHUNKED + chunk + "y".repeat(40_000)), 400, null);
         }
         Answer.to("/v1/chat/completions", Gateway.chat("")).statusCode(200);
     }
@@ -157,7 +159,6 @@ class TestUnreadableRequests {
         assertRefused(trickled(GET + "x: "), 408, "headers_too_slow");
         assertThat(answer("")).as("who says nothing is told nothing").isEmpty();
         assertThat(answer("PRI * HTTP/2.0\r\n\r\nSM")).as("half a preface").isEmpty();
-        assertThat(answer(GET + "\r\nGET /")).startsWith("HTTP/1.1 200 ");
     }
 
     /// What comes on a kept connection has its time, too.

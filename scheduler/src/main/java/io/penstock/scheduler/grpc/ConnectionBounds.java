@@ -6,9 +6,9 @@ import io.quarkus.grpc.runtime.config.GrpcServerConfiguration;
 import io.vertx.grpc.VertxServerBuilder;
 import jakarta.inject.Singleton;
 
-/// What one connection may have at once. A gateway has all its sequences on one, and may lose all their readers at
-/// once;
-/// calls that are begun and cancelled without end (CVE-2023-44487) are a defect or worse, and the connection is closed.
+/// What one connection may have at once. A gateway has all its sequences on one, and may lose all
+/// their readers at once; calls that are begun and cancelled without end (CVE-2023-44487) are a
+/// defect or worse, and the connection is closed.
 @Singleton
 @Unremovable
 public class ConnectionBounds implements ServerBuilderCustomizer<VertxServerBuilder> {

@@ -9,8 +9,8 @@ import java.util.Arrays;
 /// INVARIANT: a block is reused only after the step that last wrote it has reported, by all ranks.
 public final class BlockPool {
     private final int[] holders;
-    /// The block freed last is taken first: its memory is in the caches, and a shard's pages that no load has needed so
-    /// far stay untouched.
+    /// The block freed last is taken first: its memory is in the caches, and a shard's pages that
+    /// no load has needed so far stay untouched.
     private final ArrayDeque<Integer> free = new ArrayDeque<>();
     /// Blocks nobody holds any more, in order of the step that may still write them.
     private final ArrayDeque<Freed> freed = new ArrayDeque<>();
