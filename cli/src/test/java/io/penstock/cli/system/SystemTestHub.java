@@ -53,7 +53,7 @@ final class SystemTestHub {
                 .redirectOutput(output.toFile());
         demo.environment().put("PATH", tools.toString());
         demo.environment().put("PENSTOCK_CACHE", temporary.resolve("cache").toString());
-        demo.environment().put("PENSTOCK_LOADER_HUB_ENDPOINT", hub.endpoint().toString());
+        demo.environment().put("PENSTOCK_LOADER_HF_ENDPOINT", hub.endpoint().toString());
         demo.environment().put("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temporary);
         Process started = demo.start();
         try {
