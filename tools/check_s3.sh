@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The loader's s3:// source against a real server that verifies signatures: S3Proxy (org.gaul:s3proxy, Maven Central).
-# Needs curl and python3. Puts files there, has the weight-loader fetch them, compares, and tries a wrong key.
+# The loader's s3:// source and pushes to it against a real server that verifies signatures: S3Proxy (org.gaul:s3proxy,
+# Maven Central). Needs curl and python3. Has the weight-loader push files there in parts, is killed in the middle of
+# that and goes on, fetches what was pushed and what others have put there, compares, and tries a wrong key.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 java=${JAVA_HOME:?names a JDK 25}/bin/java
@@ -43,21 +44,23 @@ serve() {
 serve s3proxy.endpoint="http://127.0.0.1:$port" s3proxy.authorization=aws-v4 s3proxy.identity=key s3proxy.credential=secret
 serve s3proxy.endpoint="http://127.0.0.1:$open_port" s3proxy.authorization=none
 
-# Starts a loader with a key, and prints what `penstock weights fetch` says.
-fetch() {
+# Starts a loader with a key; $loader is its address, $loader_pid its process.
+start_loader() {
     local grpc
     grpc=$(free_port)
+    loader=127.0.0.1:$grpc
     "$java" -Dquarkus.http.port=0 -Dquarkus.grpc.server.port="$grpc" -Dpenstock.loader.cache="$work/cache-$1" \
         -Dpenstock.loader.retries.attempts=3 -Dpenstock.loader.s3.endpoint="http://127.0.0.1:$port" \
         -Dpenstock.loader.s3.access-key=key -Dpenstock.loader.s3.secret-key="$1" \
-        '-Dpenstock.loader.models."m".source=s3://models/m' \
+        '-Dpenstock.loader.models."m".source=s3://models/m' '-Dpenstock.loader.models."p".source=s3://models/p' \
+        -Dpenstock.loader.push.folder="$work/push" -Dpenstock.loader.push.part-size=5M \
         -jar "$root/weight-loader/target/quarkus-app/quarkus-run.jar" > "$work/loader-$1.log" 2>&1 &
-    pids+=($!)
+    loader_pid=$!
+    pids+=("$loader_pid")
     for _ in $(seq 300); do
         grep -q 'started in' "$work/loader-$1.log" && break
         sleep 0.1
     done
-    "$root/penstock" weights fetch m --loader "127.0.0.1:$grpc" 2>&1 || true
 }
 
 for each in "$port" "$open_port"; do
@@ -71,10 +74,35 @@ curl -sSf -X PUT "http://127.0.0.1:$open_port/models" > /dev/null
 for file in model.bin config.json; do
     curl -sSf -T "$work/$file" "http://127.0.0.1:$open_port/models/m/$file" > /dev/null
 done
-fetch secret
+start_loader secret
+"$root/penstock" weights fetch m --loader "$loader"
 cmp "$work/model.bin" "$work"/cache-secret/models/m/*/arriving/model.bin
-# Not in a pipe, whose shell would keep the process id to itself.
-fetch wrong > "$work/refused"
+
+mkdir -p "$work/push/p/sub"
+head -c 83000001 /dev/urandom > "$work/push/p/weights.bin"
+echo '{}' > "$work/push/p/sub/config.json"
+"$root/penstock" weights push "$work/push/p" s3://models/p --loader "$loader" > "$work/pushed" 2>&1 &
+pusher=$!
+for _ in $(seq 200); do
+    # Some parts are there, not all.
+    [ "$(grep -c . <(find "$work/data" -path '*part*' -o -name '*multipart*' 2> /dev/null))" -ge 4 ] && break
+    sleep 0.02
+done
+kill -9 "$loader_pid"
+wait "$pusher" || true
+cat "$work/pushed"
+rm -rf "$work/cache-secret"
+start_loader secret
+"$root/penstock" weights push "$work/push/p" s3://models/p --loader "$loader" | tee "$work/pushed"
+grep -q 'is revision' "$work/pushed"
+"$root/penstock" weights push "$work/push/p" s3://models/p --loader "$loader" | tee "$work/pushed"
+grep -q ' 0 MB sent' "$work/pushed"
+"$root/penstock" weights fetch p --loader "$loader"
+cmp "$work/push/p/weights.bin" "$work"/cache-secret/models/p/*/arriving/weights.bin
+cmp "$work/push/p/sub/config.json" "$work"/cache-secret/models/p/*/arriving/sub/config.json
+
+start_loader wrong
+"$root/penstock" weights fetch m --loader "$loader" > "$work/refused" 2>&1 || true
 cat "$work/refused"
 grep -q 'refuses our credentials' "$work/refused"
-echo "s3:// works against S3Proxy, and a wrong key is refused"
+echo "s3:// works against S3Proxy in both directions, and a wrong key is refused"

@@ -50,7 +50,9 @@ public final class Emulator implements AutoCloseable {
     private final Traffic traffic = new Traffic();
     private final Map<String, String> grants = new ConcurrentHashMap<>();
     private final ObjectReads reads;
+    private final UploadStore uploadStore;
     private final Uploads uploads;
+    private final S3Service s3;
 
     private Emulator(Path root, int port) throws IOException {
         store = new ObjectStore(root);
@@ -59,10 +61,15 @@ public final class Emulator implements AutoCloseable {
                 .setEventLoopPoolSize(2)
                 .setWorkerPoolSize(4));
         reads = new ObjectReads(vertx, store, faults, traffic);
-        uploads = new Uploads(vertx, store, faults);
+        uploadStore = new UploadStore(vertx, store);
+        WriteFaults writeFaults = new WriteFaults(vertx, faults);
+        uploads = new Uploads(uploadStore, writeFaults);
+        s3 = new S3Service(store, reads, uploadStore, writeFaults);
         server = vertx.createHttpServer(new HttpServerOptions()
                         // The service speaks HTTP/1.1; over HTTP/2 a file could not be sent without a copy.
                         .setHttp2ClearTextEnabled(false)
+                        // Clients of S3 wait for it before they send a body.
+                        .setHandle100ContinueAutomatically(true)
                         .setHost("127.0.0.1")
                         .setPort(port))
                 .connectionHandler(connection -> {
@@ -115,6 +122,21 @@ public final class Emulator implements AutoCloseable {
         signatures.revoke(credentials.keyId());
     }
 
+    /// Lets requests of S3's API in that are signed with this key.
+    public void register(AccessKey key) {
+        s3.signatures().register(key);
+    }
+
+    /// Refuses the key from now on.
+    public void revoke(AccessKey key) {
+        s3.signatures().revoke(key);
+    }
+
+    /// Has S3's API refuse headers of checksums from now on, as older services do.
+    public void withoutS3Checksums() {
+        s3.forgetChecksums();
+    }
+
     /// Makes a bucket; one that is there stays as it is.
     public void createBucket(String bucket) {
         store.createBucket(bucket);
@@ -124,7 +146,13 @@ public final class Emulator implements AutoCloseable {
     ///
     /// @return the object's ETag
     public String putFile(String bucket, String object, Path file) throws IOException {
-        return uploads.putFile(bucket, object, file).etag();
+        return uploadStore.putFile(bucket, object, file, false).etag();
+    }
+
+    /// The same without a copy: the file, which may have holes, is the emulator's from now on. It must be on the volume
+    /// of the buckets.
+    public void adoptFile(String bucket, String object, Path file) throws IOException {
+        uploadStore.putFile(bucket, object, file, true);
     }
 
     /// Lets everyone in who has the address: a pre-authenticated request for a whole bucket.
@@ -171,7 +199,7 @@ public final class Emulator implements AutoCloseable {
         }
         Future<Void> answer;
         try {
-            answer = route(request);
+            answer = Dialect.of(request) == Dialect.S3 ? s3.handle(request) : route(request);
         } catch (RuntimeException e) {
             answer = Future.failedFuture(e);
         }
@@ -267,7 +295,7 @@ public final class Emulator implements AutoCloseable {
         });
     }
 
-    private static byte[] sha256(byte[] bytes) {
+    static byte[] sha256(byte[] bytes) {
         try {
             return MessageDigest.getInstance("SHA-256").digest(bytes);
         } catch (NoSuchAlgorithmException e) {
@@ -285,15 +313,13 @@ public final class Emulator implements AutoCloseable {
             request.connection().close();
             return;
         }
-        int status = 500;
-        String code = "InternalServerError";
-        if (failure instanceof ServiceException refusal) {
-            status = refusal.status();
-            code = refusal.code();
+        ServiceException refusal =
+                new ServiceException(500, "InternalServerError", String.valueOf(failure.getMessage()));
+        if (failure instanceof ServiceException known) {
+            refusal = known;
         } else {
             LOG.log(Level.ERROR, request.uri(), failure);
         }
-        response.setStatusCode(status).putHeader("content-type", "application/json");
-        response.end(new JsonObject(Map.of("code", code, "message", String.valueOf(failure.getMessage()))).encode());
+        Dialect.of(request).refuse(request, refusal);
     }
 }

@@ -29,6 +29,16 @@ record ObjectPath(String namespace, String bucket, String kind, String object) {
         return new ObjectPath(segment(segments, 2), segment(segments, 4), kind, segment(segments, 6));
     }
 
+    /// By the API of S3: `/{bucket}/{object}`.
+    static ObjectPath parseS3(String uri) {
+        int query = uri.indexOf('?');
+        String[] segments = (query < 0 ? uri : uri.substring(0, query)).split("/", 3);
+        if (segments.length < 2 || segment(segments, 1).isEmpty()) {
+            throw new ServiceException(501, "NotImplemented", "Buckets are not listed here");
+        }
+        return new ObjectPath("", segment(segments, 1), "o", segment(segments, 2));
+    }
+
     /// A pre-authenticated request: `/p/{token}` before an ordinary path.
     ///
     /// @param target the ordinary path and query

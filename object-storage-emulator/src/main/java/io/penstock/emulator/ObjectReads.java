@@ -60,7 +60,7 @@ final class ObjectReads {
         if (notModified(request, object)) {
             return request.response().setStatusCode(304).end();
         }
-        describe(request.response(), object).putHeader("content-length", Long.toString(object.size()));
+        describe(request, object).putHeader("content-length", Long.toString(object.size()));
         return request.response().end();
     }
 
@@ -105,14 +105,13 @@ final class ObjectReads {
             case Fault.IgnoredRange() -> {
                 StoredObject object = conditional(request, path);
                 traffic.add(read, object.size());
-                yield describe(request.response(), object)
-                        .sendFile(object.content().toString());
+                yield describe(request, object).sendFile(object.content().toString());
             }
             case Fault.ShiftedRange(var shift) -> {
                 StoredObject object = conditional(request, path);
                 long offset = Math.clamp(read.offset() + shift, 0, object.size() - read.length());
                 traffic.add(read, read.length());
-                yield partial(request.response(), object, offset, read.length())
+                yield partial(request, object, offset, read.length())
                         .sendFile(object.content().toString(), offset, read.length());
             }
             case Fault.Corruption(var position) -> {
@@ -121,8 +120,7 @@ final class ObjectReads {
                 int at = Math.toIntExact(Math.clamp(position, 0, read.length() - 1));
                 body[at] = (byte) ~body[at];
                 traffic.add(read, read.length());
-                yield partial(request.response(), object, read.offset(), read.length())
-                        .end(Buffer.buffer(body));
+                yield partial(request, object, read.offset(), read.length()).end(Buffer.buffer(body));
             }
             case Fault.ExpiredCredentials() ->
                 Future.failedFuture(ServiceException.notAuthenticated("an injected expiry of credentials"));
@@ -142,9 +140,9 @@ final class ObjectReads {
         traffic.add(read, read.length());
         HttpServerResponse response = request.response();
         if (ByteRange.parse(request.getHeader("range"), object.size()).isPresent()) {
-            partial(response, object, read.offset(), read.length());
+            partial(request, object, read.offset(), read.length());
         } else {
-            describe(response, object);
+            describe(request, object);
         }
         long bytesPerSecond = link.bytesPerSecond().applyAsLong(read.connection());
         return bytesPerSecond == 0
@@ -157,7 +155,7 @@ final class ObjectReads {
         StoredObject object = conditional(request, path);
         long sent = Math.min(bytes, read.length() - 1);
         traffic.add(read, sent);
-        HttpServerResponse response = partial(request.response(), object, read.offset(), read.length())
+        HttpServerResponse response = partial(request, object, read.offset(), read.length())
                 .putHeader("content-length", Long.toString(read.length()));
         return response.write(Buffer.buffer(bytes(object.content(), read.offset(), sent)));
     }
@@ -174,32 +172,36 @@ final class ObjectReads {
     private StoredObject conditional(HttpServerRequest request, ObjectPath path) {
         StoredObject object = store.object(path.bucket(), path.object());
         String wanted = request.getHeader("if-match");
-        if (wanted != null && !wanted.equals("*") && !wanted.equals(object.etag())) {
+        if (wanted != null
+                && !wanted.equals("*")
+                && !wanted.equals(Dialect.of(request).etag(object))) {
             throw new ServiceException(
-                    412, "IfMatchFailed", "The ETag is '" + object.etag() + "', not '" + wanted + "'");
+                    412,
+                    "IfMatchFailed",
+                    "The ETag is '" + Dialect.of(request).etag(object) + "', not '" + wanted + "'");
         }
         return object;
     }
 
     private static boolean notModified(HttpServerRequest request, StoredObject object) {
         String unwanted = request.getHeader("if-none-match");
-        return unwanted != null && (unwanted.equals("*") || unwanted.equals(object.etag()));
+        return unwanted != null
+                && (unwanted.equals("*") || unwanted.equals(Dialect.of(request).etag(object)));
     }
 
     private static HttpServerResponse partial(
-            HttpServerResponse response, StoredObject object, long offset, long length) {
-        return describe(response, object)
+            HttpServerRequest request, StoredObject object, long offset, long length) {
+        return describe(request, object)
                 .setStatusCode(206)
                 .putHeader("content-range", "bytes " + offset + "-" + (offset + length - 1) + "/" + object.size());
     }
 
-    private static HttpServerResponse describe(HttpServerResponse response, StoredObject object) {
-        object.crc32c().ifPresent(crc -> response.putHeader("opc-content-crc32c", crc));
-        return response.putHeader("etag", object.etag())
+    private static HttpServerResponse describe(HttpServerRequest request, StoredObject object) {
+        Dialect dialect = Dialect.of(request);
+        return dialect.describe(request, object)
+                .putHeader("etag", dialect.etag(object))
                 .putHeader("accept-ranges", "bytes")
                 .putHeader("content-type", "application/octet-stream")
-                .putHeader(object.multipart() ? "opc-multipart-md5" : "content-md5", object.md5())
-                .putHeader("storage-tier", "Standard")
                 .putHeader("last-modified", httpDate(object.created()));
     }
 
@@ -224,7 +226,7 @@ final class ObjectReads {
     private void replace(ObjectPath path) {
         StoredObject old = store.object(path.bucket(), path.object());
         Path content = store.newContent(path.bucket());
-        ContentDigest digest = new ContentDigest();
+        ContentDigest digest = new ContentDigest(false);
         try (FileChannel from = FileChannel.open(old.content());
                 FileChannel to = FileChannel.open(content, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             ByteBuffer buffer = ByteBuffer.allocate(COPY_SIZE);

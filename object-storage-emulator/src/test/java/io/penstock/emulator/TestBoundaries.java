@@ -17,7 +17,13 @@ class TestBoundaries {
         classes()
                 .should()
                 .onlyDependOnClassesThat()
-                .resideInAnyPackage("io.penstock.emulator..", "java..", "io.vertx..", "io.netty..")
+                .resideInAnyPackage(
+                        "io.penstock.emulator..",
+                        "java..",
+                        "javax.crypto..",
+                        "javax.xml.stream..",
+                        "io.vertx..",
+                        "io.netty..")
                 .check(imported);
     }
 }

@@ -19,6 +19,7 @@ import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.PushEvent;
 import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.PushResult;
+import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.TransferProgress;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
@@ -188,16 +189,21 @@ public final class Weights {
                         case DAMAGED -> {
                             exit = 1;
                             say(
-                                    "%s: %d bytes were wrong",
+                                    "%s, %s tier: %d bytes were wrong",
                                     event.getDamaged().getName(),
+                                    event.getDamaged().getTier(),
                                     event.getDamaged().getBytesWrong());
                         }
                         case RESULT -> {
                             progress.end();
-                            say(
-                                    "%d bytes were wrong, %d are right again",
-                                    event.getResult().getBytesWrong(),
-                                    event.getResult().getBytesRepaired());
+                            for (TierResult tier : event.getResult().getTiersList()) {
+                                say(
+                                        "%s tier: %d MB read, %d bytes were wrong, %d are right again",
+                                        tier.getTier(),
+                                        megabytes(tier.getBytesRead()),
+                                        tier.getBytesWrong(),
+                                        tier.getBytesRepaired());
+                            }
                         }
                         case EVENT_NOT_SET -> {}
                     }
@@ -210,7 +216,10 @@ public final class Weights {
     @Command(name = "push", description = "Copies a folder of the loader's node into a bucket, as one revision.")
     int push(
             @Parameters(paramLabel = "FOLDER", description = "On the loader's node.") Path folder,
-            @Parameters(paramLabel = "TARGET", description = "oci://<namespace>/<bucket>/<prefix>") String target,
+            @Parameters(
+                            paramLabel = "TARGET",
+                            description = "oci://<namespace>/<bucket>/<prefix> or s3://<bucket>/<prefix>")
+                    String target,
             @Option(names = "--abandon", description = "Removes what pushes to there have begun and not ended.")
                     boolean abandon) {
         return call(stub -> {

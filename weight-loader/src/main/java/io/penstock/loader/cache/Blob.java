@@ -279,6 +279,8 @@ public final class Blob implements AutoCloseable {
                 throw new PenstockException(ErrorCategory.INTERNAL, "%s is not complete", path);
             }
             channel.force(true);
+            // The names of both files, which may be new.
+            CacheDirectory.sync(path.getParent());
             journal.markComplete(bootId);
         });
     }

@@ -183,7 +183,8 @@ public final class CacheDirectory implements AutoCloseable {
         }
     }
 
-    private int pieceSize(RemoteFile file) {
+    /// In bytes: the file's own where its source gives one.
+    public int pieceSize(RemoteFile file) {
         return file.pieces().map(PieceChecksums::pieceSize).orElse(pieceSize);
     }
 
@@ -222,11 +223,17 @@ public final class CacheDirectory implements AutoCloseable {
             if (Files.exists(target) && Files.isSameFile(target, blob.path())) {
                 return target;
             }
+            boolean begun = Files.exists(target.getParent());
             Files.createDirectories(target.getParent());
             Path fresh = target.resolveSibling("." + UUID.randomUUID() + ".link");
             Files.createLink(fresh, blob.path());
             Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             sync(target.getParent());
+            // Of folders that are new their own names must be on the disk, too.
+            for (Path above = target.getParent(); !begun && !above.equals(root); ) {
+                above = above.getParent();
+                sync(above);
+            }
             return target;
         } catch (IOException e) {
             throw failure(target, e);

@@ -7,8 +7,12 @@ import io.penstock.model.PenstockException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.BitSet;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.IntConsumer;
 import java.util.zip.CRC32C;
 
 /// The tier behind the cache: a cache of the same form on a volume that outlives the node, or a clone of
@@ -20,6 +24,9 @@ public final class DurableTier implements AutoCloseable {
     private final Policy policy;
     /// Guards what is written here: one file at a time, so that two do not compete for one volume.
     private final ReentrantLock writing = new ReentrantLock();
+
+    /// Contents whose bytes turned out to be wrong where nothing may be written: they do not count as being here.
+    private final Set<String> distrusted = ConcurrentHashMap.newKeySet();
 
     /// @param promote whether a file that is wanted is copied into the fast tier; else it is used where it lies
     /// @param demote when a file of the fast tier is copied here
@@ -57,7 +64,81 @@ public final class DurableTier implements AutoCloseable {
 
     /// @return whether all of the file is here
     public boolean holds(RemoteFile file) {
-        return directory.holds(file);
+        return !distrusted.contains(file.contentId()) && directory.holds(file);
+    }
+
+    /// Reads a file that is here again.
+    ///
+    /// @param onRead hears how many bytes were read, piece by piece
+    /// @return pieces that are not what they were; from now on the file is not here as a whole
+    /// @throws PenstockException UNAVAILABLE where it cannot be read
+    public List<Integer> recheck(RemoteFile file, IntConsumer onRead) {
+        if (!holds(file)) {
+            return List.of();
+        }
+        BitSet wrong;
+        try (Blob blob = directory.openComplete(file)) {
+            wrong = blob.damage(onRead);
+        }
+        if (!wrong.isEmpty()) {
+            forget(file, wrong);
+        }
+        return wrong.stream().boxed().toList();
+    }
+
+    private void forget(RemoteFile file, BitSet wrong) {
+        if (directory.isReadOnly()) {
+            distrusted.add(file.contentId());
+            return;
+        }
+        writing.lock();
+        try (Blob blob = directory.open(file)) {
+            blob.forget(wrong);
+            for (Snapshot snapshot : store().all()) {
+                for (RemoteFile named : snapshot.files()) {
+                    if (named.contentId().equals(file.contentId())) {
+                        directory.unpublish(snapshot, named);
+                    }
+                }
+            }
+        } finally {
+            writing.unlock();
+        }
+    }
+
+    /// Puts pieces that were forgotten right again, compares the whole, and gives it its name back.
+    ///
+    /// @param from of the fast tier, with these pieces
+    /// @return whether all of it is here now, and right; false where nothing may be written, or more is missing
+    /// @throws PenstockException as of [#keep]
+    public boolean mend(Snapshot snapshot, Blob from, List<Integer> pieces) {
+        if (directory.isReadOnly()) {
+            return false;
+        }
+        writing.lock();
+        try (Blob to = directory.open(from.file())) {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(from.pieceSize());
+            for (int piece : pieces) {
+                to.markPresent(piece, copyPiece(from, to, piece, buffer));
+            }
+            if (to.present().cardinality() < to.pieces()) {
+                return false;
+            }
+            Optional<RunningDigest> digest = RunningDigest.of(to);
+            digest.ifPresent(running -> running.take(to.pieces()));
+            if (!to.matches(digest)) {
+                to.forget();
+                throw new PenstockException(
+                        ErrorCategory.CORRUPT,
+                        "%s: with the pieces that were put right it is still not what its source says; it is dropped",
+                        to.path());
+            }
+            to.complete();
+            directory.linkComplete(snapshot, to);
+            return true;
+        } finally {
+            writing.unlock();
+        }
     }
 
     /// The file, to be read; the caller closes it.

@@ -126,8 +126,14 @@ public interface LoaderConfig {
         @WithDefault("DEFAULT")
         String profile();
 
-        /// Replaces the endpoint of the region that the file names.
+        /// Replaces the endpoint of the region that the file names, or that we run in.
         Optional<URI> endpoint();
+
+        /// `instance`: replaces that region's endpoint where tokens are got; [#endpoint] is needed then, too.
+        Optional<URI> federationEndpoint();
+
+        /// `workload`: file with the pod's service account token where it is not Kubernetes' usual one.
+        Optional<Path> serviceAccountToken();
     }
 
     /// Access to a model hub.

@@ -154,22 +154,39 @@ public class LoaderParts {
         return new Renewable<>(() -> account(config.oci()));
     }
 
+    /// One for all that goes to and from a service that speaks S3.
     @Produces
     @Singleton
-    Push push(LoaderConfig config, RemoteHttp http, Renewable<OciAccount> oci, LoaderMetrics metrics, Tracer tracer) {
+    Renewable<S3Account> s3(LoaderConfig config) {
+        return new Renewable<>(() -> account(config.s3()));
+    }
+
+    @Produces
+    @Singleton
+    Push push(
+            LoaderConfig config,
+            RemoteHttp http,
+            Renewable<OciAccount> oci,
+            Renewable<S3Account> s3,
+            LoaderMetrics metrics,
+            Tracer tracer) {
         PushSettings settings = new PushSettings(
                 config.push().folder(),
                 config.push().partSize().asLongValue(),
                 Math.toIntExact(config.transfer().pieceSize().asLongValue()),
                 config.push().connections(),
                 config.transfer().stallTimeout().multipliedBy(ANSWER_PATIENCE));
-        return new Push(http, oci, settings, metrics, tracer);
+        return new Push(http, oci, s3, settings, metrics, tracer);
     }
 
     @Produces
     @Singleton
-    Catalog catalog(LoaderConfig config, RemoteHttp http, SnapshotStore store, Renewable<OciAccount> oci) {
-        Renewable<S3Account> s3 = new Renewable<>(() -> account(config.s3()));
+    Catalog catalog(
+            LoaderConfig config,
+            RemoteHttp http,
+            SnapshotStore store,
+            Renewable<OciAccount> oci,
+            Renewable<S3Account> s3) {
         Map<String, Source> sources = new HashMap<>();
         config.models().forEach((model, entry) -> sources.put(model, source(model, entry, config, http, oci, s3)));
         return new Catalog(sources, store);
@@ -197,11 +214,13 @@ public class LoaderParts {
     }
 
     private static OciAccount account(LoaderConfig.Oci config) {
+        OciAccount.Places places =
+                new OciAccount.Places(config.endpoint(), config.federationEndpoint(), config.serviceAccountToken());
         return switch (config.auth()) {
             case "config-file" -> OciAccount.read(config.configFile(), config.profile(), config.endpoint());
-            case "instance" -> OciAccount.principal(OciAccount.Principal.INSTANCE, config.endpoint());
-            case "resource" -> OciAccount.principal(OciAccount.Principal.RESOURCE, config.endpoint());
-            case "workload" -> OciAccount.principal(OciAccount.Principal.WORKLOAD, config.endpoint());
+            case "instance" -> OciAccount.principal(OciAccount.Principal.INSTANCE, places);
+            case "resource" -> OciAccount.principal(OciAccount.Principal.RESOURCE, places);
+            case "workload" -> OciAccount.principal(OciAccount.Principal.WORKLOAD, places);
             default ->
                 throw new PenstockException(
                         ErrorCategory.BAD_INPUT,

@@ -69,17 +69,13 @@ final class PushCall {
     }
 
     private PushResult result() {
-        if (!(SourceAddress.parse("push", request.getTarget())
-                instanceof SourceAddress.Oci(var namespace, var bucket, var prefix))) {
-            throw new PenstockException(
-                    ErrorCategory.BAD_INPUT, "a push goes to oci://<namespace>/<bucket>/<prefix>, not elsewhere");
-        }
+        SourceAddress target = SourceAddress.parse("push", request.getTarget());
         if (request.getAbandon()) {
             return PushResult.newBuilder()
-                    .setUploadsRemoved(push.abandon(namespace, bucket, prefix))
+                    .setUploadsRemoved(push.abandon(target))
                     .build();
         }
-        Push.Result result = push.run(folder(), namespace, bucket, prefix, this::progress);
+        Push.Result result = push.run(folder(), target, this::progress);
         return PushResult.newBuilder()
                 .setRevision(result.revision())
                 .setFiles(result.files())

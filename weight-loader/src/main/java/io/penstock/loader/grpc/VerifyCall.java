@@ -3,6 +3,7 @@ package io.penstock.loader.grpc;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.weights.DamagedFile;
+import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyProgress;
 import io.penstock.api.weights.VerifyRequest;
@@ -21,8 +22,8 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 
-/// One `Verify`: reads a revision's files one after the other, and has what is wrong fetched again where
-/// that is asked.
+/// One `Verify`: reads a revision's files one after the other in both tiers, and has what is wrong fetched again where
+/// that is asked: the fast tier's from the durable one or the source, the durable one's from the fast one.
 final class VerifyCall {
     private static final long PROGRESS_STEP = 64 << 20;
 
@@ -30,6 +31,8 @@ final class VerifyCall {
     private final ServerCallStreamObserver<VerifyEvent> observer;
     private final Catalog catalog;
     private final Transfers transfers;
+    private final Tier fast = new Tier("fast");
+    private final Tier durable = new Tier("durable");
     private long read;
     private long told;
 
@@ -51,28 +54,22 @@ final class VerifyCall {
             transfers.requireWritable();
             Snapshot snapshot = catalog.cached(request.getModel(), request.getRevision());
             Source source = catalog.source(snapshot.model());
-            long total =
-                    snapshot.files().stream().mapToLong(transfers::bytesPresent).sum();
-            long wrong = 0;
-            long repaired = 0;
+            long total = snapshot.files().stream()
+                    .mapToLong(file -> transfers.bytesPresent(file) + transfers.bytesDurable(file))
+                    .sum();
             for (RemoteFile file : snapshot.files()) {
-                boolean whole = transfers.bytesPresent(file) == file.size();
-                List<ByteRange> damaged = transfers.verify(snapshot, file, source, bytes -> progress(bytes, total));
-                long bytes = damaged.stream().mapToLong(ByteRange::length).sum();
-                if (bytes > 0) {
-                    wrong += bytes;
-                    observer.onNext(VerifyEvent.newBuilder()
-                            .setDamaged(DamagedFile.newBuilder()
-                                    .setName(file.name().value())
-                                    .setBytesWrong(bytes))
-                            .build());
-                    if (request.getRepair()) {
-                        repaired += repair(snapshot, file, source, whole ? List.of() : damaged);
-                    }
-                }
+                verifyFast(snapshot, file, source, total);
+            }
+            // The tier that others are put right from goes first.
+            for (RemoteFile file : snapshot.files()) {
+                verifyDurable(snapshot, file, source, total);
             }
             observer.onNext(VerifyEvent.newBuilder()
-                    .setResult(VerifyResult.newBuilder().setBytesWrong(wrong).setBytesRepaired(repaired))
+                    .setResult(VerifyResult.newBuilder()
+                            .setBytesWrong(fast.wrong + durable.wrong)
+                            .setBytesRepaired(fast.repaired + durable.repaired)
+                            .addTiers(fast.result())
+                            .addTiers(durable.result()))
                     .build());
             observer.onCompleted();
         } catch (RuntimeException e) {
@@ -80,7 +77,67 @@ final class VerifyCall {
         }
     }
 
-    private void progress(int bytes, long total) {
+    private void verifyFast(Snapshot snapshot, RemoteFile file, Source source, long total) {
+        boolean whole = transfers.bytesPresent(file) == file.size();
+        List<ByteRange> damaged = transfers.verify(snapshot, file, source, bytes -> progress(fast, bytes, total));
+        if (tell(file, fast, damaged) && request.getRepair()) {
+            fast.repaired += repair(snapshot, file, source, whole ? List.of() : damaged);
+        }
+    }
+
+    private void verifyDurable(Snapshot snapshot, RemoteFile file, Source source, long total) {
+        List<ByteRange> damaged = transfers.verifyDurable(file, bytes -> progress(durable, bytes, total));
+        if (tell(file, durable, damaged) && request.getRepair()) {
+            // The fast tier may lack them: then they come from the source.
+            repair(snapshot, file, source, damaged);
+            if (transfers.mendDurable(snapshot, file, source, damaged)) {
+                durable.repaired += sum(damaged);
+            }
+        }
+    }
+
+    private static long sum(List<ByteRange> ranges) {
+        return ranges.stream().mapToLong(ByteRange::length).sum();
+    }
+
+    /// @return whether anything was wrong
+    private boolean tell(RemoteFile file, Tier tier, List<ByteRange> damaged) {
+        long bytes = sum(damaged);
+        if (bytes > 0) {
+            tier.wrong += bytes;
+            observer.onNext(VerifyEvent.newBuilder()
+                    .setDamaged(DamagedFile.newBuilder()
+                            .setName(file.name().value())
+                            .setBytesWrong(bytes)
+                            .setTier(tier.name))
+                    .build());
+        }
+        return bytes > 0;
+    }
+
+    /// What was found in one tier, in bytes.
+    private static final class Tier {
+        private final String name;
+        private long read;
+        private long wrong;
+        private long repaired;
+
+        Tier(String name) {
+            this.name = name;
+        }
+
+        TierResult result() {
+            return TierResult.newBuilder()
+                    .setTier(name)
+                    .setBytesRead(read)
+                    .setBytesWrong(wrong)
+                    .setBytesRepaired(repaired)
+                    .build();
+        }
+    }
+
+    private void progress(Tier tier, int bytes, long total) {
+        tier.read += bytes;
         read += bytes;
         if (observer.isCancelled()) {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, "the caller has gone away");

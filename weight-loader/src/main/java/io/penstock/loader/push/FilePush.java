@@ -1,10 +1,13 @@
 package io.penstock.loader.push;
 
-import io.penstock.loader.push.OciUploads.Part;
-import io.penstock.loader.push.OciUploads.Stored;
-import io.penstock.loader.push.OciUploads.Upload;
+import io.penstock.loader.push.BucketUploads.Content;
+import io.penstock.loader.push.BucketUploads.Likeness;
+import io.penstock.loader.push.BucketUploads.Part;
+import io.penstock.loader.push.BucketUploads.Stored;
+import io.penstock.loader.push.BucketUploads.Upload;
 import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.ServiceFailure;
 import io.penstock.loader.verify.Checksum;
 import io.penstock.loader.verify.Manifest;
 import io.penstock.loader.verify.PieceChecksums;
@@ -17,6 +20,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
@@ -25,13 +29,16 @@ import java.util.stream.Collectors;
 final class FilePush {
     private final LocalFile file;
     private final String object;
-    private final OciUploads uploads;
+    private final BucketUploads uploads;
     private final PushSettings settings;
     private final Push.Count count;
     private final RemoteHttp http;
     private final int[] sums;
+    private final String[] md5s;
+    private final AtomicLong bytesSent = new AtomicLong();
+    private final AtomicLong bytesThere = new AtomicLong();
 
-    FilePush(LocalFile file, OciUploads uploads, PushSettings settings, Push.Count count, RemoteHttp http) {
+    FilePush(LocalFile file, BucketUploads uploads, PushSettings settings, Push.Count count, RemoteHttp http) {
         this.file = file;
         this.object = uploads.object(file.name().value());
         this.uploads = uploads;
@@ -39,6 +46,7 @@ final class FilePush {
         this.count = count;
         this.http = http;
         this.sums = new int[Math.toIntExact(Math.ceilDiv(file.size(), settings.pieceSize()))];
+        this.md5s = new String[Math.toIntExact(Math.ceilDiv(file.size(), settings.partSize(file.size())))];
     }
 
     /// Blocks.
@@ -48,13 +56,12 @@ final class FilePush {
     /// @return what the manifest says of it
     Manifest.Entry run(List<Upload> begun, ExecutorService threads) throws InterruptedException {
         Optional<Stored> there = uploads.head(object)
-                .filter(stored ->
-                        stored.size() == file.size() && stored.crc32c().isPresent());
+                .filter(stored -> stored.size() == file.size() && uploads.tells(stored, md5s.length));
         if (there.isPresent()) {
-            forParts(threads, this::sums);
-            if (there.get().crc32c().get().equals(checksum())) {
+            forParts(threads, slice -> sums(slice, region(slice), uploads.wantsMd5()));
+            if (uploads.compare(there.get(), content()) == Likeness.SAME) {
                 file.checkUnchanged();
-                count.there(file.size());
+                there(file.size());
                 return entry(there.get());
             }
         }
@@ -63,12 +70,36 @@ final class FilePush {
         return entry(checked(stored));
     }
 
+    private void sent(long bytes) {
+        bytesSent.addAndGet(bytes);
+        count.sent(bytes);
+    }
+
+    private void there(long bytes) {
+        bytesThere.addAndGet(bytes);
+        count.there(bytes);
+    }
+
+    /// @return bytes of the file that have been sent
+    long bytesSent() {
+        return bytesSent.get();
+    }
+
+    /// @return bytes of the file that were in the bucket already
+    long bytesThere() {
+        return bytesThere.get();
+    }
+
     private PieceChecksums pieces() {
         return new PieceChecksums(settings.pieceSize(), sums);
     }
 
     private Checksum checksum() {
         return new Checksum.Crc32cSum(pieces().combined(file.size()));
+    }
+
+    private Content content() {
+        return new Content(file.size(), checksum(), uploads.wantsMd5() ? List.of(md5s) : List.of());
     }
 
     private Manifest.Entry entry(Stored stored) {
@@ -81,8 +112,7 @@ final class FilePush {
                 : uploads.head(object)
                         .orElseThrow(() -> new PenstockException(
                                 ErrorCategory.UNAVAILABLE, "%s is gone right after its upload", uploads.place(object)));
-        if (told.size() != file.size()
-                || (told.crc32c().isPresent() && !told.crc32c().get().equals(checksum()))) {
+        if (told.size() != file.size() || uploads.compare(told, content()) == Likeness.DIFFERENT) {
             uploads.delete(object);
             throw new PenstockException(
                     ErrorCategory.CORRUPT,
@@ -119,10 +149,6 @@ final class FilePush {
         return results;
     }
 
-    private FileRegion.Sums sums(Slice slice) {
-        return sums(slice, region(slice), false);
-    }
-
     private FileRegion region(Slice slice) {
         return new FileRegion(file.path(), slice.offset(), slice.length());
     }
@@ -131,6 +157,9 @@ final class FilePush {
         FileRegion.Sums found = region.sums(settings.pieceSize(), withMd5);
         int first = (int) (slice.offset() / settings.pieceSize());
         System.arraycopy(found.pieces(), 0, sums, first, found.pieces().length);
+        if (withMd5 && slice.length() > 0) {
+            md5s[slice.number() - 1] = found.md5();
+        }
         return found;
     }
 
@@ -138,10 +167,9 @@ final class FilePush {
         Slice whole = new Slice(1, 0, file.size());
         Stored stored = http.retry().call(uploads.place(object), Stored.class, () -> {
             FileRegion region = region(whole);
-            return uploads.putObject(
-                    object, region, file.size(), sums(whole, region, false).whole());
+            return uploads.putObject(object, region, file.size(), sums(whole, region, uploads.wantsMd5()));
         });
-        count.sent(file.size());
+        sent(file.size());
         return stored;
     }
 
@@ -150,9 +178,9 @@ final class FilePush {
         Optional<Stored> stored;
         try {
             stored = commit(upload, begun.isEmpty() ? Map.of() : parts(upload), threads, true);
-        } catch (PenstockException e) {
+        } catch (ServiceFailure e) {
             // What a process sent before it was killed may arrive behind ours: once more, of what is there now.
-            if (begun.isEmpty() || !e.getMessage().contains(OciUploads.INVALID_PART)) {
+            if (begun.isEmpty() || !e.code().equals(uploads.invalidPartCode())) {
                 throw e;
             }
             stored = commit(upload, parts(upload), threads, false);
@@ -180,7 +208,7 @@ final class FilePush {
             uploads.abort(upload);
             throw e;
         }
-        return uploads.commit(upload, etags, file.size());
+        return uploads.commit(upload, etags, content());
     }
 
     private String putPart(Upload upload, Slice slice, Optional<Part> had, boolean counts) {
@@ -188,16 +216,15 @@ final class FilePush {
         if (candidate.isPresent()
                 && sums(slice, region(slice), true).md5().equals(candidate.get().md5())) {
             if (counts) {
-                count.there(slice.length());
+                there(slice.length());
             }
             return candidate.get().etag();
         }
         String etag = http.retry().call(uploads.place(object) + " part " + slice.number(), String.class, () -> {
             FileRegion region = region(slice);
-            int sum = sums(slice, region, false).whole();
-            return uploads.putPart(upload, slice.number(), region, sum);
+            return uploads.putPart(upload, slice.number(), region, sums(slice, region, uploads.wantsMd5()));
         });
-        count.sent(slice.length());
+        sent(slice.length());
         return etag;
     }
 }

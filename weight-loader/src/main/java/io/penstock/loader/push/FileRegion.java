@@ -63,7 +63,7 @@ final class FileRegion {
         return new Sums(pieces, whole, withMd5 ? Base64.getEncoder().encodeToString(md5.digest()) : "");
     }
 
-    private static MessageDigest md5() {
+    static MessageDigest md5() {
         try {
             return MessageDigest.getInstance("MD5");
         } catch (NoSuchAlgorithmException e) {
@@ -84,7 +84,8 @@ final class FileRegion {
         return Duration.ofNanos(System.nanoTime() - lastRead);
     }
 
-    private InputStream open() {
+    /// The bytes once, from the first on.
+    InputStream open() {
         try {
             return new Bytes(FileChannel.open(path));
         } catch (IOException e) {

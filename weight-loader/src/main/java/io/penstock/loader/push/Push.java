@@ -3,13 +3,17 @@ package io.penstock.loader.push;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.api.trace.Tracer;
-import io.penstock.loader.push.OciUploads.Upload;
+import io.penstock.loader.catalog.SourceAddress;
+import io.penstock.loader.push.BucketUploads.Upload;
 import io.penstock.loader.source.BucketFolder;
 import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.OciAccount;
 import io.penstock.loader.source.OciSource;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Renewable;
+import io.penstock.loader.source.S3Account;
+import io.penstock.loader.source.S3Source;
+import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.verify.Manifest;
 import io.penstock.model.ErrorCategory;
@@ -36,19 +40,22 @@ public final class Push {
     private static final int FILES_AT_ONCE = 8;
 
     private final RemoteHttp http;
-    private final Renewable<OciAccount> account;
+    private final Renewable<OciAccount> oci;
+    private final Renewable<S3Account> s3;
     private final PushSettings settings;
     private final LoaderMetrics metrics;
     private final Tracer tracer;
 
     public Push(
             RemoteHttp http,
-            Renewable<OciAccount> account,
+            Renewable<OciAccount> oci,
+            Renewable<S3Account> s3,
             PushSettings settings,
             LoaderMetrics metrics,
             Tracer tracer) {
         this.http = http;
-        this.account = account;
+        this.oci = oci;
+        this.s3 = s3;
         this.settings = settings;
         this.metrics = metrics;
         this.tracer = tracer;
@@ -61,7 +68,7 @@ public final class Push {
         void progress(long done, long total);
     }
 
-    /// @param revision as [OciSource] tells it from now on
+    /// @param revision as its source tells it from now on
     /// @param sent bytes that were sent
     /// @param there bytes that were there already
     public record Result(String revision, int files, long sent, long there) {}
@@ -97,28 +104,27 @@ public final class Push {
     /// Blocks; an interrupt ends it, and leaves what has come into the bucket for the next call.
     ///
     /// @param folder on this node
+    /// @param target `oci://` or `s3://`
     /// @throws PenstockException BAD_INPUT when the configuration does not allow it, CORRUPT when a file changed
     ///     meanwhile or the service has other bytes than were sent
-    public Result run(Path folder, String namespace, String bucket, String prefix, Listener listener) {
+    public Result run(Path folder, SourceAddress target, Listener listener) {
         List<LocalFile> files = LocalFile.of(folder.toAbsolutePath().normalize(), root());
-        OciUploads uploads = uploads(namespace, bucket, prefix);
+        BucketUploads uploads = uploads(target);
         List<Upload> begun = uploads.begun();
         Count count =
                 new Count(listener, files.stream().mapToLong(LocalFile::size).sum());
         Map<String, Manifest.Entry> entries = push(files, uploads, begun, count);
         putManifest(uploads, new Manifest(entries));
-        String revision = new OciSource(http, account, namespace, bucket, prefix)
-                .resolve(folder.toString(), "")
-                .revision();
+        String revision = source(uploads).resolve(folder.toString(), "").revision();
         return new Result(revision, files.size(), count.sent.get(), count.there.get());
     }
 
     /// Removes what pushes to that prefix have begun and not ended.
     ///
     /// @return how many uploads there were
-    public int abandon(String namespace, String bucket, String prefix) {
+    public int abandon(SourceAddress target) {
         root();
-        OciUploads uploads = uploads(namespace, bucket, prefix);
+        BucketUploads uploads = uploads(target);
         List<Upload> begun = uploads.begun();
         begun.forEach(uploads::abort);
         return begun.size();
@@ -131,12 +137,29 @@ public final class Push {
                         "this loader pushes nothing: penstock.loader.push.folder names no folder to push from"));
     }
 
-    private OciUploads uploads(String namespace, String bucket, String prefix) {
-        return new OciUploads(http, account, BucketFolder.oci(namespace, bucket, prefix), settings.stallTimeout());
+    private BucketUploads uploads(SourceAddress target) {
+        return switch (target) {
+            case SourceAddress.Oci(var namespace, var bucket, var prefix) ->
+                new OciUploads(http, oci, BucketFolder.oci(namespace, bucket, prefix), settings.stallTimeout());
+            case SourceAddress.S3(var bucket, var prefix) ->
+                new S3Uploads(http, s3, BucketFolder.s3(bucket, prefix), settings.stallTimeout());
+            case SourceAddress.Hub _, SourceAddress.Https _, SourceAddress.Local _, SourceAddress.Preauthenticated _ ->
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT,
+                        "a push goes to oci://<namespace>/<bucket>/<prefix> or s3://<bucket>/<prefix>, not elsewhere");
+        };
+    }
+
+    /// Where what was pushed is read from.
+    private Source source(BucketUploads uploads) {
+        return switch (uploads) {
+            case OciUploads _ -> new OciSource(http, oci, uploads.folder());
+            case S3Uploads _ -> new S3Source(http, s3, uploads.folder());
+        };
     }
 
     private Map<String, Manifest.Entry> push(
-            List<LocalFile> files, OciUploads uploads, List<Upload> begun, Count count) {
+            List<LocalFile> files, BucketUploads uploads, List<Upload> begun, Count count) {
         // Two pools: a file's thread waits for its parts' threads.
         try (Pool parts = new Pool(settings.connections());
                 Pool whole = new Pool(FILES_AT_ONCE)) {
@@ -175,23 +198,29 @@ public final class Push {
     }
 
     private Manifest.Entry push(
-            LocalFile file, OciUploads uploads, List<Upload> begun, Count count, ExecutorService threads)
+            LocalFile file, BucketUploads uploads, List<Upload> begun, Count count, ExecutorService threads)
             throws InterruptedException {
         Span span = tracer.spanBuilder("weights.push")
                 .setAttribute("penstock.file", file.name().value())
                 .setAttribute("penstock.file.size", file.size())
+                .setAttribute(
+                        "penstock.target",
+                        uploads.place(uploads.object(file.name().value())))
                 .startSpan();
+        FilePush push = new FilePush(file, uploads, settings, count, http);
         try {
-            return new FilePush(file, uploads, settings, count, http).run(begun, threads);
+            return push.run(begun, threads);
         } catch (RuntimeException e) {
             span.setStatus(StatusCode.ERROR, RemoteHttp.describe(e));
             throw e;
         } finally {
-            span.end();
+            span.setAttribute("penstock.file.bytes_sent", push.bytesSent())
+                    .setAttribute("penstock.file.bytes_there", push.bytesThere())
+                    .end();
         }
     }
 
-    private void putManifest(OciUploads uploads, Manifest manifest) {
+    private void putManifest(BucketUploads uploads, Manifest manifest) {
         String object = uploads.object(Manifest.NAME);
         try {
             Path file = Files.createTempFile("penstock-manifest", ".json");
@@ -199,12 +228,12 @@ public final class Push {
                 Files.writeString(file, manifest.toJson());
                 long size = Files.size(file);
                 FileRegion region = new FileRegion(file, 0, size);
-                int sum = region.sums(settings.pieceSize(), false).whole();
+                FileRegion.Sums sums = region.sums(settings.pieceSize(), uploads.wantsMd5());
                 http.retry()
                         .call(
                                 uploads.place(object),
-                                OciUploads.Stored.class,
-                                () -> uploads.putObject(object, region, size, sum));
+                                BucketUploads.Stored.class,
+                                () -> uploads.putObject(object, region, size, sums));
             } finally {
                 Files.delete(file);
             }

@@ -30,6 +30,11 @@ public record BucketFolder(String place, String target, String prefix) {
                 "oci://" + namespace + "/" + bucket, "/n/" + encode(namespace) + "/b/" + encode(bucket) + "/o", prefix);
     }
 
+    /// A folder of a bucket by S3's API, whose paths name buckets.
+    public static BucketFolder s3(String bucket, String prefix) {
+        return new BucketFolder("s3://" + bucket, "/" + encode(bucket), prefix);
+    }
+
     /// An object of the folder as a listing shows it.
     ///
     /// @param etag as a GET's header has it

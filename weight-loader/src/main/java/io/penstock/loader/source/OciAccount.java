@@ -29,6 +29,8 @@ import java.util.Optional;
 /// Who we are to OCI: an API key of an OCI config file, and the endpoint of its region. Signs with the
 /// SDK's signer.
 public final class OciAccount {
+    private static final int METADATA_RETRIES = 2;
+    private static final int METADATA_MILLIS = 5_000;
     private static final String JSON = "application/json";
     // The service takes one for five minutes.
     private static final long SIGNATURE_NANOS = 20_000_000_000L;
@@ -60,22 +62,41 @@ public final class OciAccount {
         return new OciAccount(Optional.empty(), granted);
     }
 
+    /// Where a principal finds what it needs, where that is not where it usually is.
+    ///
+    /// @param storage replaces Object Storage's endpoint of the region that we run in
+    /// @param federation replaces that region's endpoint where instances get their tokens; then
+    ///     `storage` is needed, too
+    /// @param serviceAccountToken file with the pod's token
+    public record Places(Optional<URI> storage, Optional<URI> federation, Optional<Path> serviceAccountToken) {}
+
     /// The identity that the cloud gives to what runs there; its tokens are fetched and renewed by the SDK.
     ///
-    /// @param endpoint replaces the one of the region that we run in
     /// @throws PenstockException UNAVAILABLE where there is no such identity
-    public static OciAccount principal(Principal principal, Optional<URI> endpoint) {
+    public static OciAccount principal(Principal principal, Places places) {
         try {
             BasicAuthenticationDetailsProvider provider = switch (principal) {
-                case INSTANCE ->
-                    InstancePrincipalsAuthenticationDetailsProvider.builder().build();
+                case INSTANCE -> {
+                    var builder = InstancePrincipalsAuthenticationDetailsProvider.builder()
+                            // Its own patience with a metadata service that is not there are many minutes.
+                            .detectEndpointRetries(METADATA_RETRIES)
+                            .timeoutForEachRetry(METADATA_MILLIS);
+                    places.federation().ifPresent(uri -> builder.federationEndpoint(uri.toString()));
+                    yield builder.build();
+                }
                 case RESOURCE ->
                     ResourcePrincipalAuthenticationDetailsProvider.builder().build();
-                case WORKLOAD ->
-                    OkeWorkloadIdentityAuthenticationDetailsProvider.builder().build();
+                case WORKLOAD -> {
+                    var builder = OkeWorkloadIdentityAuthenticationDetailsProvider.builder()
+                            .detectEndpointRetries(METADATA_RETRIES)
+                            .timeoutForEachRetry(METADATA_MILLIS);
+                    places.serviceAccountToken().ifPresent(file -> builder.tokenPath(file.toString()));
+                    yield builder.build();
+                }
             };
-            URI address = endpoint.orElseGet(
-                    () -> regional(((RegionProvider) provider).getRegion().getRegionId()));
+            URI address = places.storage()
+                    .orElseGet(() ->
+                            regional(((RegionProvider) provider).getRegion().getRegionId()));
             return new OciAccount(Signers.of(provider), address);
         } catch (BmcException | IllegalArgumentException | IllegalStateException | NullPointerException e) {
             throw new PenstockException(

@@ -33,19 +33,18 @@ public final class OciSource implements Source {
     /// @param account asked for at first use, so that a service starts without credentials it may not need
     /// @param prefix without a slash at its end; empty for the whole bucket
     public OciSource(RemoteHttp http, Renewable<OciAccount> account, String namespace, String bucket, String prefix) {
-        this(http, account, namespace, bucket, prefix, MAX_PAGE_SIZE);
+        this(http, account, BucketFolder.oci(namespace, bucket, prefix));
     }
 
-    OciSource(
-            RemoteHttp http,
-            Renewable<OciAccount> account,
-            String namespace,
-            String bucket,
-            String prefix,
-            int pageSize) {
+    /// @param folder by OCI's own API
+    public OciSource(RemoteHttp http, Renewable<OciAccount> account, BucketFolder folder) {
+        this(http, account, folder, MAX_PAGE_SIZE);
+    }
+
+    OciSource(RemoteHttp http, Renewable<OciAccount> account, BucketFolder folder, int pageSize) {
         this.http = http;
         this.account = account;
-        this.folder = BucketFolder.oci(namespace, bucket, prefix);
+        this.folder = folder;
         this.pageSize = pageSize;
     }
 

@@ -2,7 +2,6 @@ package io.penstock.loader.source;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
-import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.UnknownHostException;
@@ -46,12 +45,7 @@ final class RedirectRule {
     private static boolean isPrivate(String host) {
         try {
             for (InetAddress address : InetAddress.getAllByName(host)) {
-                if (address.isLoopbackAddress()
-                        || address.isAnyLocalAddress()
-                        || address.isLinkLocalAddress()
-                        || address.isSiteLocalAddress()
-                        || address.isMulticastAddress()
-                        || isUniqueLocal(address)) {
+                if (PrivateNetworks.contains(address)) {
                     return true;
                 }
             }
@@ -59,10 +53,6 @@ final class RedirectRule {
         } catch (UnknownHostException e) {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "host '%s' is not known", host);
         }
-    }
-
-    private static boolean isUniqueLocal(InetAddress address) {
-        return address instanceof Inet6Address && (address.getAddress()[0] & 0xFE) == 0xFC;
     }
 
     private static PenstockException refused(URI from, URI target, String reason) {

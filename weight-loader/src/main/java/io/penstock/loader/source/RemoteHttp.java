@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /// The HTTP client that sources and transfers share, and what statuses mean to them.
@@ -52,28 +53,42 @@ public final class RemoteHttp implements AutoCloseable {
     /// @return 2xx or 3xx
     /// @throws PenstockException for any other status, see [#failure]
     public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request) {
-        return retry.call(what, Answer.class, () -> attempt(what, request)).response();
+        return repeated(what, request, _ -> {});
+    }
+
+    private HttpResponse<byte[]> repeated(
+            String what, Supplier<HttpRequest> request, Consumer<HttpResponse<byte[]>> check) {
+        return retry.call(what, Answer.class, () -> attempt(what, request, check))
+                .response();
     }
 
     /// The same, and where our credentials are refused it is tried once more with those of the moment.
     ///
     /// @param renew has the next request signed with what is read anew
     public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request, Runnable renew) {
+        return call(what, request, renew, _ -> {});
+    }
+
+    /// The same, of a service that may say in the body of a 200 that it has failed.
+    ///
+    /// @param check throws what that means; a [TransientFailure] is repeated
+    public HttpResponse<byte[]> call(
+            String what, Supplier<HttpRequest> request, Runnable renew, Consumer<HttpResponse<byte[]>> check) {
         try {
-            return call(what, request);
+            return repeated(what, request, check);
         } catch (PenstockException e) {
             if (!isRefusal(e.getCause())) {
                 throw e;
             }
             renew.run();
-            return call(what, request);
+            return repeated(what, request, check);
         }
     }
 
     /// Gives the guard a class to know the answer by.
     private record Answer(HttpResponse<byte[]> response) {}
 
-    private Answer attempt(String what, Supplier<HttpRequest> request) {
+    private Answer attempt(String what, Supplier<HttpRequest> request, Consumer<HttpResponse<byte[]>> check) {
         HttpResponse<byte[]> response;
         try {
             response = client.send(
@@ -95,6 +110,7 @@ public final class RemoteHttp implements AutoCloseable {
                     new String(response.body(), StandardCharsets.UTF_8));
             throw isRefusal(failure) ? refused(failure) : failure;
         }
+        check.accept(response);
         return new Answer(response);
     }
 
@@ -110,11 +126,13 @@ public final class RemoteHttp implements AutoCloseable {
 
     /// What a status from 400 on means for the one who asked.
     ///
-    /// @param body the beginning is shown, for the log
+    /// @param body tells the service's code; its beginning is shown, for the log
+    /// @return a [TransientFailure] or a [ServiceFailure]
     public static RuntimeException failure(String what, int status, HttpHeaders headers, String body) {
         String shown = body.length() > MAX_SHOWN ? body.substring(0, MAX_SHOWN) + "..." : body;
         String text = what + ": " + status + " " + shown.replaceAll("\\p{Cntrl}", " ");
-        if (status == 400 && body.contains("<Code>ExpiredToken</Code>")) {
+        String code = ServiceFailure.code(body);
+        if (ServiceFailure.isOfCredentials(code)) {
             return new TransientFailure(TransientFailure.CREDENTIALS, "the source refuses our credentials: " + text);
         }
         return switch (status) {
@@ -127,13 +145,14 @@ public final class RemoteHttp implements AutoCloseable {
             // Services that speak S3 say 403 to a key that is gone.
             case 401, 403 ->
                 new TransientFailure(TransientFailure.CREDENTIALS, "the source refuses our credentials: " + text);
-            case 404 -> new PenstockException(ErrorCategory.NOT_FOUND, "%s", text);
+            case 404 -> new ServiceFailure(ErrorCategory.NOT_FOUND, status, code, text);
             case 412, 416 ->
-                new PenstockException(
+                new ServiceFailure(
                         ErrorCategory.CORRUPT,
-                        "the file has changed at its source since it was pinned, resolve the model again: %s",
-                        text);
-            default -> new PenstockException(ErrorCategory.UNAVAILABLE, "%s", text);
+                        status,
+                        code,
+                        "the file has changed at its source since it was pinned, resolve the model again: " + text);
+            default -> new ServiceFailure(ErrorCategory.UNAVAILABLE, status, code, text);
         };
     }
 

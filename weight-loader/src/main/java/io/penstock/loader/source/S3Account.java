@@ -2,11 +2,18 @@ package io.penstock.loader.source;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.URI;
 import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublisher;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
+import java.util.function.Supplier;
 import software.amazon.awssdk.http.SdkHttpMethod;
 import software.amazon.awssdk.http.SdkHttpRequest;
 import software.amazon.awssdk.http.auth.aws.signer.AwsV4HttpSigner;
@@ -70,25 +77,59 @@ public final class S3Account {
 
     /// @param target path and query, encoded
     /// @param headers name and value by turns; part of the signature
-    /// @return signed now
-    HttpRequest signed(String method, String target, String... headers) {
+    /// @return a request without a body, signed now
+    public HttpRequest signed(String method, String target, String... headers) {
+        return signed(method, target, BodyPublishers.noBody(), Optional.empty(), headers);
+    }
+
+    /// A POST of a small XML document.
+    public HttpRequest signedXml(String target, String xml, String... headers) {
+        byte[] bytes = xml.getBytes(StandardCharsets.UTF_8);
+        return signed(
+                "POST",
+                target,
+                BodyPublishers.ofByteArray(bytes),
+                Optional.of(() -> new ByteArrayInputStream(bytes)),
+                headers);
+    }
+
+    /// A PUT of bytes. Over TLS they are not part of the signature, as `content-md5` among the headers is; else they
+    /// are read once more for it.
+    ///
+    /// @param bytes the body's
+    public HttpRequest signedPut(String target, BodyPublisher body, Supplier<InputStream> bytes, String... headers) {
+        return signed("PUT", target, body, Optional.of(bytes), headers);
+    }
+
+    private HttpRequest signed(
+            String method,
+            String target,
+            BodyPublisher body,
+            Optional<Supplier<InputStream>> bytes,
+            String... headers) {
         URI uri = URI.create(endpoint + target);
         SdkHttpRequest.Builder unsigned = SdkHttpRequest.builder().uri(uri).method(SdkHttpMethod.fromValue(method));
         for (int i = 0; i < headers.length; i += 2) {
             unsigned.putHeader(headers[i], headers[i + 1]);
         }
-        SdkHttpRequest signed = SIGNER.sign(request -> request.identity(identity)
-                        .request(unsigned.build())
-                        .putProperty(AwsV4HttpSigner.SERVICE_SIGNING_NAME, "s3")
-                        .putProperty(AwsV4HttpSigner.REGION_NAME, region)
-                        // Names of objects are encoded once, and what looks like a step up in one is none.
-                        .putProperty(AwsV4HttpSigner.DOUBLE_URL_ENCODE, false)
-                        .putProperty(AwsV4HttpSigner.NORMALIZE_PATH, false))
+        SdkHttpRequest signed = SIGNER.sign(request -> {
+                    request.identity(identity)
+                            .request(unsigned.build())
+                            .putProperty(AwsV4HttpSigner.SERVICE_SIGNING_NAME, "s3")
+                            .putProperty(AwsV4HttpSigner.REGION_NAME, region)
+                            .putProperty(
+                                    AwsV4HttpSigner.PAYLOAD_SIGNING_ENABLED,
+                                    !endpoint.getScheme().equals("https"))
+                            // Names of objects are encoded once, and what looks like a step up in one is none.
+                            .putProperty(AwsV4HttpSigner.DOUBLE_URL_ENCODE, false)
+                            .putProperty(AwsV4HttpSigner.NORMALIZE_PATH, false);
+                    bytes.ifPresent(given -> request.payload(given::get));
+                })
                 .request();
-        HttpRequest.Builder request = HttpRequest.newBuilder(uri).method(method, HttpRequest.BodyPublishers.noBody());
+        HttpRequest.Builder request = HttpRequest.newBuilder(uri).method(method, body);
         signed.headers().forEach((name, values) -> {
-            // The client sends the host itself, in the same form.
-            if (!name.equalsIgnoreCase("host")) {
+            // The client sends these itself, in the same form.
+            if (!name.equalsIgnoreCase("host") && !name.equalsIgnoreCase("content-length")) {
                 values.forEach(value -> request.header(name, value));
             }
         });

@@ -4,7 +4,6 @@ import io.penstock.loader.verify.Checksum;
 import io.penstock.loader.verify.Manifest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
-import java.io.ByteArrayInputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.net.http.HttpHeaders;
@@ -13,10 +12,6 @@ import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import javax.xml.stream.XMLInputFactory;
-import javax.xml.stream.XMLStreamConstants;
-import javax.xml.stream.XMLStreamException;
-import javax.xml.stream.XMLStreamReader;
 
 /// Objects of a bucket under a prefix, by the API of S3: OCI's compatible endpoint, or any other service that speaks
 /// it. Paths name buckets (host names that do are not what OCI likes).
@@ -34,9 +29,14 @@ public final class S3Source implements Source {
     /// @param account asked for at first use
     /// @param prefix without a slash at its end; empty for the whole bucket
     public S3Source(RemoteHttp http, Renewable<S3Account> account, String bucket, String prefix) {
+        this(http, account, BucketFolder.s3(bucket, prefix));
+    }
+
+    /// @param folder by S3's API
+    public S3Source(RemoteHttp http, Renewable<S3Account> account, BucketFolder folder) {
         this.http = http;
         this.account = account;
-        this.folder = new BucketFolder("s3://" + bucket, "/" + BucketFolder.encode(bucket), prefix);
+        this.folder = folder;
     }
 
     @Override
@@ -81,35 +81,14 @@ public final class S3Source implements Source {
 
     /// @return the token of the next page
     private Optional<String> read(byte[] xml, List<BucketFolder.Listed> objects) {
-        XMLInputFactory factory = XMLInputFactory.newDefaultFactory();
-        factory.setProperty(XMLInputFactory.SUPPORT_DTD, false);
-        factory.setProperty(XMLInputFactory.IS_SUPPORTING_EXTERNAL_ENTITIES, false);
-        try {
-            XMLStreamReader reader = factory.createXMLStreamReader(new ByteArrayInputStream(xml));
-            Optional<String> next = Optional.empty();
-            String key = "";
-            long size = -1;
-            String etag = "";
-            while (reader.hasNext()) {
-                int event = reader.next();
-                if (event == XMLStreamConstants.START_ELEMENT) {
-                    switch (reader.getLocalName()) {
-                        case "Key" -> key = reader.getElementText();
-                        case "Size" -> size = Long.parseLong(reader.getElementText());
-                        case "ETag" -> etag = reader.getElementText();
-                        case "NextContinuationToken" -> next = Optional.of(reader.getElementText());
-                        default -> {}
-                    }
-                } else if (event == XMLStreamConstants.END_ELEMENT
-                        && reader.getLocalName().equals("Contents")) {
-                    add(objects, key, size, etag);
-                }
-            }
-            return next;
-        } catch (XMLStreamException | NumberFormatException e) {
-            throw new PenstockException(
-                    ErrorCategory.CORRUPT, e, "%s answered with no listing: %s", folder.place(), e.getMessage());
-        }
+        S3Answer answer = S3Answer.parse("list " + folder.place(), xml);
+        answer.groups("Contents")
+                .forEach(object -> add(
+                        objects,
+                        object.getOrDefault("Key", ""),
+                        answer.number(object, "Size"),
+                        object.getOrDefault("ETag", "")));
+        return answer.text("NextContinuationToken");
     }
 
     private void add(List<BucketFolder.Listed> objects, String key, long size, String etag) {

@@ -26,7 +26,7 @@ public sealed interface FileReader extends AutoCloseable {
     void close();
 
     /// Through the cache.
-    record Cached(Transfers.OpenFile file) implements FileReader {
+    record Cached(OpenFile file) implements FileReader {
         @Override
         public void await(ByteRange range, CompletableFuture<Void> given) {
             CompletableFuture<Long> present = new CompletableFuture<>();

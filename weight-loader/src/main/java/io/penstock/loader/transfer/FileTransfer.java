@@ -4,10 +4,7 @@ import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.StatusCode;
 import io.penstock.loader.cache.Blob;
 import io.penstock.loader.cache.CacheDirectory;
-import io.penstock.loader.cache.DurableTier;
-import io.penstock.loader.cache.RunningDigest;
 import io.penstock.loader.source.RemoteFile;
-import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.source.TransientFailure;
@@ -16,9 +13,6 @@ import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.lang.foreign.Arena;
-import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashSet;
@@ -36,10 +30,6 @@ import java.util.function.IntConsumer;
 /// more, and then given up.
 final class FileTransfer {
     private static final Logger LOG = System.getLogger(FileTransfer.class.getName());
-    private static final int MAX_REPLACEMENTS = 2;
-    private static final int MAX_RENEWALS = 3;
-    /// Pieces between two looks at how far the front has come.
-    private static final int DIGEST_STEP = 16;
 
     private final RemoteFile file;
     private final Source.RangeRequests requests;
@@ -56,21 +46,17 @@ final class FileTransfer {
 
     private BitSet present;
     private Blob blob;
-    /// The same file in the durable tier, used for as long as it gives what it should.
-    private Optional<Blob> durable = Optional.empty();
-
-    private boolean isDurableTrusted = true;
-
+    private PartDelivery delivery;
+    private FrontDigest digest;
     private Optional<Span> span = Optional.empty();
-    /// Of the whole, as far as it has come; empty where the source has none.
-    private Optional<RunningDigest> digest = Optional.empty();
-    /// Whether a thread takes pieces into the digest.
-    private boolean digesting;
+    /// What has come while this was open, in bytes.
+    private long fromSource;
+
+    private long fromDurable;
     /// Whether somebody has asked for all of it: who does not may leave a digest that nobody needs.
     private boolean isWholeWanted;
 
     private boolean verifying;
-    private boolean matched;
     private boolean mismatched;
 
     FileTransfer(
@@ -97,10 +83,8 @@ final class FileTransfer {
             if (blob == null) {
                 blob = cache.open(file);
                 present = blob.present();
-                digest = RunningDigest.of(blob);
-                if (!blob.isComplete()) {
-                    durable = transfers.tiers().promotable(file);
-                }
+                digest = new FrontDigest(blob, lock, this::isThere);
+                delivery = new PartDelivery(blob, requests, sourceKind, transfers, new Arrival());
             }
             return blob;
         } finally {
@@ -132,7 +116,7 @@ final class FileTransfer {
                 finish(asking);
                 demote(Set.of(snapshot));
             } else {
-                transfers.submit(this, asking);
+                transfers.dispatcher().submit(this, asking);
                 settle();
             }
             return asking;
@@ -181,10 +165,11 @@ final class FileTransfer {
                 return Optional.empty();
             }
             long remaining = (long) needed.cardinality() * blob.pieceSize();
-            int to = Math.min(needed.nextClearBit(from), from + transfers.piecesAPart(blob.pieceSize(), remaining));
+            int to = Math.min(
+                    needed.nextClearBit(from), from + transfers.dispatcher().piecesAPart(blob.pieceSize(), remaining));
             claimed.set(from, to);
             if (span.isEmpty()) {
-                span = Optional.of(transfers.begin(asking.snapshot(), file));
+                span = Optional.of(transfers.begin(asking.snapshot(), file, sourceKind));
             }
             return Optional.of(new Part(from, to, List.copyOf(askings)));
         } finally {
@@ -195,11 +180,8 @@ final class FileTransfer {
     /// Fetches a part. Blocks.
     void fetch(Part part, Asking claimant) {
         String what = claimant.snapshot().model() + "/" + file.name();
-        Leniency leniency = new Leniency();
         try {
-            while (transfers.retry().call(what, Integer.class, () -> attempt(part, claimant, leniency)) < part.to()) {
-                // An attempt that brought something was worth it: the count of failures begins anew.
-            }
+            delivery().bring(part, claimant);
         } catch (PenstockException e) {
             fail(part, e);
         } catch (RuntimeException e) {
@@ -207,95 +189,12 @@ final class FileTransfer {
         }
     }
 
-    /// What one part may have that is no failure of the source, by count.
-    private static final class Leniency {
-        private int replacements;
-        private int renewals;
-    }
-
-    /// @return the first piece that is still missing, the part's end when none is
-    private int attempt(Part part, Asking claimant, Leniency leniency) {
-        int first = firstMissing(part.from(), part.to());
-        if (first == part.to()) {
-            return first;
-        }
-        long begin = System.nanoTime();
-        int evictions = transfers.evictions();
-        try {
-            Optional<Blob> nearer = nearer();
-            if (nearer.isPresent()) {
-                return promote(nearer.get(), first, part.to());
-            }
-            transfers
-                    .partFetch()
-                    .fetch(blob, requests, first, part.to(), leniency.replacements < MAX_REPLACEMENTS, (piece, sum) -> {
-                        claimant.addFetched(blob.pieceLength(piece));
-                        landed(piece, sum, sourceKind);
-                    });
-            transfers.metrics().part(sourceKind, Duration.ofNanos(System.nanoTime() - begin));
-            return part.to();
-        } catch (TransientFailure e) {
-            boolean slow = e.kind().equals(TransientFailure.SLOW);
-            if (slow) {
-                leniency.replacements++;
-            }
-            boolean refused = e.kind().equals(TransientFailure.CREDENTIALS);
-            if (refused) {
-                if (leniency.renewals++ >= MAX_RENEWALS) {
-                    throw RemoteHttp.refused(e);
-                }
-                requests.renew();
-            }
-            if (e.kind().equals(TransientFailure.THROTTLED)) {
-                transfers.refused();
-            }
-            int reached = firstMissing(part.from(), part.to());
-            if (reached == first && !slow && !refused) {
-                throw e;
-            }
-            transfers.metrics().retry(e.kind());
-            return reached;
-        } catch (PenstockException e) {
-            if (e.category() != ErrorCategory.OVERLOADED || !transfers.evictSince(evictions)) {
-                throw e;
-            }
-            transfers.metrics().retry("full");
-            return firstMissing(part.from(), part.to());
-        }
-    }
-
-    private Optional<Blob> nearer() {
+    private PartDelivery delivery() {
         lock.lock();
         try {
-            return isDurableTrusted ? durable : Optional.empty();
+            return delivery;
         } finally {
             lock.unlock();
-        }
-    }
-
-    /// Copies pieces from the durable tier.
-    ///
-    /// @return the first piece that is still missing
-    private int promote(Blob from, int first, int to) {
-        try (Arena arena = Arena.ofConfined()) {
-            ByteBuffer buffer = arena.allocate(blob.pieceSize()).asByteBuffer();
-            for (int piece = first; piece < to; piece = firstMissing(piece + 1, to)) {
-                landed(piece, DurableTier.copyPiece(from, blob, piece, buffer), LoaderMetrics.DURABLE);
-            }
-            return to;
-        } catch (PenstockException e) {
-            if (e.category() == ErrorCategory.OVERLOADED) {
-                throw e;
-            }
-            transfers.tiers().failed(file, e);
-            lock.lock();
-            try {
-                // Others may read of it at this moment: it is closed with the rest.
-                isDurableTrusted = false;
-            } finally {
-                lock.unlock();
-            }
-            return firstMissing(first, to);
         }
     }
 
@@ -321,7 +220,7 @@ final class FileTransfer {
                 }
             }
             opened.forget(wrong);
-            digest = RunningDigest.of(opened);
+            digest.reset();
             present.andNot(wrong);
             for (int piece = wrong.nextSetBit(0); piece >= 0; piece = wrong.nextSetBit(piece + 1)) {
                 ranges.add(new ByteRange((long) piece * opened.pieceSize(), opened.pieceLength(piece)));
@@ -332,42 +231,54 @@ final class FileTransfer {
         }
     }
 
-    private int firstMissing(int from, int to) {
-        lock.lock();
-        try {
-            return Math.min(present.nextClearBit(from), to);
-        } finally {
-            lock.unlock();
+    private final class Arrival implements PartDelivery.Arrival {
+        @Override
+        public int firstMissing(int from, int to) {
+            lock.lock();
+            try {
+                return Math.min(present.nextClearBit(from), to);
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        @Override
+        public void landed(int piece, int sum, String from) {
+            if (file.pieces().isPresent() && !isExpected(file.pieces().get(), piece, sum)) {
+                transfers.metrics().checksumFailure("piece");
+                throw new TransientFailure(
+                        "checksum",
+                        "%s: the bytes of piece %d are not those of the manifest".formatted(file.name(), piece));
+            }
+            blob.markPresent(piece, sum);
+            int length = blob.pieceLength(piece);
+            transfers.metrics().fetched(from, length);
+            lock.lock();
+            try {
+                if (from.equals(LoaderMetrics.DURABLE)) {
+                    fromDurable += length;
+                } else {
+                    fromSource += length;
+                }
+                present.set(piece);
+                claimed.clear(piece);
+                for (Asking asking : askings) {
+                    if (asking.remaining().get(piece)) {
+                        asking.arrive(piece, piece + 1);
+                    }
+                }
+                if (isWholeWanted) {
+                    followDigest();
+                }
+                settle();
+            } finally {
+                lock.unlock();
+            }
         }
     }
 
-    /// @param from where it came from, for the metrics
-    private void landed(int piece, int sum, String from) {
-        if (file.pieces().isPresent() && !isExpected(file.pieces().get(), piece, sum)) {
-            transfers.metrics().checksumFailure("piece");
-            throw new TransientFailure(
-                    "checksum",
-                    "%s: the bytes of piece %d are not those of the manifest".formatted(file.name(), piece));
-        }
-        blob.markPresent(piece, sum);
-        int length = blob.pieceLength(piece);
-        transfers.metrics().fetched(from, length);
-        lock.lock();
-        try {
-            present.set(piece);
-            claimed.clear(piece);
-            for (Asking asking : askings) {
-                if (asking.remaining().get(piece)) {
-                    asking.arrive(piece, piece + 1);
-                }
-            }
-            if (isWholeWanted) {
-                digest();
-            }
-            settle();
-        } finally {
-            lock.unlock();
-        }
+    private boolean isThere(int piece) {
+        return present.get(piece);
     }
 
     private static boolean isExpected(PieceChecksums pieces, int piece, int sum) {
@@ -379,11 +290,11 @@ final class FileTransfer {
         if (present.cardinality() == blob.pieces()) {
             if (blob.isComplete() && !verifying) {
                 List.copyOf(askings).forEach(this::finish);
-            } else if (digest.isPresent() && !digest.get().isWhole()) {
-                digest();
+            } else if (!digest.isWhole()) {
+                followDigest();
             } else if (!verifying) {
                 verifying = true;
-                transfers.execute(this, this::verify);
+                transfers.dispatcher().execute(this, this::verify);
             }
             return;
         }
@@ -394,59 +305,28 @@ final class FileTransfer {
         }
     }
 
-    private boolean matches() {
-        lock.lock();
-        try {
-            return matched || (matched = blob.matches(digest));
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /// Has the digest follow the front of what is there.
-    private void digest() {
-        if (digest.isPresent() && !digesting && present.get(digest.get().next())) {
-            digesting = true;
-            transfers.execute(this, this::followFront);
-        }
-    }
-
-    private void followFront() {
-        try {
-            while (true) {
-                RunningDigest running;
-                int to;
-                lock.lock();
+    private void followDigest() {
+        if (digest.begin()) {
+            transfers.dispatcher().execute(this, () -> {
                 try {
-                    running = digest.orElseThrow();
-                    to = Math.min(present.nextClearBit(running.next()), running.next() + DIGEST_STEP);
-                    if (to == running.next()) {
-                        digesting = false;
+                    digest.follow();
+                    lock.lock();
+                    try {
                         settle();
-                        return;
+                    } finally {
+                        lock.unlock();
                     }
-                } finally {
-                    lock.unlock();
+                } catch (PenstockException e) {
+                    fail(e);
                 }
-                running.take(to);
-            }
-        } catch (PenstockException e) {
-            lock.lock();
-            try {
-                digesting = false;
-                // Some of a piece may be in it.
-                digest = RunningDigest.of(blob);
-            } finally {
-                lock.unlock();
-            }
-            fail(e);
+            });
         }
     }
 
     private void verify() {
         int evictions = transfers.evictions();
         try {
-            if (!matches()) {
+            if (!digest.matches()) {
                 transfers.metrics().checksumFailure("file");
                 blob.forget();
                 lock.lock();
@@ -474,7 +354,7 @@ final class FileTransfer {
             }
         } catch (PenstockException e) {
             if (e.category() == ErrorCategory.OVERLOADED && transfers.evictSince(evictions)) {
-                transfers.execute(this, this::verify);
+                transfers.dispatcher().execute(this, this::verify);
                 return;
             }
             // Who has been told of its bytes already hears no more of this; the next asker has it tried again.
@@ -491,8 +371,9 @@ final class FileTransfer {
         if (transfers.tiers().takes(file)) {
             snapshots.stream()
                     .findFirst()
-                    .ifPresent(snapshot ->
-                            transfers.execute(this, () -> transfers.tiers().demote(snapshot, blob)));
+                    .ifPresent(snapshot -> transfers
+                            .dispatcher()
+                            .execute(this, () -> transfers.tiers().demote(snapshot, blob)));
         }
     }
 
@@ -514,7 +395,7 @@ final class FileTransfer {
 
     private void startOver() {
         present.clear();
-        digest = RunningDigest.of(blob);
+        digest.reset();
         PenstockException failure = new PenstockException(
                 ErrorCategory.CORRUPT,
                 "%s: its bytes do not give the source's checksum %s; what was fetched is dropped",
@@ -525,7 +406,7 @@ final class FileTransfer {
         for (Asking asking : List.copyOf(askings)) {
             if (again && !asking.wasTold()) {
                 asking.startOver();
-                transfers.submit(this, asking);
+                transfers.dispatcher().submit(this, asking);
             } else {
                 end(asking, failure);
             }
@@ -559,7 +440,7 @@ final class FileTransfer {
                 if (part.askers().contains(asking)) {
                     end(asking, failure);
                 } else {
-                    transfers.submit(this, asking);
+                    transfers.dispatcher().submit(this, asking);
                 }
             }
         } finally {
@@ -583,9 +464,11 @@ final class FileTransfer {
         lock.lock();
         try {
             if (blob != null) {
-                span.ifPresent(open -> open.setAttribute("penstock.file.bytes_present", blob.bytesPresent()));
+                span.ifPresent(open -> open.setAttribute("penstock.file.bytes_present", blob.bytesPresent())
+                        .setAttribute("penstock.file.bytes_from_source", fromSource)
+                        .setAttribute("penstock.file.bytes_from_durable", fromDurable));
                 blob.close();
-                durable.ifPresent(Blob::close);
+                delivery.close();
             }
             span.ifPresent(Span::end);
         } finally {

@@ -73,7 +73,7 @@ public sealed interface FileWish extends AutoCloseable {
     }
 
     /// Through the cache.
-    record Cached(Transfers.OpenFile open, List<ByteRange> ranges) implements FileWish {
+    record Cached(OpenFile open, List<ByteRange> ranges) implements FileWish {
         @Override
         public RemoteFile file() {
             return open.file();

@@ -11,7 +11,9 @@ import io.penstock.model.PenstockException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import java.util.function.IntConsumer;
 
 /// The fast tier, which everything passes, and the durable one behind it where there is one. A durable tier that
 /// fails costs time, never a transfer: what it does not give comes from the source, what it does not take stays in
@@ -131,6 +133,30 @@ final class Tiers implements AutoCloseable {
         } catch (PenstockException e) {
             failed(blob.file(), e);
         }
+    }
+
+    /// Reads again what the durable tier holds of a file.
+    ///
+    /// @return pieces that were wrong
+    /// @throws PenstockException UNAVAILABLE where the tier cannot be read at all
+    List<Integer> recheck(RemoteFile file, IntConsumer onRead) {
+        try {
+            List<Integer> wrong =
+                    durable.map(tier -> tier.recheck(file, onRead)).orElse(List.of());
+            if (!wrong.isEmpty()) {
+                metrics.checksumFailure(LoaderMetrics.DURABLE);
+            }
+            return wrong;
+        } catch (PenstockException e) {
+            metrics.tierFailure(LoaderMetrics.DURABLE);
+            throw e;
+        }
+    }
+
+    /// @param from of the fast tier
+    /// @return whether the durable tier's file is whole and right again
+    boolean mend(Snapshot snapshot, Blob from, List<Integer> pieces) {
+        return durable.map(tier -> tier.mend(snapshot, from, pieces)).orElse(false);
     }
 
     private void demoteLeaving(Snapshot snapshot, RemoteFile file) {

@@ -13,47 +13,25 @@ import io.penstock.loader.source.Source;
 import io.penstock.loader.wire.WireClient;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.PriorityQueue;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntConsumer;
 
 /// All transfers of this node: at most one per file, over one pool of connections.
 public final class Transfers implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(Transfers.class.getName());
-    private static final long TICK_MILLIS = 200;
-    private static final long CLOSE_SECONDS = 10;
-
     private final CacheDirectory cache;
     private final RemoteHttp http;
-    private final TransferSettings settings;
     private final LoaderMetrics metrics;
     private final Tracer tracer;
     private final Eviction eviction;
-    private final Pace pace = new Pace();
-    private final Parallelism parallelism;
+    private final Dispatcher dispatcher;
     private final PartFetch partFetch;
     private final Tiers tiers;
-    private final ExecutorService threads = Executors.newThreadPerTaskExecutor(
-            Thread.ofVirtual().name("transfer-", 0).factory());
-    private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(
-            Thread.ofPlatform().name("transfer-pace").daemon().factory());
-    private final ScheduledFuture<?> ticking;
-
     /// Guards the next field. Taken before the other lock.
     private final ReentrantLock evicting = new ReentrantLock();
 
@@ -65,14 +43,6 @@ public final class Transfers implements AutoCloseable {
     private final Map<String, Active> active = new HashMap<>();
     /// How many use a file in place, by its content.
     private final Map<String, Integer> inPlace = new HashMap<>();
-
-    private final PriorityQueue<Work> queue = new PriorityQueue<>();
-    private long submitted;
-    private int running;
-    /// Work that is out of the queue only while its next part is cut.
-    private int cutting;
-    private boolean starved;
-    private boolean closed;
 
     /// @param users open files, wishes and queued work that need it
     private record Active(FileTransfer transfer, int users) {}
@@ -89,214 +59,22 @@ public final class Transfers implements AutoCloseable {
         this.cache = cache;
         this.eviction = eviction;
         this.http = http;
-        this.settings = settings;
         this.metrics = metrics;
         this.tracer = tracer;
-        this.parallelism = new Parallelism(settings.parallel());
-        this.partFetch = new PartFetch(wire, settings.stallTimeout(), pace);
-        this.tiers = new Tiers(cache, eviction, durable, metrics, use());
-        metrics.watch(parallelism::limit, this::running, wire::bufferBytes);
-        ticking = clock.scheduleWithFixedDelay(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
-    }
-
-    /// A wish whose missing pieces are still to be cut into parts: urgent ones first, then in the order of
-    /// submission.
-    private record Work(boolean urgent, long order, FileTransfer transfer, Asking asking) implements Comparable<Work> {
-        @Override
-        public int compareTo(Work other) {
-            int byUrgency = Boolean.compare(other.urgent, urgent);
-            return byUrgency != 0 ? byUrgency : Long.compare(order, other.order);
-        }
-    }
-
-    private void tick() {
-        try {
-            boolean saturated;
-            lock.lock();
-            try {
-                // Where work is left, as much runs as may: see dispatch.
-                saturated = !starved && (!queue.isEmpty() || cutting > 0);
-                starved = false;
-            } finally {
-                lock.unlock();
+        this.dispatcher = new Dispatcher(settings, new Dispatcher.Holding() {
+            @Override
+            public void retain(FileTransfer transfer) {
+                Transfers.this.retain(transfer);
             }
-            parallelism.tick(pace.tick(), saturated);
-            dispatch();
-        } catch (RuntimeException e) {
-            // The clock would stop without a word.
-            LOG.log(Level.ERROR, "the pace of transfers is not adapted", e);
-        }
-    }
 
-    /// Queues what a wish lacks. Under the file's lock.
-    void submit(FileTransfer transfer, Asking asking) {
-        retain(transfer);
-        lock.lock();
-        try {
-            queue.add(new Work(asking.isUrgent(), submitted++, transfer, asking));
-        } finally {
-            lock.unlock();
-        }
-        dispatch();
-    }
-
-    /// Starts as many GETs as may run. Each cuts its own part when it begins, so that parts have the
-    /// size that is right by then; what is left goes back to its place in the queue first.
-    private void dispatch() {
-        lock.lock();
-        try {
-            while (!closed && running < parallelism.limit() && !queue.isEmpty()) {
-                Work work = queue.remove();
-                running++;
-                cutting++;
-                threads.execute(() -> run(work));
-            }
-            starved |= queue.isEmpty() && cutting == 0;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    private void run(Work work) {
-        FileTransfer transfer = work.transfer();
-        try {
-            Optional<FileTransfer.Part> part = Optional.empty();
-            try {
-                part = transfer.cut(work.asking());
-                if (part.isPresent()) {
-                    retain(transfer);
-                }
-            } finally {
-                wasCut(work, part.isPresent());
-            }
-            if (part.isPresent()) {
-                try {
-                    transfer.fetch(part.get(), work.asking());
-                } finally {
-                    release(transfer);
-                }
-            } else {
-                release(transfer);
-            }
-        } finally {
-            finished();
-        }
-    }
-
-    private void finished() {
-        lock.lock();
-        try {
-            running--;
-        } finally {
-            lock.unlock();
-        }
-        dispatch();
-    }
-
-    private void wasCut(Work work, boolean mayHaveMore) {
-        lock.lock();
-        try {
-            cutting--;
-            if (mayHaveMore) {
-                queue.add(work);
-            }
-        } finally {
-            lock.unlock();
-        }
-        dispatch();
-    }
-
-    /// Runs something that is no GET, soon.
-    void execute(FileTransfer transfer, Runnable body) {
-        retain(transfer);
-        threads.execute(() -> {
-            try {
-                body.run();
-            } finally {
-                release(transfer);
+            @Override
+            public void release(FileTransfer transfer) {
+                Transfers.this.release(transfer);
             }
         });
-    }
-
-    private int running() {
-        lock.lock();
-        try {
-            return running;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /// A file of a revision, opened in the cache, shared with whoever else has it open.
-    public final class OpenFile implements AutoCloseable {
-        private final FileTransfer transfer;
-        private final Snapshot snapshot;
-        /// Guards the fields below; taken before the transfer's own lock.
-        private final ReentrantLock mine = new ReentrantLock();
-
-        private final List<Asking> askings = new ArrayList<>();
-        private boolean closed;
-
-        private OpenFile(FileTransfer transfer, Snapshot snapshot) {
-            this.transfer = transfer;
-            this.snapshot = snapshot;
-        }
-
-        public RemoteFile file() {
-            return transfer.file();
-        }
-
-        /// @return whether all of it is here, verified
-        public boolean isComplete() {
-            return transfer.blob().isComplete();
-        }
-
-        /// @return where it lies under its name, valid for announced ranges
-        public Path arriving() {
-            return cache.linkArriving(snapshot, transfer.blob());
-        }
-
-        /// @return where it lies under its name; the file must be complete
-        public Path complete() {
-            return cache.linkComplete(snapshot, transfer.blob());
-        }
-
-        /// Has ranges made present. The listener may hear of the end before this returns.
-        ///
-        /// @param ranges none for the whole file
-        /// @param urgent goes before what is not
-        void ask(List<ByteRange> ranges, boolean urgent, FileWish.Listener listener) {
-            mine.lock();
-            try {
-                if (closed) {
-                    throw new PenstockException(ErrorCategory.UNAVAILABLE, "%s: withdrawn", file().name());
-                }
-                askings.add(transfer.ask(snapshot, ranges, urgent, listener));
-            } finally {
-                mine.unlock();
-            }
-        }
-
-        /// Reads bytes that are present.
-        public int read(ByteBuffer into, long position) {
-            return transfer.blob().read(into, position);
-        }
-
-        /// Withdraws what is still asked for, too.
-        @Override
-        public void close() {
-            mine.lock();
-            try {
-                if (closed) {
-                    return;
-                }
-                closed = true;
-                askings.forEach(transfer::cancel);
-            } finally {
-                mine.unlock();
-            }
-            release(transfer);
-        }
+        this.partFetch = new PartFetch(wire, settings.stallTimeout(), dispatcher.pace());
+        this.tiers = new Tiers(cache, eviction, durable, metrics, use());
+        metrics.watch(dispatcher::limit, dispatcher::running, wire::bufferBytes);
     }
 
     /// @param ranges none for the whole file
@@ -370,7 +148,42 @@ public final class Transfers implements AutoCloseable {
             case Source.Access.OnNode _ -> List.of();
             case Source.Access.OverHttp(var requests) -> {
                 try (OpenFile open = open(snapshot, file, requests, source.kind())) {
-                    yield open.transfer.recheck(onRead, eviction.store().all());
+                    yield open.transfer().recheck(onRead, eviction.store().all());
+                }
+            }
+        };
+    }
+
+    /// Reads again what the durable tier holds of a file; what is wrong is from then on not there.
+    ///
+    /// @param onRead as of [#verify]
+    /// @return ranges that were wrong
+    public List<ByteRange> verifyDurable(RemoteFile file, IntConsumer onRead) {
+        int pieceSize = cache.pieceSize(file);
+        return tiers.recheck(file, onRead).stream()
+                .map(piece -> {
+                    long offset = (long) piece * pieceSize;
+                    return new ByteRange(offset, Math.min(pieceSize, file.size() - offset));
+                })
+                .toList();
+    }
+
+    /// Puts ranges of the durable tier's file right that [#verifyDurable] found wrong, from the fast tier.
+    ///
+    /// @param ranges that the fast tier has
+    /// @return whether that file is whole and right again
+    public boolean mendDurable(Snapshot snapshot, RemoteFile file, Source source, List<ByteRange> ranges) {
+        return switch (source.access(snapshot, file)) {
+            case Source.Access.OnNode _ -> false;
+            case Source.Access.OverHttp(var requests) -> {
+                try (OpenFile open = open(snapshot, file, requests, source.kind())) {
+                    int pieceSize = cache.pieceSize(file);
+                    yield tiers.mend(
+                            snapshot,
+                            open.transfer().blob(),
+                            ranges.stream()
+                                    .map(range -> Math.toIntExact(range.offset() / pieceSize))
+                                    .toList());
                 }
             }
         };
@@ -490,7 +303,7 @@ public final class Transfers implements AutoCloseable {
         }
         // Only now, when it can no longer be evicted.
         eviction.store().use(snapshot);
-        return new OpenFile(transfer, snapshot);
+        return new OpenFile(transfer, snapshot, cache, this::release);
     }
 
     void retain(FileTransfer transfer) {
@@ -519,23 +332,20 @@ public final class Transfers implements AutoCloseable {
         }
     }
 
-    Span begin(Snapshot snapshot, RemoteFile file) {
+    /// @param source its kind
+    Span begin(Snapshot snapshot, RemoteFile file, String source) {
         return tracer.spanBuilder("weights.fetch")
                 .setAttribute("penstock.model", snapshot.model())
                 .setAttribute("penstock.revision", snapshot.revision())
                 .setAttribute("penstock.file", file.name().value())
                 .setAttribute("penstock.file.size", file.size())
+                .setAttribute("penstock.source", source)
+                .setAttribute("penstock.tier", LoaderMetrics.FAST)
                 .startSpan();
     }
 
-    /// @param remaining bytes of the file that nobody fetches yet
-    int piecesAPart(int pieceSize, long remaining) {
-        return (int) Math.max(1, pace.partBytes(settings, remaining, parallelism.limit()) / pieceSize);
-    }
-
-    /// The service said that it is too much.
-    void refused() {
-        parallelism.refused();
+    Dispatcher dispatcher() {
+        return dispatcher;
     }
 
     PartFetch partFetch() {
@@ -553,22 +363,8 @@ public final class Transfers implements AutoCloseable {
     /// Stops at once; journals say what has arrived.
     @Override
     public void close() {
-        lock.lock();
         try {
-            closed = true;
-        } finally {
-            lock.unlock();
-        }
-        ticking.cancel(false);
-        clock.shutdownNow();
-        threads.shutdownNow();
-        try {
-            // Bytes on their way to a file must not meet one that is closed.
-            if (!threads.awaitTermination(CLOSE_SECONDS, TimeUnit.SECONDS)) {
-                LOG.log(Level.WARNING, "transfers do not end within {0} s", CLOSE_SECONDS);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
+            dispatcher.close();
         } finally {
             tiers.close();
         }

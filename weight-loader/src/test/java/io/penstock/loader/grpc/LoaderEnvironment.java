@@ -1,5 +1,6 @@
 package io.penstock.loader.grpc;
 
+import io.penstock.emulator.AccessKey;
 import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.penstock.loader.source.FakeHub;
@@ -51,6 +52,8 @@ public final class LoaderEnvironment implements QuarkusTestResourceLifecycleMana
             settings.put("quarkus.http.test-port", "0");
             settings.put("quarkus.grpc.server.test-port", String.valueOf(freePort()));
             settings.put("penstock.loader.cache", folder.resolve("cache").toString());
+            settings.put(
+                    "penstock.loader.durable.folder", folder.resolve("durable").toString());
             settings.put("penstock.loader.models.\"oci/test\".source", "oci://penstock/models/test");
             settings.put("penstock.loader.models.\"hub\".source", "hf://" + FakeHub.REPOSITORY + "@main");
             settings.put("penstock.loader.models.\"local\".source", "file://" + model.getParent());
@@ -58,6 +61,12 @@ public final class LoaderEnvironment implements QuarkusTestResourceLifecycleMana
             settings.put("penstock.loader.oci.config-file", config.toString());
             settings.put("penstock.loader.push.folder", model.getParent().toString());
             settings.put("penstock.loader.models.\"pushed\".source", "oci://penstock/models/pushed");
+            AccessKey key = AccessKey.generate();
+            emulator.register(key);
+            settings.put("penstock.loader.models.\"pushed-by-s3\".source", "s3://models/by-s3");
+            settings.put("penstock.loader.s3.endpoint", emulator.endpoint().toString());
+            settings.put("penstock.loader.s3.access-key", key.id());
+            settings.put("penstock.loader.s3.secret-key", key.secret());
             settings.put("penstock.loader.hf.endpoint", hub.endpoint().toString());
             settings.put("penstock.loader.hf.token", "secret");
             return settings;

@@ -23,8 +23,10 @@ import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.PushResult;
 import io.penstock.api.weights.ReadChunk;
 import io.penstock.api.weights.ReadRequest;
+import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
+import io.penstock.api.weights.VerifyResult;
 import io.penstock.api.weights.WeightLoaderGrpc;
 import io.penstock.model.ErrorCategory;
 import io.quarkus.test.common.QuarkusTestResource;
@@ -42,11 +44,13 @@ import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import org.eclipse.microprofile.config.ConfigProvider;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The service over its real port, as shards and gateways call it.
@@ -73,26 +77,25 @@ class TestWeightLoaderService {
         channel.shutdownNow();
     }
 
-    @Test
-    void aFolderThatIsPushedIsAModelOfItsBucket() {
+    @ParameterizedTest
+    @CsvSource({"pushed,oci://penstock/models/pushed/", "pushed-by-s3,s3://models/by-s3"})
+    void aFolderThatIsPushedIsAModelOfItsBucket(String model, String target) {
         String folder = ConfigProvider.getConfig().getValue("penstock.loader.push.folder", String.class);
-        PushRequest request = PushRequest.newBuilder()
-                .setFolder(folder)
-                .setTarget("oci://penstock/models/pushed/")
-                .build();
+        PushRequest request =
+                PushRequest.newBuilder().setFolder(folder).setTarget(target).build();
         PushResult result = null;
         for (Iterator<PushEvent> events = loader.push(request); events.hasNext(); ) {
             PushEvent event = events.next();
             result = event.hasResult() ? event.getResult() : result;
         }
         assertThat(result.getBytesSent()).isEqualTo(content.length);
-        ModelFiles files = describe("pushed");
+        ModelFiles files = describe(model);
         assertThat(files.getRevision()).isEqualTo(result.getRevision());
         ensure(files, FileRanges.newBuilder().setName("model.bin"));
 
         assertPushRefused(request.toBuilder().setFolder("/etc").build(), "penstock.loader.push.folder");
         assertPushRefused(request.toBuilder().setFolder("local").build(), "no absolute path");
-        assertPushRefused(request.toBuilder().setTarget("s3://models/x").build(), "oci://");
+        assertPushRefused(request.toBuilder().setTarget("hf://a/b").build(), "oci://");
         PushRequest abandon = request.toBuilder().setAbandon(true).build();
         assertThat(loader.push(abandon).next().getResult().getUploadsRemoved()).isZero();
     }
@@ -158,7 +161,10 @@ class TestWeightLoaderService {
                 .getLocated()
                 .getFiles(0)
                 .getPath());
+        Path behind = Path.of(config.toString().replace("/cache/", "/durable/").replace("/arriving/", "/complete/"));
+        await(() -> Files.exists(behind));
         Files.writeString(config, "[]");
+        Files.writeString(behind, "{)");
         List<VerifyEvent> events = new ArrayList<>();
         loader.verify(VerifyRequest.newBuilder()
                         .setModel("hub")
@@ -166,19 +172,28 @@ class TestWeightLoaderService {
                         .setRepair(true)
                         .build())
                 .forEachRemaining(events::add);
-        assertThat(events)
-                .anySatisfy(event -> assertThat(event.getDamaged().getName()).isEqualTo("config.json"));
-        assertThat(events.getLast().getResult().getBytesWrong()).isEqualTo(2);
-        assertThat(events.getLast().getResult().getBytesRepaired()).isEqualTo(2);
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
-        // Its name comes back once the disk has it, which is after the answer.
-        while (!Files.exists(config) && System.nanoTime() < deadline) {
-            Thread.onSpinWait();
+        assertThat(events.stream()
+                        .filter(VerifyEvent::hasDamaged)
+                        .map(event -> event.getDamaged().getTier() + " "
+                                + event.getDamaged().getName()))
+                .containsExactly("fast config.json", "durable config.json");
+        VerifyResult result = events.getLast().getResult();
+        assertThat(result.getBytesWrong()).isEqualTo(4);
+        assertThat(result.getBytesRepaired()).isEqualTo(4);
+        for (TierResult tier : result.getTiersList()) {
+            assertThat(tier.getBytesRead()).as(tier.getTier()).isGreaterThanOrEqualTo(2);
+            assertThat(tier.getBytesWrong()).isEqualTo(2);
+            assertThat(tier.getBytesRepaired()).isEqualTo(2);
         }
+        assertThat(result.getTiersList()).extracting(TierResult::getTier).containsExactly("fast", "durable");
+        // Its name comes back once the disk has it, which is after the answer.
+        await(() -> Files.exists(config));
         assertThat(Files.readString(config)).isEqualTo("{}");
+        assertThat(Files.readString(behind)).isEqualTo("{}");
 
         assertThat(loader.pin(pin.setPinned(false).build()).getPinned()).isFalse();
         // A call that has just ended may still hold its file for a moment.
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
         long freed = 0;
         while (freed == 0 && System.nanoTime() < deadline) {
             try {
@@ -191,6 +206,14 @@ class TestWeightLoaderService {
         assertThat(loader.list(ListRequest.getDefaultInstance()).getModelsList())
                 .noneMatch(model -> model.getModel().equals("hub"));
         assertThat(config).doesNotExist();
+    }
+
+    private static void await(BooleanSupplier condition) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        while (!condition.getAsBoolean() && System.nanoTime() < deadline) {
+            Thread.onSpinWait();
+        }
+        assertThat(condition.getAsBoolean()).isTrue();
     }
 
     @Test
@@ -285,7 +308,14 @@ class TestWeightLoaderService {
         assertThat(get("health/live")).contains("\"UP\"");
         assertThat(get("metrics"))
                 .contains("penstock_loader_fetched_bytes_total{source=\"oci\"}")
-                .contains("penstock_loader_part_duration_seconds_count{source=\"oci\"}");
+                .contains("penstock_loader_part_duration_seconds_count{source=\"oci\"}")
+                .contains("penstock_loader_part_duration_seconds_bucket{source=\"oci\",le=")
+                .contains("penstock_loader_cache_hit_bytes_total{tier=\"fast\"}")
+                .contains("penstock_loader_cache_free_bytes{tier=\"fast\"}")
+                .contains("penstock_loader_cache_free_bytes{tier=\"durable\"}")
+                .contains("penstock_loader_parallel_limit ")
+                .contains("penstock_loader_parallel_running ")
+                .contains("penstock_loader_buffer_bytes ");
     }
 
     private String get(String path) throws IOException {

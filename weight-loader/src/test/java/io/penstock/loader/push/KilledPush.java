@@ -1,7 +1,7 @@
 package io.penstock.loader.push;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
-import io.penstock.emulator.Emulator;
+import io.opentelemetry.api.OpenTelemetry;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.transfer.LoaderMetrics;
@@ -10,19 +10,23 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 
-/// Pushes a folder in a process of its own, to be killed: endpoint, config file, allowed folder, folder.
+/// Pushes a folder in a process of its own, to be killed: endpoint, config file, allowed folder, folder, API.
 final class KilledPush {
     private KilledPush() {}
 
     static void main(String[] arguments) {
         try (RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(20), _ -> {}))) {
-            TestPush.push(
+            PushContract.push(
                             http,
                             new LoaderMetrics(new SimpleMeterRegistry()),
                             URI.create(arguments[0]),
                             Path.of(arguments[1]),
-                            Optional.of(Path.of(arguments[2])))
-                    .run(Path.of(arguments[3]), Emulator.NAMESPACE, "models", "m", (_, _) -> {});
+                            Optional.of(Path.of(arguments[2])),
+                            OpenTelemetry.noop().getTracer("test"))
+                    .run(
+                            Path.of(arguments[3]),
+                            PushContract.Api.valueOf(arguments[4]).target("m"),
+                            (_, _) -> {});
         }
     }
 }

@@ -95,7 +95,11 @@ class TestOciSource {
     }
 
     private OciSource paged(int pageSize) {
-        return new OciSource(http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "models", "m", pageSize);
+        return new OciSource(
+                http,
+                new Renewable<>(() -> account(config)),
+                BucketFolder.oci(Emulator.NAMESPACE, "models", "m"),
+                pageSize);
     }
 
     @Test

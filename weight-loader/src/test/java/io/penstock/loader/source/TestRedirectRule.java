@@ -34,11 +34,74 @@ class TestRedirectRule {
                 "https://user@8.8.4.4/x",
                 "file:///etc/passwd",
                 "ftp://8.8.4.4/x",
-                "https:/x"
+                "https:/x",
+                // The metadata services of clouds, by every way to write their address.
+                "https://169.254.169.254./opc/v2/",
+                "https://2852039166/opc/v2/",
+                "https://0xa9fea9fe/opc/v2/",
+                "https://0xa9.0xfe.0xa9.0xfe/opc/v2/",
+                "https://0251.0376.0251.0376/opc/v2/",
+                "https://169.254.43518/opc/v2/",
+                "https://169.16689662/opc/v2/",
+                "https://[::ffff:169.254.169.254]/opc/v2/",
+                "https://[::ffff:a9fe:a9fe]/opc/v2/",
+                "https://[::169.254.169.254]/opc/v2/",
+                "https://[64:ff9b::a9fe:a9fe]/opc/v2/",
+                "https://[2002:a9fe:a9fe::]/opc/v2/",
+                "https://[fd00:c1::a9fe:a9fe]/opc/v2/",
+                "https://[fd00:ec2::254]/latest/meta-data/",
+                "https://100.100.100.200/latest/meta-data/",
+                "https://192.0.0.192/latest/meta-data/",
+                "https://168.63.129.16.example@169.254.169.254/",
+                // This machine.
+                "https://localhost/x",
+                "https://LOCALHOST/x",
+                "https://2130706433/x",
+                "https://0x7f000001/x",
+                "https://127.1/x",
+                "https://127.0.0.1:443/x",
+                "https://[::ffff:127.0.0.1]/x",
+                "https://[0:0:0:0:0:0:0:1]/x",
+                "https://[::]/x",
+                // Networks that are nobody's or everybody's.
+                "https://100.64.0.1/x",
+                "https://172.31.255.255/x",
+                "https://198.18.0.1/x",
+                "https://224.0.0.1/x",
+                "https://255.255.255.255/x",
+                "https://[ff02::1]/x",
+                "https://[2001::1]/x",
+                // Whoever reads these otherwise than we do ends elsewhere.
+                "https://8.8.8.8@127.0.0.1/x",
+                "https://8.8.8.8:pw@10.0.0.1/x",
+                "https://8.8.8.8%2f@127.0.0.1/x",
+                "https://@127.0.0.1/x",
+                "//127.0.0.1/x",
+                "gopher://8.8.4.4:25/x",
+                "jar:https://8.8.4.4/x!/"
             })
     void aPublicHubMayNotSendUsHere(String target) {
         RedirectRule rule = new RedirectRule(PUBLIC_HOME);
         assertThatThrownBy(() -> rule.check(PUBLIC_HOME, URI.create(target))).isInstanceOf(PenstockException.class);
+    }
+
+    /// What a private address looks like and is none.
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "https://8.8.4.4/127.0.0.1",
+                "https://100.63.0.1/x",
+                "https://100.128.0.1/x",
+                "https://172.32.0.1/x",
+                "https://192.0.1.1/x",
+                "https://169.253.169.254/x",
+                "https://[2606:4700::1111]/x",
+                "https://[64:ff9b::808:808]/x",
+                "https://[2002:808:808::1]/x"
+            })
+    void otherPublicAddressesAreFine(String target) {
+        URI uri = URI.create(target);
+        assertThat(new RedirectRule(PUBLIC_HOME).check(PUBLIC_HOME, uri)).isEqualTo(uri);
     }
 
     @Test

@@ -22,6 +22,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class TestS3AndHttpsSources {
@@ -119,6 +120,24 @@ class TestS3AndHttpsSources {
                 .isInstanceOf(TransientFailure.class);
         assertThat(RemoteHttp.failure("x", 400, none, "<Error><Code>Bad</Code></Error>"))
                 .isInstanceOf(PenstockException.class);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            {"code": "InvalidUploadPart", "message": "Part 3"}                     | InvalidUploadPart
+            {"message": "no \"code\": \"InvalidUploadPart\""}                      | ''
+            <?xml version="1.0"?><Error><Code>InvalidPart</Code></Error>           | InvalidPart
+            <Error><Message>InvalidPart</Message></Error>                          | ''
+            <html><body>InvalidUploadPart</body>                                   | ''
+            InvalidUploadPart                                                      | ''
+            ''                                                                     | ''
+            """)
+    void aFailureCarriesTheServicesOwnCodeAndNoOther(String body, String code) {
+        HttpHeaders none = HttpHeaders.of(Map.of(), (_, _) -> true);
+        assertThat(RemoteHttp.failure("x", 400, none, body)).isInstanceOfSatisfying(ServiceFailure.class, failure -> {
+            assertThat(failure.code()).isEqualTo(code);
+            assertThat(failure.status()).isEqualTo(400);
+        });
     }
 
     @Test

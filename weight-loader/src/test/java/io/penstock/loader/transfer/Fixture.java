@@ -2,6 +2,7 @@ package io.penstock.loader.transfer;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.trace.Tracer;
 import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.penstock.loader.cache.CacheDirectory;
@@ -20,14 +21,18 @@ import io.penstock.loader.wire.WireClient;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
 import java.net.URI;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.BooleanSupplier;
 
 /// An emulator with one model of one file, and a loader's parts against it with short patience.
 final class Fixture implements AutoCloseable {
@@ -36,6 +41,7 @@ final class Fixture implements AutoCloseable {
     static final int CONNECTIONS = 4;
     static final long MEMORY = 4 << 20;
     static final Duration STALL = Duration.ofMillis(400);
+    private static final long PATIENCE_NANOS = 20_000_000_000L;
     static final FileName NAME = new FileName("weights.bin");
 
     /// One for all tests: making a key takes long.
@@ -101,10 +107,40 @@ final class Fixture implements AutoCloseable {
                 long budget,
                 TransferSettings settings,
                 Optional<DurableTier> durable) {
+            return of(
+                    cache,
+                    account,
+                    registry,
+                    budget,
+                    settings,
+                    durable,
+                    OpenTelemetry.noop().getTracer("test"));
+        }
+
+        static Parts of(
+                CacheDirectory cache,
+                Renewable<OciAccount> account,
+                SimpleMeterRegistry registry,
+                long budget,
+                TransferSettings settings,
+                Optional<DurableTier> durable,
+                Tracer tracer) {
+            return of(cache, account, registry, budget, settings, durable, tracer, new Throttle(0));
+        }
+
+        static Parts of(
+                CacheDirectory cache,
+                Renewable<OciAccount> account,
+                SimpleMeterRegistry registry,
+                long budget,
+                TransferSettings settings,
+                Optional<DurableTier> durable,
+                Tracer tracer,
+                Throttle throttle) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
             RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
             OciSource source = new OciSource(http, account, Emulator.NAMESPACE, "models", "m");
-            WireClient wire = new WireClient(2, new Throttle(0));
+            WireClient wire = new WireClient(2, throttle);
             Transfers transfers = new Transfers(
                     cache,
                     new Eviction(cache, new SnapshotStore(cache), budget),
@@ -112,7 +148,7 @@ final class Fixture implements AutoCloseable {
                     wire,
                     settings,
                     metrics,
-                    OpenTelemetry.noop().getTracer("test"),
+                    tracer,
                     durable);
             return new Parts(cache, http, wire, source, transfers);
         }
@@ -190,12 +226,37 @@ final class Fixture implements AutoCloseable {
 
     /// Publication follows the end that callers hear of.
     static byte[] await(Path file) throws IOException, InterruptedException {
-        long deadline = System.nanoTime() + 10_000_000_000L;
-        while (!Files.exists(file) && System.nanoTime() < deadline) {
-            // The name comes by a rename, which nothing here can wait for.
+        await(() -> Files.exists(file));
+        return Files.readAllBytes(file);
+    }
+
+    /// Waits for what changes without a word, as files and their journals do.
+    static void await(BooleanSupplier condition) throws InterruptedException {
+        long deadline = System.nanoTime() + PATIENCE_NANOS;
+        while (!condition.getAsBoolean()) {
+            if (System.nanoTime() > deadline) {
+                throw new AssertionError("20 s have passed");
+            }
             Thread.sleep(1);
         }
-        return Files.readAllBytes(file);
+    }
+
+    /// The last user lets go on another thread.
+    static void awaitIdle(Parts parts, Snapshot snapshot) throws InterruptedException {
+        await(() -> !parts.transfers().isInUse(snapshot));
+    }
+
+    void awaitIdle(Snapshot snapshot) throws InterruptedException {
+        awaitIdle(parts, snapshot);
+    }
+
+    /// Alters one byte of a file.
+    static void invert(Path file, long position) throws IOException {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            ByteBuffer one = ByteBuffer.allocate(1);
+            channel.read(one, position);
+            channel.write(one.put(0, (byte) ~one.get(0)).flip(), position);
+        }
     }
 
     double count(String counter) {

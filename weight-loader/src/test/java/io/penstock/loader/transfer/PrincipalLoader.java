@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Optional;
 
 /// Fetches a whole file as what the cloud says we are, which the SDK finds in the environment: cache folder, endpoint,
-/// kind of principal.
+/// kind of principal, the federation's endpoint and the file of the pod's token, each empty where it is as usual.
 final class PrincipalLoader {
     private PrincipalLoader() {}
 
@@ -29,11 +29,14 @@ final class PrincipalLoader {
     }
 
     private static void fetch(String[] arguments) throws Exception {
-        Optional<URI> endpoint = Optional.of(URI.create(arguments[1]));
+        OciAccount.Places places = new OciAccount.Places(
+                Optional.of(URI.create(arguments[1])),
+                Optional.of(arguments[3]).filter(text -> !text.isEmpty()).map(URI::create),
+                Optional.of(arguments[4]).filter(text -> !text.isEmpty()).map(Path::of));
         OciAccount.Principal principal = OciAccount.Principal.valueOf(arguments[2]);
         try (Fixture.Parts parts = Fixture.Parts.of(
                 new CacheDirectory(Path.of(arguments[0]), Fixture.PIECE),
-                new Renewable<>(() -> OciAccount.principal(principal, endpoint)),
+                new Renewable<>(() -> OciAccount.principal(principal, places)),
                 new SimpleMeterRegistry(),
                 0,
                 new TransferSettings(

@@ -11,11 +11,8 @@ import io.penstock.loader.source.Snapshot;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.Random;
@@ -85,8 +82,8 @@ class TestCacheCare {
             SnapshotStore store = new SnapshotStore(fixture.parts().cache());
             Snapshot snapshot = loaded(fixture, store);
             Path file = fixture.published(snapshot);
-            invert(file, 5L * Fixture.PIECE + 17);
-            invert(file, SIZE - 1L);
+            Fixture.invert(file, 5L * Fixture.PIECE + 17);
+            Fixture.invert(file, SIZE - 1L);
             RemoteFile remote = snapshot.file(Fixture.NAME);
             List<ByteRange> wrong = fixture.parts()
                     .transfers()
@@ -157,15 +154,8 @@ class TestCacheCare {
         heard.end.get();
         heard.wish.close();
         fixture.awaitPublished(snapshot);
-        awaitIdle(fixture, snapshot);
+        fixture.awaitIdle(snapshot);
         return snapshot;
-    }
-
-    /// The last user lets go on another thread.
-    private static void awaitIdle(Fixture fixture, Snapshot snapshot) {
-        while (fixture.parts().transfers().isInUse(snapshot)) {
-            Thread.onSpinWait();
-        }
     }
 
     private static void replaceModel(Fixture fixture) throws IOException {
@@ -173,14 +163,6 @@ class TestCacheCare {
         new Random(fixture.emulator.traffic().bytes()).nextBytes(content);
         fixture.emulator.putFile(
                 "models", "m/" + Fixture.NAME, Files.write(fixture.folder.resolve("another"), content));
-    }
-
-    private static void invert(Path file, long position) throws IOException {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            ByteBuffer one = ByteBuffer.allocate(1);
-            channel.read(one, position);
-            channel.write(one.put(0, (byte) ~one.get(0)).flip(), position);
-        }
     }
 
     private long bytesOnDisk() throws IOException {

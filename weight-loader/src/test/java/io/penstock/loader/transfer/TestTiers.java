@@ -27,7 +27,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -118,18 +117,9 @@ class TestTiers {
         Fixture.Heard heard = ask(parts, snapshot);
         heard.end.get();
         heard.wish.close();
-        await(() -> parts.transfers().bytesDurable(snapshot.file(Fixture.NAME)) == SIZE);
-        await(() -> !parts.transfers().isInUse(snapshot));
+        Fixture.await(() -> parts.transfers().bytesDurable(snapshot.file(Fixture.NAME)) == SIZE);
+        Fixture.awaitIdle(parts, snapshot);
         return snapshot;
-    }
-
-    private static void await(BooleanSupplier condition) throws InterruptedException {
-        long deadline = System.nanoTime() + 20_000_000_000L;
-        while (!condition.getAsBoolean()) {
-            assertThat(System.nanoTime()).as("20 s have passed").isLessThan(deadline);
-            // Files and their journals change without a word.
-            Thread.sleep(1);
-        }
     }
 
     private double count(String counter) {
@@ -199,7 +189,7 @@ class TestTiers {
         heard.end.get();
         heard.wish.close();
         Fixture.await(published("fast", old));
-        await(() -> !parts.transfers().isInUse(old));
+        Fixture.awaitIdle(parts, old);
         assertThat(parts.transfers().bytesDurable(old.file(Fixture.NAME))).isZero();
 
         replaceModel(1);
@@ -210,7 +200,7 @@ class TestTiers {
         assertThat(published("fast", old)).doesNotExist();
         assertThat(Files.readAllBytes(published("durable", old))).isEqualTo(fixture.content);
         Fixture.await(published("fast", fresh));
-        await(() -> !parts.transfers().isInUse(fresh));
+        Fixture.awaitIdle(parts, fresh);
 
         fixture.emulator.traffic().clear();
         Fixture.Heard again = ask(parts, old);
@@ -240,7 +230,7 @@ class TestTiers {
         Snapshot third = resolve(parts);
         Fixture.Heard heard = ask(parts, third);
         heard.end.get();
-        await(() -> count("penstock.loader.tier.failures") == 1);
+        Fixture.await(() -> count("penstock.loader.tier.failures") == 1);
         assertThat(published("durable", fresh)).exists();
         assertThat(published("durable", third)).doesNotExist();
         Fixture.await(published("fast", third));
@@ -279,6 +269,86 @@ class TestTiers {
         assertThat(Fixture.await(published("empty", snapshot))).isEqualTo(fixture.content);
         assertThat(count("penstock.loader.tier.failures")).isGreaterThanOrEqualTo(1);
         heard.wish.close();
+    }
+
+    @Test
+    void whatWentBadBehindIsFoundByReadingItAgainAndPutRightFromTheFastTier() throws Exception {
+        Fixture.Parts parts = node("fast", 0, durable(true, Demote.COMPLETE));
+        Snapshot snapshot = fill(parts);
+        List<ByteRange> wrong = damageBehind(parts, snapshot);
+        fixture.emulator.traffic().clear();
+        assertThat(mend(parts, snapshot, wrong)).isTrue();
+        assertThat(Files.readAllBytes(published("durable", snapshot))).isEqualTo(fixture.content);
+        assertThat(verifyBehind(parts, snapshot)).isEmpty();
+        assertNoTraffic();
+    }
+
+    @Test
+    void whatWentBadBehindAndIsNotInTheFastTierIsPutRightFromTheSource() throws Exception {
+        Fixture.Parts first = node("fast", 0, durable(true, Demote.COMPLETE));
+        Snapshot snapshot = fill(first);
+        end(first);
+        Fixture.Parts second = node("empty", 0, durable(false, Demote.COMPLETE));
+        List<ByteRange> wrong = damageBehind(second, snapshot);
+        fixture.emulator.traffic().clear();
+        // Without them nothing is made whole.
+        assertThatThrownBy(() -> mend(second, snapshot, wrong)).hasMessageContaining("are not what they were");
+        FileWish wish = second.transfers().wish(snapshot, snapshot.file(Fixture.NAME), second.source(), wrong);
+        Fixture.Heard heard = new Fixture.Heard(wish);
+        wish.ask(heard);
+        assertThat(heard.end.get()).isEqualTo(2L * Fixture.PIECE);
+        assertThat(mend(second, snapshot, wrong)).isTrue();
+        wish.close();
+        assertThat(Files.readAllBytes(published("durable", snapshot))).isEqualTo(fixture.content);
+        assertThat(verifyBehind(second, snapshot)).isEmpty();
+        assertThat(fixture.emulator.traffic().bytes()).isEqualTo(2L * Fixture.PIECE);
+    }
+
+    @Test
+    void aCloneThatWentBadIsUsedNoMoreThoughItCannotBePutRight() throws Exception {
+        Fixture.Parts first = node("fast", 0, durable(true, Demote.COMPLETE));
+        Snapshot snapshot = fill(first);
+        end(first);
+        Fixture.invert(published("durable", snapshot), 5L * Fixture.PIECE);
+        String before = listing(folder.resolve("durable"));
+        DurableTier clone = durable(folder.resolve("durable"), 0, true, false, Demote.NEVER);
+        Fixture.Parts other = node("other", 0, Optional.of(clone));
+        List<ByteRange> wrong = verifyBehind(other, snapshot);
+        assertThat(wrong).containsExactly(new ByteRange(5L * Fixture.PIECE, Fixture.PIECE));
+        Fixture.Heard heard = ask(other, snapshot);
+        assertThat(heard.end.get()).isEqualTo(SIZE);
+        assertThat(heard.wish.path(false)).startsWith(folder.resolve("other"));
+        assertThat(mend(other, snapshot, wrong)).isFalse();
+        heard.wish.close();
+        assertThat(listing(folder.resolve("durable"))).isEqualTo(before);
+    }
+
+    /// Alters two pieces behind, and has them found.
+    private List<ByteRange> damageBehind(Fixture.Parts parts, Snapshot snapshot) throws IOException {
+        Path behind = published("durable", snapshot);
+        Fixture.invert(behind, 3L * Fixture.PIECE + 7);
+        Fixture.invert(behind, SIZE - 1L);
+        List<ByteRange> wrong = verifyBehind(parts, snapshot);
+        assertThat(wrong)
+                .containsExactly(
+                        new ByteRange(3L * Fixture.PIECE, Fixture.PIECE),
+                        new ByteRange(11L * Fixture.PIECE, Fixture.PIECE - 5));
+        assertThat(behind).doesNotExist();
+        assertThat(registry.counter("penstock.loader.checksum.failures", "scope", "durable")
+                        .count())
+                .isEqualTo(1);
+        return wrong;
+    }
+
+    private List<ByteRange> verifyBehind(Fixture.Parts parts, Snapshot snapshot) {
+        long[] read = {0};
+        List<ByteRange> wrong = parts.transfers().verifyDurable(snapshot.file(Fixture.NAME), bytes -> read[0] += bytes);
+        assertThat(read[0]).isEqualTo(SIZE);
+        return wrong;
+    }
+
+    private boolean mend(Fixture.Parts parts, Snapshot snapshot, List<ByteRange> wrong) {
+        return parts.transfers().mendDurable(snapshot, snapshot.file(Fixture.NAME), parts.source(), wrong);
     }
 
     @Test
@@ -326,7 +396,7 @@ class TestTiers {
         Fixture.Heard heard = ask(parts, full);
         heard.end.get();
         assertThat(Fixture.await(published("fast", full))).isEqualTo(fixture.content);
-        await(() -> count("penstock.loader.tier.failures") == 1);
+        Fixture.await(() -> count("penstock.loader.tier.failures") == 1);
         heard.wish.close();
     }
 

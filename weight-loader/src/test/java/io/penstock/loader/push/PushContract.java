@@ -4,12 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
-import io.opentelemetry.api.OpenTelemetry;
+import io.opentelemetry.api.trace.Tracer;
+import io.penstock.emulator.AccessKey;
 import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.penstock.emulator.Fault;
 import io.penstock.emulator.ObjectWrite;
 import io.penstock.emulator.ObjectWrite.Step;
+import io.penstock.loader.SpanRecord;
+import io.penstock.loader.catalog.SourceAddress;
 import io.penstock.loader.source.BucketFolder;
 import io.penstock.loader.source.OciAccount;
 import io.penstock.loader.source.OciSource;
@@ -17,6 +20,8 @@ import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.Retry;
+import io.penstock.loader.source.S3Account;
+import io.penstock.loader.source.S3Source;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
@@ -34,8 +39,10 @@ import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
@@ -50,7 +57,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /// A checkpoint that is pushed comes back bit for bit, whatever happens on the way; and never looks whole before it is.
 @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class TestPush {
+abstract class PushContract {
     static final int PIECE = 1 << 16;
     private static final int PARTS = 9;
     private static final int SIZE = (PARTS - 1) * PIECE + 77;
@@ -59,16 +66,40 @@ class TestPush {
     /// One for all tests: making a key takes long.
     private static final Credentials CREDENTIALS = Credentials.generate();
 
+    private static final AccessKey KEY = AccessKey.generate();
+
     @TempDir
     Path folder;
 
+    private final Api api;
     private final byte[] content = new byte[SIZE];
+    private final SpanRecord spans = new SpanRecord();
     private final SimpleMeterRegistry registry = new SimpleMeterRegistry();
-    private Path model;
+    Path model;
     private Path config;
-    private Emulator emulator;
-    private RemoteHttp http;
+    Emulator emulator;
+    RemoteHttp http;
     private Push push;
+
+    /// By which API the bucket is reached.
+    enum Api {
+        OCI("oci://" + Emulator.NAMESPACE + "/models/"),
+        S3("s3://models/");
+
+        private final String bucket;
+
+        Api(String bucket) {
+            this.bucket = bucket;
+        }
+
+        SourceAddress target(String prefix) {
+            return SourceAddress.parse("push", bucket + prefix);
+        }
+    }
+
+    PushContract(Api api) {
+        this.api = api;
+    }
 
     @BeforeEach
     void start() throws IOException {
@@ -81,23 +112,35 @@ class TestPush {
         emulator = Emulator.start(folder.resolve("buckets"), 0);
         emulator.createBucket("models");
         emulator.register(CREDENTIALS);
+        emulator.register(KEY);
         config = CREDENTIALS.writeConfigFile(folder.resolve("oci"), "x");
+        Files.writeString(config.resolveSibling("credentials"), """
+                [default]
+                aws_access_key_id = %s
+                aws_secret_access_key = %s
+                """.formatted(KEY.id(), KEY.secret()));
         LoaderMetrics metrics = new LoaderMetrics(registry);
         http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(20), metrics::retry));
-        push = push(http, metrics, emulator.endpoint(), config, Optional.of(folder.resolve("root")));
+        push = push(http, metrics, emulator.endpoint(), config, Optional.of(folder.resolve("root")), spans.tracer());
     }
 
-    static Push push(RemoteHttp http, LoaderMetrics metrics, URI endpoint, Path config, Optional<Path> root) {
+    static Push push(
+            RemoteHttp http, LoaderMetrics metrics, URI endpoint, Path config, Optional<Path> root, Tracer tracer) {
         return new Push(
                 http,
                 account(endpoint, config),
+                s3Account(endpoint, config),
                 new PushSettings(root, PIECE, PIECE, 4, Duration.ofMillis(500)),
                 metrics,
-                OpenTelemetry.noop().getTracer("test"));
+                tracer);
     }
 
     private static Renewable<OciAccount> account(URI endpoint, Path config) {
         return new Renewable<>(() -> OciAccount.read(config, "DEFAULT", Optional.of(endpoint)));
+    }
+
+    private static Renewable<S3Account> s3Account(URI endpoint, Path config) {
+        return new Renewable<>(() -> S3Account.read(endpoint, "x", config.resolveSibling("credentials"), "default"));
     }
 
     @AfterEach
@@ -106,12 +149,22 @@ class TestPush {
         emulator.close();
     }
 
-    private Push.Result push() {
-        return push.run(model, Emulator.NAMESPACE, "models", "m", (_, _) -> {});
+    Push.Result push() {
+        return push.run(model, api.target("m"), (_, _) -> {});
     }
 
-    private OciSource source() {
-        return new OciSource(http, account(emulator.endpoint(), config), Emulator.NAMESPACE, "models", "m");
+    private BucketFolder bucket() {
+        return switch (api) {
+            case OCI -> BucketFolder.oci(Emulator.NAMESPACE, "models", "m");
+            case S3 -> BucketFolder.s3("models", "m");
+        };
+    }
+
+    private Source source() {
+        return switch (api) {
+            case OCI -> new OciSource(http, account(emulator.endpoint(), config), bucket());
+            case S3 -> new S3Source(http, s3Account(emulator.endpoint(), config), bucket());
+        };
     }
 
     @Test
@@ -122,6 +175,17 @@ class TestPush {
         assertThat(result.there()).isZero();
         assertIntact(result.revision());
         assertThat(registry.counter("penstock.loader.pushed.bytes").count()).isEqualTo((double) result.sent());
+
+        Map<String, Object> span = spans.spans("weights.push").stream()
+                .map(SpanRecord::attributes)
+                .filter(found -> found.get("penstock.file").equals("weights.safetensors"))
+                .findFirst()
+                .orElseThrow();
+        assertThat(span)
+                .containsEntry("penstock.file.size", (long) SIZE)
+                .containsEntry("penstock.target", bucket().place() + "/m/weights.safetensors")
+                .containsEntry("penstock.file.bytes_sent", (long) SIZE)
+                .containsEntry("penstock.file.bytes_there", 0L);
 
         // Again: nothing is sent, and the revision is the same.
         Push.Result again = push();
@@ -247,8 +311,8 @@ class TestPush {
                 .injectWrite(
                         new Fault.Refusal(500, Optional.empty()), Integer.MAX_VALUE, write -> write.part() == PARTS);
         assertThatThrownBy(this::push).isInstanceOf(PenstockException.class);
-        assertThat(push.abandon(Emulator.NAMESPACE, "models", "other")).isZero();
-        assertThat(push.abandon(Emulator.NAMESPACE, "models", "m")).isEqualTo(1);
+        assertThat(push.abandon(api.target("other"))).isZero();
+        assertThat(push.abandon(api.target("m"))).isEqualTo(1);
         assertThat(uploadsLeft()).isZero();
     }
 
@@ -265,7 +329,8 @@ class TestPush {
                         emulator.endpoint().toString(),
                         config.toString(),
                         folder.resolve("root").toString(),
-                        model.toString())
+                        model.toString(),
+                        api.name())
                 .redirectErrorStream(true)
                 .redirectOutput(folder.resolve("push.log").toFile())
                 .start();
@@ -285,6 +350,32 @@ class TestPush {
         Push.Result result = push();
         assertThat(result.there()).isGreaterThanOrEqualTo(3L * PIECE);
         assertIntact(result.revision());
+        assertThat(uploadsLeft()).isZero();
+    }
+
+    /// What a killed process has sent may arrive when the next one has looked at the parts already.
+    @Test
+    void aPartThatArrivesLateIsReplaced() throws Exception {
+        emulator.faults()
+                .injectWrite(
+                        new Fault.Refusal(500, Optional.empty()), Integer.MAX_VALUE, write -> write.part() == PARTS);
+        assertThatThrownBy(this::push).isInstanceOf(PenstockException.class);
+        emulator.faults().clear();
+        BucketUploads late = uploads();
+        BucketUploads.Upload upload = late.begun().getFirst();
+        Path other = Files.write(folder.resolve("other"), new byte[PIECE]);
+        CompletableFuture<String> arrived = new CompletableFuture<>();
+        emulator.faults().injectWrite(new Fault.Latency(Duration.ofSeconds(1)), 1, write -> {
+            if (write.step() == Step.COMMIT) {
+                FileRegion region = new FileRegion(other, 0, PIECE);
+                Thread.ofVirtual()
+                        .start(() ->
+                                arrived.complete(late.putPart(upload, 3, region, region.sums(PIECE, late.wantsMd5()))));
+            }
+            return write.step() == Step.COMMIT;
+        });
+        assertIntact(push().revision());
+        assertThat(arrived).isCompleted();
         assertThat(uploadsLeft()).isZero();
     }
 
@@ -321,7 +412,8 @@ class TestPush {
         String revision = push().revision();
         emulator.putFile("models", "m/readme", Files.writeString(folder.resolve("readme"), "of no revision"));
         assertThat(source().resolve("m", "").revision()).isEqualTo(revision);
-        emulator.putFile("models", "m/sub/config.json", Files.writeString(folder.resolve("other"), SMALL));
+        emulator.putFile(
+                "models", "m/sub/config.json", Files.writeString(folder.resolve("other"), SMALL.replace('1', '2')));
         assertThatThrownBy(() -> source().resolve("m", ""))
                 .isInstanceOfSatisfying(
                         PenstockException.class,
@@ -335,18 +427,18 @@ class TestPush {
     void nothingOutsideTheAllowedFolderLeavesTheNode() throws Exception {
         Path secret = Files.writeString(
                 Files.createDirectories(folder.resolve("home")).resolve("key"), "secret");
-        assertThatThrownBy(() -> push.run(secret.getParent(), Emulator.NAMESPACE, "models", "m", (_, _) -> {}))
+        assertThatThrownBy(() -> push.run(secret.getParent(), api.target("m"), (_, _) -> {}))
                 .hasMessageContaining("penstock.loader.push.folder");
         Files.createSymbolicLink(model.resolve("innocent"), secret);
         assertThatThrownBy(this::push).hasMessageContaining("penstock.loader.push.folder");
-        Push none = push(http, new LoaderMetrics(registry), emulator.endpoint(), config, Optional.empty());
-        assertThatThrownBy(() -> none.run(model, Emulator.NAMESPACE, "models", "m", (_, _) -> {}))
-                .hasMessageContaining("pushes nothing");
+        Push none =
+                push(http, new LoaderMetrics(registry), emulator.endpoint(), config, Optional.empty(), spans.tracer());
+        assertThatThrownBy(() -> none.run(model, api.target("m"), (_, _) -> {})).hasMessageContaining("pushes nothing");
         assertThatThrownBy(() -> source().resolve("m", "")).hasMessageContaining("holds no files");
     }
 
-    private void assertIntact(String revision) throws Exception {
-        OciSource source = source();
+    void assertIntact(String revision) throws Exception {
+        Source source = source();
         Snapshot snapshot = source.resolve("m", revision);
         assertThat(snapshot.files())
                 .extracting(file -> file.name().value())
@@ -361,12 +453,12 @@ class TestPush {
                 .isEqualTo(content);
     }
 
-    private OciUploads uploads() {
-        return new OciUploads(
-                http,
-                account(emulator.endpoint(), config),
-                BucketFolder.oci(Emulator.NAMESPACE, "models", "m"),
-                Duration.ofSeconds(5));
+    BucketUploads uploads() {
+        Duration patience = Duration.ofSeconds(5);
+        return switch (api) {
+            case OCI -> new OciUploads(http, account(emulator.endpoint(), config), bucket(), patience);
+            case S3 -> new S3Uploads(http, s3Account(emulator.endpoint(), config), bucket(), patience);
+        };
     }
 
     private int uploadsLeft() {

@@ -1,0 +1,7 @@
+package io.penstock.loader.push;
+
+class TestPushToOci extends PushContract {
+    TestPushToOci() {
+        super(Api.OCI);
+    }
+}
