@@ -64,7 +64,6 @@ final class CloudIdentity implements AutoCloseable {
     final List<String> refused = new CopyOnWriteArrayList<>();
 
     volatile int lifeSeconds = 1200;
-    private volatile boolean isInstanceKnown = true;
 
     CloudIdentity(Path folder, Emulator emulator) throws Exception {
         this.emulator = emulator;
@@ -162,11 +161,6 @@ final class CloudIdentity implements AutoCloseable {
         byte[] to(HttpExchange exchange, byte[] body) throws Exception;
     }
 
-    /// From now on no certificate is the instance's.
-    void forgetInstance() {
-        isInstanceKnown = false;
-    }
-
     private static final class Refused extends Exception {
         Refused(String reason) {
             super(reason);
@@ -216,7 +210,7 @@ final class CloudIdentity implements AutoCloseable {
         Certificate given = CertificateFactory.getInstance("X.509")
                 .generateCertificate(
                         new ByteArrayInputStream(Base64.getDecoder().decode(asked.getString("certificate"))));
-        if (!isInstanceKnown || !given.equals(leaf)) {
+        if (!given.equals(leaf)) {
             throw new Refused("the certificate is not the instance's");
         }
         requireSigned(exchange);
