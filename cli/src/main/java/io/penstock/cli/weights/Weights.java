@@ -19,7 +19,6 @@ import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.PushEvent;
 import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.PushResult;
-import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.TransferProgress;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
@@ -189,21 +188,16 @@ public final class Weights {
                         case DAMAGED -> {
                             exit = 1;
                             say(
-                                    "%s, %s tier: %d bytes were wrong",
+                                    "%s: %d bytes were wrong",
                                     event.getDamaged().getName(),
-                                    event.getDamaged().getTier(),
                                     event.getDamaged().getBytesWrong());
                         }
                         case RESULT -> {
                             progress.end();
-                            for (TierResult tier : event.getResult().getTiersList()) {
-                                say(
-                                        "%s tier: %d MB read, %d bytes were wrong, %d are right again",
-                                        tier.getTier(),
-                                        megabytes(tier.getBytesRead()),
-                                        tier.getBytesWrong(),
-                                        tier.getBytesRepaired());
-                            }
+                            say(
+                                    "%d bytes were wrong, %d are right again",
+                                    event.getResult().getBytesWrong(),
+                                    event.getResult().getBytesRepaired());
                         }
                         case EVENT_NOT_SET -> {}
                     }
