@@ -24,6 +24,14 @@ public enum Elements {
         return stored;
     }
 
+    /// Whether weights are integers of a scale that 32 of them share.
+    public boolean isQuantised() {
+        return switch (this) {
+            case F32, F16, BF16 -> false;
+            case Q8_0, Q4_0, Q4_1 -> true;
+        };
+    }
+
     /// @return empty if the kernels do not read weights of this format as they are stored
     static Optional<Elements> of(DType dtype) {
         for (Elements elements : values()) {

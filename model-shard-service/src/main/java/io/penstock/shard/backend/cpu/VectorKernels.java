@@ -27,6 +27,13 @@ public final class VectorKernels implements Kernels {
     /// From so many tokens on it pays to unpack into scratch.
     private static final int LEAST_FOR_SCRATCH = 12;
 
+    /// The same of 4-bit weights where [VectorQuads] would have more sums and scales than there are
+    /// registers.
+    private static final int LEAST_FOR_SCRATCH_NARROW = 2;
+
+    /// Whether there are 16 vector registers only.
+    private static final boolean NARROW = L < 16;
+
     @Override
     public String description() {
         return "vector: %d bit".formatted(F.vectorBitSize());
@@ -44,14 +51,19 @@ public final class VectorKernels implements Kernels {
             int yOffset,
             int yStride,
             MemorySegment scratch) {
-        if (tokens < LEAST_FOR_SCRATCH && matrix.elements() == Elements.Q8_0) {
+        Elements elements = matrix.elements();
+        if (tokens == 1 && NARROW && elements.isQuantised()) {
+            VectorNarrowDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
+            return;
+        }
+        if (tokens < LEAST_FOR_SCRATCH && (NARROW || elements == Elements.Q8_0)) {
             fetch(matrix, panel, scratch);
         }
         if (tokens == 1) {
             VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
             return;
         }
-        if (tokens < LEAST_FOR_SCRATCH && matrix.elements() != Elements.F32) {
+        if (tokens < leastForScratch(elements) && elements != Elements.F32) {
             VectorQuads.multiply(matrix, panel, x, xOffset, xStride, tokens, y, yOffset, yStride);
             return;
         }
@@ -65,7 +77,7 @@ public final class VectorKernels implements Kernels {
             int here = Math.min(UNPACKED_BLOCKS, blocks - block);
             MemorySegment weights = scratch;
             long weightsAt = 0;
-            if (matrix.elements() == Elements.F32) {
+            if (elements == Elements.F32) {
                 weights = matrix.words();
                 weightsAt = at;
             } else {
@@ -86,9 +98,17 @@ public final class VectorKernels implements Kernels {
         }
     }
 
+    private static int leastForScratch(Elements elements) {
+        return switch (elements) {
+            case Q4_0, Q4_1 -> NARROW ? LEAST_FOR_SCRATCH_NARROW : LEAST_FOR_SCRATCH;
+            case F32, F16, BF16, Q8_0 -> LEAST_FOR_SCRATCH;
+        };
+    }
+
     /// Brings a panel into the cache: one load a line and nothing else, so that many lines are under
     /// way at a time. Measured on Zen 5: 8-bit weights that are not in the cache come twice as fast so
-    /// (20 against 10 GB/s a thread); 4-bit and 16-bit ones come faster without (22 and 36 GB/s).
+    /// (20 against 10 GB/s a thread); 4-bit and 16-bit ones come faster without (22 and 36 GB/s). With
+    /// 256-bit vectors, which go through a panel in several passes, on Zen 3, all come a tenth to a half faster.
     private static void fetch(PackedMatrix matrix, int panel, MemorySegment scratch) {
         MemorySegment words = matrix.words();
         long from = panel * matrix.panelBytes();
