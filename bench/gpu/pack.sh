@@ -24,6 +24,9 @@ cp -r "$shard/classes/." "$shard/test-classes/." "$out/lib/shard/"
 [ -d "$shard/cuda" ] && mkdir -p "$out/lib/shard/cuda" && cp "$shard/cuda/"* "$out/lib/shard/cuda/"
 cp -r "$root/model/target/classes/." "$out/lib/model/"
 repository=${MAVEN_REPOSITORY:-$HOME/.m2/repository}
+for part in core annotations databind; do
+    cp "$(ls "$repository"/com/fasterxml/jackson/core/jackson-$part/*/jackson-$part-*.jar | sort -V | tail -1)" "$out/lib/"
+done
 for jar in "$repository"/org/jcuda/jcuda/*/jcuda-*.jar "$repository"/org/jcuda/jcuda-natives/*/jcuda-natives-*-linux-x86_64.jar \
     "$repository"/org/jboss/logging/jboss-logging/*/jboss-logging-*.jar "$@"; do
     cp "$jar" "$out/lib/"

@@ -1,7 +1,8 @@
 """Small random models of the families we serve, and the logits that transformers gives for them in f32 and in bf16.
 
     reference.py OUT      writes OUT/<name>/ (a Hugging Face folder, bf16), the same as OUT/<name>.gguf, and OUT/<name>.ref;
-                          of one model also folders with quantised matrices
+                          of one model also folders with quantised matrices; OUT/<name>-a8.ref holds, instead of the bf16
+                          run, one whose products take e4m3 vectors
 
 A .ref file is, for each case: prompt length, forced tokens, vocabulary (int32); the prompt's and the forced tokens' ids
 (int32); logits at the prompt's end and after each forced token, of the f32 run, then of the bf16 run (float32).
@@ -119,6 +120,13 @@ def to_fp8_blocks(weight):
     return {"weight": codes.view(torch.float8_e4m3fn), "weight_scale_inv": scale.contiguous()}, said
 
 
+def to_fp8_rows(weight):
+    """e4m3 with a scale for each row."""
+    scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 448
+    codes = (weight / scale).to(torch.float8_e4m3fn)
+    return {"weight": codes, "weight_scale": scale}, codes.float() * scale
+
+
 def pack_words(codes, dim):
     """Eight integers of four bits a word, the first in the lowest, along a dimension."""
     codes = codes.to(torch.int64).movedim(dim, -1)
@@ -140,7 +148,13 @@ def to_gptq(weight):
             "scales": scale.T.contiguous(), "g_idx": (torch.arange(columns) // 128).to(torch.int32)}, said
 
 
+EIGHT_BITS = dict(num_bits=8, type="float", symmetric=True)
 QUANTISED = {
+    "fp8rows": (to_fp8_rows, dict(
+        quant_method="compressed-tensors", format="float-quantized", quantization_status="compressed", ignore=["lm_head"],
+        config_groups=dict(group_0=dict(
+            targets=["Linear"], weights=dict(EIGHT_BITS, strategy="channel", dynamic=False),
+            input_activations=dict(EIGHT_BITS, strategy="token", dynamic=True))))),
     "fp8": (to_fp8_blocks, dict(quant_method="fp8", fmt="e4m3", activation_scheme="dynamic", weight_block_size=[128, 128])),
     "gptq": (to_gptq, dict(quant_method="gptq", bits=4, group_size=128, desc_act=False, sym=False))}
 
@@ -164,6 +178,16 @@ def write_quantised(folder, source, kind):
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump(dict(settings, quantization_config=config), file)
     return said
+
+
+def narrowed(model):
+    """The model with each layer's products taking e4m3 vectors, each vector with its own scale."""
+    def narrow(_, inputs):
+        x = inputs[0].float()
+        scale = x.abs().amax(-1, keepdim=True).clamp(min=1e-12) / 448
+        return ((x / scale).to(torch.float8_e4m3fn).float() * scale).to(inputs[0].dtype)
+
+    return [part.register_forward_pre_hook(narrow) for name, part in model.named_modules() if name.endswith("_proj")]
 
 
 def write_reference(path, full, half, vocabulary):
@@ -199,6 +223,11 @@ def main(out):
             full.load_state_dict(said)
             half.load_state_dict(said)
             write_reference(f"{folder}-{kind}.ref", full, half, config.vocab_size)
+            if kind == "fp8rows":
+                hooks = narrowed(half)
+                write_reference(f"{folder}-{kind}-a8.ref", full, half, config.vocab_size)
+                for hook in hooks:
+                    hook.remove()
         print("reference", name, flush=True)
 
 

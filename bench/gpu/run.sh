@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels decode sanitizer models greedy bench mix profile variants yardstick; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels decode deterministic sanitizer models greedy bench mix profile variants yardstick; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -62,26 +62,28 @@ for stage in "$@"; do
     models)
         [ -f "$WORK/ref/llama3.ref" ] || { mkdir -p "$WORK/ref"; python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20; }
         for name in qwen2 qwen2-128 qwen2-ranks qwen3 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
-        for name in qwen2-128-fp8 qwen2-128-gptq; do java model "$WORK/ref/$name" "$WORK/ref/$name.ref"; done
+        for name in qwen2-128-fp8 qwen2-128-fp8rows qwen2-128-gptq; do java model "$WORK/ref/$name" "$WORK/ref/$name.ref"; done
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.activations=FP8 java model "$WORK/ref/qwen2-128-fp8rows" "$WORK/ref/qwen2-128-fp8rows-a8.ref"
         ;;
+    deterministic) java deterministic ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;
     decode) for format in ${CHECKED:-BF16 FP8_ROWS FP8_BLOCKS INT4 INT4_ZEROS}; do java decode $format; done ;;
     bench)
         for format in ${FORMATS:-BF16 FP8_ROWS INT4}; do
-            JAVA_TOOL_OPTIONS=-Dpenstock.bench.format=$format java bench ${BATCHES:-1 2 4 8 16 64} 2>&1 | grep -v "WARN\|Picked"
+            JAVA_TOOL_OPTIONS="-Dpenstock.bench.format=$format ${BENCH_OPTIONS:-}" java bench ${BATCHES:-1 2 4 8 16 64} 2>&1 | grep -v "WARN\|Picked"
         done
         ;;
     mix)
         for format in ${FORMATS:-BF16 FP8_ROWS}; do
-            JAVA_TOOL_OPTIONS=-Dpenstock.bench.format=$format java mix "$PACK/mix500.csv" 2>&1 | grep -v "WARN\|Picked\|^INFO\|CudaBackend"
+            JAVA_TOOL_OPTIONS="-Dpenstock.bench.format=$format ${BENCH_OPTIONS:-}" java mix "$PACK/mix500.csv" 2>&1 | grep -v "WARN\|Picked\|^INFO\|CudaBackend"
         done
         ;;
     profile)
         # Where a decode step of many sequences spends its time: kernels by name, microseconds in all, how many.
         for batch in ${BATCHES:-64 256}; do
             echo "-- batch $batch"
-            PREFIX=(ncu --profile-from-start off --clock-control none --csv --metrics gpu__time_duration.sum)
-            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=50 -Dpenstock.bench.format=${FORMATS:-BF16}" java profile "$batch" 2>&1 |
+            PREFIX=(ncu --profile-from-start off --clock-control none --cache-control none --csv --metrics gpu__time_duration.sum)
+            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=${PROFILED:-50} -Dpenstock.bench.format=${FORMATS:-BF16}" java profile "$batch" 2>&1 |
                 python3 "$PACK/kernels.py"
             PREFIX=()
         done

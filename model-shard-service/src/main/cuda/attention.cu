@@ -3,8 +3,8 @@
 // Queries of one key/value head are flattened: query f of a row is head f % group of token f / group, so that the heads
 // that share keys share their loads. A tile of 64 keys lies in shared memory, the next one on its way.
 //   prefillAttention: 64 queries a block, 16 a warp; every warp sees every key.
-//   decodeAttention:  at most 16 queries a row; the warps part each tile's keys, blocks part a long context, and
-//                     mergeAttention joins the parts, where there are several, by their log-sum-exp.
+//   decodeAttention:  at most 16 queries a row; the warps part each tile's keys, blocks part a long context, and the last of
+//                     them joins the parts by their log-sum-exp.
 #include "attention.cuh"
 
 constexpr int THREADS = 128;
@@ -59,8 +59,14 @@ FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* ou
 // whoever joins them.
 FORCE int tilesAPart(int n, int splits, int items) { return max((n + splits - 1) / splits, min(8, 1 + items / 64)); }
 
+struct Parts {
+    float* values;  // [row, kv head, split, 16, head size]
+    float2* sums;   // beside them: maximum and sum
+    int* arrived;   // [row, kv head]: parts that are there, 0 between steps
+};
+
 template <int HD>
-FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) {
+FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Parts& parts, bf16* out, float scale) {
     extern __shared__ __align__(128) u8 memory[];
     bf16* tiles = (bf16*)memory;
     constexpr int E = Tile<HD>::ELEMENTS;
@@ -106,6 +112,8 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
     }
     __syncthreads();
     const bool whole = each >= n;
+    bf16* answer = out + ((i64)step.rowOffset()[row] * cache.heads + kv * group) * HD;
+    const auto place = [&](int r, int d) { return ((i64)(r / group) * cache.heads + r % group) * HD + d; };
     for (int i = threadIdx.x; i < count * group * HD; i += THREADS) {
         const int r = i / HD, d = i % HD;
         float top = NEG_INF;
@@ -120,11 +128,39 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
             value += sums[(w * 16 + r) * HD + d] * e;
         }
         if (whole) {
-            out[((i64)(step.rowOffset()[row] + r / group) * cache.heads + kv * group + r % group) * HD + d] = toBf16(value / total);
+            answer[place(r, d)] = toBf16(value / total);
         } else {
-            partial[(part * 16 + r) * HD + d] = value;
-            if (d == 0) partialSums[part * 16 + r] = make_float2(top, total);
+            parts.values[(part * 16 + r) * HD + d] = value;
+            if (d == 0) parts.sums[part * 16 + r] = make_float2(top, total);
         }
+    }
+    if (whole) return;
+    __shared__ bool last;
+    const int used = (n + each - 1) / each;
+    int* arrived = parts.arrived + index * cache.kvHeads + kv;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(arrived, 1) == used - 1;
+        if (last) *arrived = 0;
+    }
+    __syncthreads();
+    if (!last) return;
+    __threadfence();
+    const i64 firstPart = part - split;
+    for (int i = threadIdx.x; i < count * group * HD; i += THREADS) {
+        const int r = i / HD, d = i % HD;
+        float top = NEG_INF;
+        for (int s = 0; s < used; s++) top = fmaxf(top, __ldcg(&parts.sums[(firstPart + s) * 16 + r]).x);
+        float total = 0, value = 0;
+        for (int s = 0; s < used; s++) {
+            const float2 ml = __ldcg(&parts.sums[(firstPart + s) * 16 + r]);
+            if (ml.x == NEG_INF) continue;
+            const float e = power2(ml.x - top);
+            total += ml.y * e;
+            value += __ldcg(&parts.values[((firstPart + s) * 16 + r) * HD + d]) * e;
+        }
+        answer[place(r, d)] = toBf16(value / total);
     }
 }
 
@@ -132,33 +168,6 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, float* pa
 extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention64(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<64>(step, cache, q, out, scale); }
 extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention128(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<128>(step, cache, q, out, scale); }
 
-// grid: (rows, kv heads, splits at most); partial: [row, kv head, split, 16, head size], partialSums beside it (maximum, sum);
-// out: [token, head, head size], of contexts that are not parted.
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention64(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) { decode<64>(step, cache, q, partial, partialSums, out, scale); }
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention128(Step step, Cache cache, const bf16* q, float* partial, float2* partialSums, bf16* out, float scale) { decode<128>(step, cache, q, partial, partialSums, out, scale); }
-
-// grid: (rows, kv heads); out: [token, head, head size].
-extern "C" __global__ void mergeAttention(Step step, const float* partial, const float2* partialSums, int splits, int heads,
-                                          int kvHeads, int headSize, bf16* out) {
-    const int index = blockIdx.x, kv = blockIdx.y, group = heads / kvHeads;
-    if (index >= step.decodeRows()) return;
-    const int row = step.decodeRow()[index], count = step.rowCount()[row], offset = step.rowOffset()[row];
-    const int n = (step.rowStart()[row] + count + KEYS - 1) / KEYS, each = tilesAPart(n, splits, step.decodeRows() * kvHeads);
-    if (each >= n) return;
-    const int used = (n + each - 1) / each;
-    const i64 part = ((i64)index * kvHeads + kv) * splits;
-    for (int i = threadIdx.x; i < count * group * headSize; i += blockDim.x) {
-        const int f = i / headSize, d = i % headSize;
-        float top = NEG_INF;
-        for (int s = 0; s < used; s++) top = fmaxf(top, partialSums[(part + s) * 16 + f].x);
-        float total = 0, value = 0;
-        for (int s = 0; s < used; s++) {
-            const float2 ml = partialSums[(part + s) * 16 + f];
-            if (ml.x == NEG_INF) continue;
-            const float e = power2(ml.x - top);
-            total += ml.y * e;
-            value += partial[((part + s) * 16 + f) * headSize + d] * e;
-        }
-        out[((i64)(offset + f / group) * heads + kv * group + f % group) * headSize + d] = toBf16(value / total);
-    }
-}
+// grid: (rows, kv heads, splits at most); out: [token, head, head size].
+extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention64(Step step, Cache cache, const bf16* q, Parts parts, bf16* out, float scale) { decode<64>(step, cache, q, parts, out, scale); }
+extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention128(Step step, Cache cache, const bf16* q, Parts parts, bf16* out, float scale) { decode<128>(step, cache, q, parts, out, scale); }

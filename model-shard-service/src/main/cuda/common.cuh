@@ -95,6 +95,46 @@ FORCE float blockSum(float v, float* scratch) {
     return s;
 }
 
+// The same of the largest.
+FORCE float blockMax(float v, float* scratch) {
+    v = warpMax(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
+    __syncthreads();
+    float m = scratch[0];
+    for (int i = 1; i < blockDim.x / 32; i++) m = fmaxf(m, scratch[i]);
+    return m;
+}
+
+// The nearest e4m3 value, of two the even one; at most 448.
+FORCE u8 toFp8(float v) {
+    const u32 sign = __float_as_uint(v) >> 24 & 0x80, bits = __float_as_uint(v) & 0x7fffffffu;
+    const float size = __uint_as_float(bits);
+    u32 code;
+    if (size < 0x1p-6f) {
+        code = (u32)rintf(size * 512.f);
+    } else {
+        code = ((bits + 0x7ffffu + (bits >> 20 & 1)) >> 20) - (120 << 3);
+        code = code < 0x7e ? code : 0x7e;
+    }
+    return (u8)(sign | code);
+}
+FORCE float fromFp8(u8 code) { return __uint_as_float((code & 0x80u) << 24 | (code & 0x7fu) << 20) * 0x1p120f; }
+
+// Four of them in a word, the first in the lowest byte.
+FORCE u32 packFp8(float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 890
+    u16 low, high;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
+    return (u32)high << 16 | low;
+#else
+    return toFp8(a) | toFp8(b) << 8 | toFp8(c) << 16 | (u32)toFp8(d) << 24;
+#endif
+}
+// What a vector with this largest size is divided by, to be e4m3.
+FORCE float scaleOfFp8(float most) { return most > 0 ? __fdiv_rn(most, 448.f) : 1.f; }
+
 // A step as the host describes it: one buffer of words, copied once a step. The offsets are words and depend on the
 // step's bucket only; StepDescriptor.java holds the same list.
 struct Step {

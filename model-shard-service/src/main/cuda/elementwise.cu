@@ -126,35 +126,76 @@ extern "C" __global__ void embed(Step step, const bf16* embedding, const int* la
     }
 }
 
-FORCE void normRow(const float* in, const float* weight, bf16* out, int hidden, float epsilon, float* scratch) {
+struct Normed {
+    bf16* wide;     // or, where it is null,
+    u8* eights;     // e4m3, and
+    float* scales;  // what each vector was divided by
+};
+
+FORCE void normRow(const float* in, const float* weight, const Normed& out, int at, int hidden, float epsilon, float* scratch) {
     const float4* x = (const float4*)in;
+    const float4* w = (const float4*)weight;
     float s = 0;
     for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
         const float4 v = x[i];
         s += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
     }
     const float r = rsqrtf(blockSum(s, scratch) / (float)hidden + epsilon);
+    if (out.wide) {
+        uint2* to = (uint2*)(out.wide + (i64)at * hidden);
+        for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
+            const float4 v = x[i], m = w[i];
+            to[i] = make_uint2(pack(v.x * r * m.x, v.y * r * m.y), pack(v.z * r * m.z, v.w * r * m.w));
+        }
+        return;
+    }
+    float most = 0;
     for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
-        const float4 v = x[i], w = ((const float4*)weight)[i];
-        ((uint2*)out)[i] = make_uint2(pack(v.x * r * w.x, v.y * r * w.y), pack(v.z * r * w.z, v.w * r * w.w));
+        const float4 v = x[i], m = w[i];
+        most = fmaxf(most, fmaxf(fmaxf(fabsf(v.x * m.x), fabsf(v.y * m.y)), fmaxf(fabsf(v.z * m.z), fabsf(v.w * m.w))));
+    }
+    const float scale = scaleOfFp8(blockMax(most, scratch) * r), f = r / scale;
+    if (threadIdx.x == 0) out.scales[at] = scale;
+    u32* to = (u32*)(out.eights + (i64)at * hidden);
+    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
+        const float4 v = x[i], m = w[i];
+        to[i] = packFp8(v.x * m.x * f, v.y * m.y * f, v.z * m.z * f, v.w * m.w * f);
     }
 }
 
-extern "C" __global__ void rmsNorm(Step step, const float* residual, const float* weight, bf16* out, int hidden,
-                                   float epsilon) {
+extern "C" __global__ void rmsNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
     __shared__ float scratch[32];
     const int t = blockIdx.x;
     if (t >= step.tokens()) return;
-    normRow(residual + (i64)t * hidden, weight, out + (i64)t * hidden, hidden, epsilon, scratch);
+    normRow(residual + (i64)t * hidden, weight, out, t, hidden, epsilon, scratch);
 }
 
 // The final norm, of the rows that sample only.
-extern "C" __global__ void sampleNorm(Step step, const float* residual, const float* weight, bf16* out, int hidden,
-                                      float epsilon) {
+extern "C" __global__ void sampleNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
     __shared__ float scratch[32];
     const int s = blockIdx.x;
     if (s >= step.samples()) return;
-    normRow(residual + (i64)step.sampleToken()[s] * hidden, weight, out + (i64)s * hidden, hidden, epsilon, scratch);
+    normRow(residual + (i64)step.sampleToken()[s] * hidden, weight, out, s, hidden, epsilon, scratch);
+}
+
+// Vectors of bf16 as e4m3, each with a scale.
+extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* scales, int columns) {
+    __shared__ float scratch[32];
+    const int t = blockIdx.x;
+    if (t >= step.tokens()) return;
+    const uint2* in = (const uint2*)(from + (i64)t * columns);
+    float most = 0;
+    for (int i = threadIdx.x; i < columns / 4; i += blockDim.x) {
+        const uint2 v = in[i];
+        most = fmaxf(most, fmaxf(fmaxf(fabsf(lowFloat(v.x)), fabsf(highFloat(v.x))), fmaxf(fabsf(lowFloat(v.y)), fabsf(highFloat(v.y)))));
+    }
+    const float scale = scaleOfFp8(blockMax(most, scratch)), f = 1.f / scale;
+    if (threadIdx.x == 0) scales[t] = scale;
+    u32* out = (u32*)(to + (i64)t * columns);
+    for (int i = threadIdx.x; i < columns / 4; i += blockDim.x) {
+        const uint2 v = in[i];
+        out[i] = packFp8(lowFloat(v.x) * f, highFloat(v.x) * f, lowFloat(v.y) * f, highFloat(v.y) * f);
+    }
 }
 
 // q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
@@ -168,7 +209,8 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
     const int position = step.tokenPosition()[t], half = headSize / 2;
     const int block = table[(i64)step.tokenSlot()[t] * maxBlocks + position / blockSize];
     const float2* angle = rope + (i64)position * half;
-    for (int h = threadIdx.x / 32; h < heads + 2 * kvHeads; h += blockDim.x / 32) {
+    const int warps = blockDim.x / 32;
+    for (int h = blockIdx.y * warps + threadIdx.x / 32; h < heads + 2 * kvHeads; h += gridDim.y * warps) {
         const bool rotated = h < heads + kvHeads, neighbours = !rotated || interleaved;
         const float* in = qkv + ((i64)t * (heads + 2 * kvHeads) + h) * headSize;
         int a[MOST], b[MOST];
@@ -220,20 +262,46 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
     }
 }
 
-// gateUp: [tokens, 2 * intermediate] in tiles of 8 gate and 8 up columns.
-extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
-    const int t = blockIdx.y, i = blockIdx.x * blockDim.x + threadIdx.x;  // i: 8 columns
-    if (t >= step.tokens() || i >= intermediate / 8) return;
-    const uint4* in = (const uint4*)(gateUp + (i64)t * 2 * intermediate) + 2 * i;
-    const uint4 g = in[0], u = in[1];
+// silu(gate) * up of 8 columns, of tiles of 8 gate and 8 up columns.
+FORCE void activate(const uint4* gateUp, float (&o)[8]) {
+    const uint4 g = gateUp[0], u = gateUp[1];
     const u32 gs[4] = {g.x, g.y, g.z, g.w}, us[4] = {u.x, u.y, u.z, u.w};
-    u32 o[4];
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         const float a = lowFloat(gs[j]), b = highFloat(gs[j]);
-        o[j] = pack(a / (1.f + __expf(-a)) * lowFloat(us[j]), b / (1.f + __expf(-b)) * highFloat(us[j]));
+        o[2 * j] = a / (1.f + __expf(-a)) * lowFloat(us[j]);
+        o[2 * j + 1] = b / (1.f + __expf(-b)) * highFloat(us[j]);
     }
-    ((uint4*)(out + (i64)t * intermediate))[i] = make_uint4(o[0], o[1], o[2], o[3]);
+}
+
+// gateUp: [tokens, 2 * intermediate].
+extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
+    const int t = blockIdx.y, i = blockIdx.x * blockDim.x + threadIdx.x;  // i: 8 columns
+    if (t >= step.tokens() || i >= intermediate / 8) return;
+    float o[8];
+    activate((const uint4*)(gateUp + (i64)t * 2 * intermediate) + 2 * i, o);
+    ((uint4*)(out + (i64)t * intermediate))[i] = make_uint4(pack(o[0], o[1]), pack(o[2], o[3]), pack(o[4], o[5]), pack(o[6], o[7]));
+}
+
+// The same as e4m3 with a scale; a block a token, which reads it twice.
+extern "C" __global__ void __launch_bounds__(1024) swigluEights(Step step, const bf16* gateUp, u8* out, float* scales, int intermediate) {
+    __shared__ float scratch[32];
+    const int t = blockIdx.x;
+    if (t >= step.tokens()) return;
+    const uint4* in = (const uint4*)(gateUp + (i64)t * 2 * intermediate);
+    float o[8], most = 0;
+    for (int i = threadIdx.x; i < intermediate / 8; i += blockDim.x) {
+        activate(in + 2 * i, o);
+#pragma unroll
+        for (int j = 0; j < 8; j++) most = fmaxf(most, fabsf(o[j]));
+    }
+    const float scale = scaleOfFp8(blockMax(most, scratch)), f = 1.f / scale;
+    if (threadIdx.x == 0) scales[t] = scale;
+    uint2* to = (uint2*)(out + (i64)t * intermediate);
+    for (int i = threadIdx.x; i < intermediate / 8; i += blockDim.x) {
+        activate(in + 2 * i, o);
+        to[i] = make_uint2(packFp8(o[0] * f, o[1] * f, o[2] * f, o[3] * f), packFp8(o[4] * f, o[5] * f, o[6] * f, o[7] * f));
+    }
 }
 
 // Bits of a long read kept from being optimised away; what a plain streaming read of device memory reaches.

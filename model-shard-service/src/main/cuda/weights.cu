@@ -5,31 +5,6 @@
 constexpr int GRANULE = 128;
 enum { BF16, FP8_ROWS, FP8_BLOCKS, INT4, INT4_ZEROS };
 
-// The nearest e4m3 value, of two the even one; at most 448.
-FORCE u8 toFp8(float v) {
-    const u32 sign = __float_as_uint(v) >> 24 & 0x80, bits = __float_as_uint(v) & 0x7fffffffu;
-    const float size = __uint_as_float(bits);
-    u32 code;
-    if (size < 0x1p-6f) {
-        code = (u32)rintf(size * 512.f);
-    } else {
-        code = ((bits + 0x7ffffu + (bits >> 20 & 1)) >> 20) - (120 << 3);
-        code = code < 0x7e ? code : 0x7e;
-    }
-    return (u8)(sign | code);
-}
-FORCE float fromFp8(u8 code) { return __uint_as_float((code & 0x80u) << 24 | (code & 0x7fu) << 20) * 0x1p120f; }
-
-FORCE float blockMax(float v, float* scratch) {
-    v = warpMax(v);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
-    __syncthreads();
-    float m = scratch[0];
-    for (int i = 1; i < blockDim.x / 32; i++) m = fmaxf(m, scratch[i]);
-    return m;
-}
-
 // A block a row; rows past the end are there for their scales alone.
 extern "C" __global__ void quantizeFp8Rows(const bf16* from, int rows, int columns, u8* to, float* scales) {
     __shared__ float scratch[32];
@@ -39,7 +14,7 @@ extern "C" __global__ void quantizeFp8Rows(const bf16* from, int rows, int colum
     if (row < rows)
         for (int i = threadIdx.x; i < columns; i += blockDim.x) most = fmaxf(most, fabsf(toFloat(in[i])));
     most = blockMax(most, scratch);
-    const float scale = most > 0 ? __fdiv_rn(most, 448.f) : 1.f;
+    const float scale = scaleOfFp8(most);
     if (threadIdx.x == 0) scales[row] = scale;
     if (row < rows)
         for (int i = threadIdx.x; i < columns; i += blockDim.x) to[(i64)row * columns + i] = toFp8(__fdiv_rn(toFloat(in[i]), scale));
@@ -58,7 +33,7 @@ extern "C" __global__ void quantizeFp8Blocks(const bf16* from, int rows, int col
         for (int i = threadIdx.x; i < count * GRANULE; i += blockDim.x)
             most = fmaxf(most, fabsf(toFloat(from[(i64)place(first + i / GRANULE) * columns + granule * GRANULE + i % GRANULE])));
         most = blockMax(most, scratch);
-        const float scale = most > 0 ? __fdiv_rn(most, 448.f) : 1.f;
+        const float scale = scaleOfFp8(most);
         for (int i = threadIdx.x; i < count * GRANULE; i += blockDim.x) {
             const i64 at = (i64)place(first + i / GRANULE) * columns + granule * GRANULE + i % GRANULE;
             to[at] = toFp8(__fdiv_rn(toFloat(from[at]), scale));

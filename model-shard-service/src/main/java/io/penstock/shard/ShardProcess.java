@@ -149,8 +149,7 @@ public class ShardProcess {
                 new CudaOptions(
                         config.device(),
                         config.gpuMemoryShare(),
-                        true,
-                        true,
+                        CudaOptions.Computing.of(config.gpuDeterministic(), config.gpuActivations()),
                         config.gpuMeeting(),
                         CudaOptions.formats(config.gpuWeights(), config.gpuOutputWeights())));
     }

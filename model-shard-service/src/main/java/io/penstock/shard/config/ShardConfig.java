@@ -93,6 +93,16 @@ public interface ShardConfig {
     @WithDefault("stored")
     CudaOptions.Weights gpuOutputWeights();
 
+    /// What large steps on a GPU multiply FP8 weights with: `bf16`, or `fp8` (e4m3, a scale for each
+    /// token): twice the rate, less precision.
+    @WithDefault("bf16")
+    CudaOptions.Activations gpuActivations();
+
+    /// Whether a GPU gives a sequence the same bits whatever else is in its steps. Slower; for ranks
+    /// that are alone.
+    @WithDefault("false")
+    boolean gpuDeterministic();
+
     /// Sequences that may run at once.
     @WithDefault("64")
     int maxSequences();

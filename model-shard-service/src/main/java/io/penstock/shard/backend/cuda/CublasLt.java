@@ -1,6 +1,7 @@
 package io.penstock.shard.backend.cuda;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
@@ -8,9 +9,11 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.ArrayList;
+import java.util.List;
 
-/// Matrix products of more than a few rows, by cuBLASLt of whichever CUDA is installed. A product
-/// is planned once, with the library's own choice of kernel, and then only run. For one thread.
+/// Matrix products of more than a few vectors, by cuBLASLt of whichever CUDA is installed. A product
+/// is planned once and then only run. For one thread.
 final class CublasLt implements AutoCloseable {
     /// Device memory that products may use meanwhile.
     static final long WORKSPACE = 32L << 20;
@@ -18,23 +21,33 @@ final class CublasLt implements AutoCloseable {
     private static final int COMPUTE_F32 = 68;
     private static final int TYPE_F32 = 0;
     private static final int TYPE_BF16 = 14;
+    private static final int TYPE_E4M3 = 28;
     private static final int ATTRIBUTE_TRANSPOSE_A = 3;
+    private static final int ATTRIBUTE_SCALES_A = 17;
+    private static final int ATTRIBUTE_SCALES_B = 18;
+    private static final int ATTRIBUTE_SCALE_MODE_A = 31;
+    private static final int ATTRIBUTE_SCALE_MODE_B = 32;
+    private static final int SCALES_OF_VECTORS = 3;
     private static final int TRANSPOSED = 1;
     private static final int ATTRIBUTE_WORKSPACE = 1;
     private static final int RESULT_BYTES = 96;
     private static final int ALGORITHM_BYTES = 64;
+    private static final int ALGORITHM_PARTS = 2;
+    private static final int UNSUPPORTED = 15;
 
     private final Arena arena = Arena.ofShared();
     private final long handle;
     private final long workspace;
     private final MemorySegment one;
     private final MemorySegment zero;
+    private final MemorySegment pointer;
 
     /// @param workspace device address of [#WORKSPACE] bytes
     CublasLt(long workspace) {
         this.workspace = workspace;
         one = arena.allocateFrom(JAVA_FLOAT, 1f);
         zero = arena.allocateFrom(JAVA_FLOAT, 0f);
+        pointer = arena.allocate(JAVA_LONG);
         MemorySegment out = arena.allocate(JAVA_LONG);
         try {
             check("cublasLtCreate", (int) Library.CREATE.invokeExact(out));
@@ -44,40 +57,104 @@ final class CublasLt implements AutoCloseable {
         handle = out.get(JAVA_LONG, 0);
     }
 
-    /// `y = W x` or `y += W x` for all of `tokens` vectors x.
+    /// What weights and vectors are.
+    enum Operands {
+        BF16,
+        /// e4m3, an f32 scale for each row of weights and for each vector.
+        FP8
+    }
+
+    /// `y = W x` or `y += W x` for all of `vectors` vectors x.
     ///
     /// @param rows of W, outputs
     /// @param columns of W, inputs
     /// @param stride from a vector of outputs to the next
-    Product plan(int rows, int columns, int tokens, int stride, boolean floatOutput, boolean add) {
-        try {
-            MemorySegment out = arena.allocate(JAVA_LONG);
-            check("cublasLtMatmulDescCreate", (int) Library.DESCRIBE.invokeExact(out, COMPUTE_F32, TYPE_F32));
-            long description = out.get(JAVA_LONG, 0);
-            MemorySegment transpose = arena.allocateFrom(JAVA_INT, TRANSPOSED);
-            check("cublasLtMatmulDescSetAttribute", (int)
-                    Library.SET.invokeExact(description, ATTRIBUTE_TRANSPOSE_A, transpose, 4L));
-            // The library thinks in columns: a row-major [rows, columns] is its transpose.
-            long w = layout(out, TYPE_BF16, columns, rows, columns);
-            long x = layout(out, TYPE_BF16, columns, tokens, columns);
-            long y = layout(out, floatOutput ? TYPE_F32 : TYPE_BF16, rows, tokens, stride);
+    /// @param floats whether outputs are f32, else bf16
+    record Extents(int rows, int columns, int vectors, int stride, Operands operands, boolean floats, boolean add) {
+
+        /// The same of another number of vectors.
+        Extents of(int others) {
+            return new Extents(rows, columns, others, stride, operands, floats, add);
+        }
+    }
+
+    /// A matrix and vectors where they lie, all of them device addresses.
+    ///
+    /// @param scales of the matrix' rows, as `inputScales` of the vectors; 0 for bf16
+    record Operation(long matrix, long scales, long inputs, long inputScales, long outputs) {}
+
+    /// Algorithms for a product, what the library holds best first; none where it has none.
+    List<Product> candidates(Extents extents, int most) {
+        try (Arena calls = Arena.ofConfined()) {
+            Product plan = describe(extents, calls);
+            MemorySegment out = calls.allocate(JAVA_LONG);
             check("cublasLtMatmulPreferenceCreate", (int) Library.PREFER.invokeExact(out));
             long preference = out.get(JAVA_LONG, 0);
-            MemorySegment bytes = arena.allocateFrom(JAVA_LONG, WORKSPACE);
+            MemorySegment bytes = calls.allocateFrom(JAVA_LONG, WORKSPACE);
             check("cublasLtMatmulPreferenceSetAttribute", (int)
                     Library.SET_PREFERENCE.invokeExact(preference, ATTRIBUTE_WORKSPACE, bytes, 8L));
-            MemorySegment result = arena.allocate(RESULT_BYTES, 16);
-            MemorySegment found = arena.allocate(JAVA_INT);
-            check("cublasLtMatmulAlgoGetHeuristic", (int)
-                    Library.CHOOSE.invokeExact(handle, description, w, x, y, y, preference, 1, result, found));
+            MemorySegment results = calls.allocate((long) RESULT_BYTES * most, 16);
+            MemorySegment found = calls.allocate(JAVA_INT);
+            int status = (int) Library.CHOOSE.invokeExact(
+                    handle, plan.description, plan.w, plan.x, plan.y, plan.y, preference, most, results, found);
             check("cublasLtMatmulPreferenceDestroy", (int) Library.DESTROY_PREFERENCE.invokeExact(preference));
-            if (found.get(JAVA_INT, 0) == 0) {
-                throw new CudaException(15, "cuBLASLt has no kernel for [%d, %d] x %d tokens", rows, columns, tokens);
+            if (status != UNSUPPORTED) {
+                check("cublasLtMatmulAlgoGetHeuristic", status);
             }
-            return new Product(description, w, x, y, result.asSlice(0, ALGORITHM_BYTES), add);
+            List<Product> all = new ArrayList<>();
+            for (int i = 0; status == 0 && i < found.get(JAVA_INT, 0); i++) {
+                all.add(plan.by(
+                        results.asSlice((long) i * RESULT_BYTES, ALGORITHM_BYTES)
+                                .toArray(JAVA_BYTE),
+                        arena));
+            }
+            return all;
         } catch (Throwable e) {
             throw rethrown(e);
         }
+    }
+
+    /// A product by an algorithm that was found for the same operands and types.
+    ///
+    /// @throws CudaException if it does not serve these extents
+    Product plan(Extents extents, byte[] algorithm) {
+        try (Arena calls = Arena.ofConfined()) {
+            Product plan = describe(extents, calls).by(algorithm, arena);
+            MemorySegment result = calls.allocate(RESULT_BYTES, 16);
+            check("cublasLtMatmulAlgoCheck of " + extents, (int) Library.CHECK.invokeExact(
+                    handle, plan.description, plan.w, plan.x, plan.y, plan.y, plan.algorithm, result));
+            return plan;
+        } catch (Throwable e) {
+            throw rethrown(e);
+        }
+    }
+
+    private Product describe(Extents extents, Arena calls) throws Throwable {
+        MemorySegment out = calls.allocate(JAVA_LONG);
+        check("cublasLtMatmulDescCreate", (int) Library.DESCRIBE.invokeExact(out, COMPUTE_F32, TYPE_F32));
+        long description = out.get(JAVA_LONG, 0);
+        set(description, ATTRIBUTE_TRANSPOSE_A, calls.allocateFrom(JAVA_INT, TRANSPOSED));
+        boolean eights = extents.operands == Operands.FP8;
+        if (eights) {
+            MemorySegment mode = calls.allocateFrom(JAVA_INT, SCALES_OF_VECTORS);
+            set(description, ATTRIBUTE_SCALE_MODE_A, mode);
+            set(description, ATTRIBUTE_SCALE_MODE_B, mode);
+            // There is no algorithm without an address, whichever.
+            MemorySegment any = calls.allocateFrom(JAVA_LONG, workspace);
+            set(description, ATTRIBUTE_SCALES_A, any);
+            set(description, ATTRIBUTE_SCALES_B, any);
+        }
+        int type = eights ? TYPE_E4M3 : TYPE_BF16;
+        // The library thinks in columns: a row-major [rows, columns] is its transpose.
+        long w = layout(out, type, extents.columns, extents.rows, extents.columns);
+        long x = layout(out, type, extents.columns, extents.vectors, extents.columns);
+        long y = layout(out, extents.floats ? TYPE_F32 : TYPE_BF16, extents.rows, extents.vectors, extents.stride);
+        return new Product(description, w, x, y, MemorySegment.NULL, eights, extents.add);
+    }
+
+    private static void set(long description, int attribute, MemorySegment value) throws Throwable {
+        check("cublasLtMatmulDescSetAttribute %d".formatted(attribute), (int)
+                Library.SET.invokeExact(description, attribute, value, value.byteSize()));
     }
 
     private static long layout(MemorySegment out, int type, long rows, long columns, long leading) throws Throwable {
@@ -85,23 +162,42 @@ final class CublasLt implements AutoCloseable {
         return out.get(JAVA_LONG, 0);
     }
 
-    /// Puts a planned product on a stream; all but the plan are device addresses.
-    void run(Product product, long weights, long inputs, long outputs, long stream) {
-        // A variable: its type must be exactly that of the handle\'s parameter.
+    /// Whether an algorithm sums parts of the columns on their own and joins them.
+    boolean partsColumns(Product product) {
+        try (Arena calls = Arena.ofConfined()) {
+            MemorySegment parts = calls.allocate(JAVA_INT);
+            MemorySegment written = calls.allocate(JAVA_LONG);
+            check("cublasLtMatmulAlgoConfigGetAttribute", (int)
+                    Library.CONFIGURATION.invokeExact(product.algorithm, ALGORITHM_PARTS, parts, 4L, written));
+            return parts.get(JAVA_INT, 0) > 1;
+        } catch (Throwable e) {
+            throw rethrown(e);
+        }
+    }
+
+    /// Puts a planned product on a stream.
+    void run(Product product, Operation operation, long stream) {
+        // A variable: its type must be exactly that of the handle's parameter.
         MemorySegment beta = product.add ? one : zero;
         try {
+            if (product.eights) {
+                pointer.set(JAVA_LONG, 0, operation.scales);
+                set(product.description, ATTRIBUTE_SCALES_A, pointer);
+                pointer.set(JAVA_LONG, 0, operation.inputScales);
+                set(product.description, ATTRIBUTE_SCALES_B, pointer);
+            }
             check("cublasLtMatmul", (int) Library.MULTIPLY.invokeExact(
                     handle,
                     product.description,
                     one,
-                    weights,
+                    operation.matrix,
                     product.w,
-                    inputs,
+                    operation.inputs,
                     product.x,
                     beta,
-                    outputs,
+                    operation.outputs,
                     product.y,
-                    outputs,
+                    operation.outputs,
                     product.y,
                     product.algorithm,
                     workspace,
@@ -138,7 +234,17 @@ final class CublasLt implements AutoCloseable {
     }
 
     /// A matrix product, planned. Its descriptions are few and live as long as the process.
-    record Product(long description, long w, long x, long y, MemorySegment algorithm, boolean add) {}
+    record Product(long description, long w, long x, long y, MemorySegment algorithm, boolean eights, boolean add) {
+        private Product by(byte[] bytes, Arena arena) {
+            MemorySegment kept = arena.allocate(ALGORITHM_BYTES, 16);
+            MemorySegment.copy(bytes, 0, kept, JAVA_BYTE, 0, ALGORITHM_BYTES);
+            return new Product(description, w, x, y, kept, eights, add);
+        }
+
+        byte[] algorithmBytes() {
+            return algorithm.toArray(JAVA_BYTE);
+        }
+    }
 
     private static final class Library {
         static final NativeLibrary LIBRARY = NativeLibrary.find("libcublasLt.so.13", "libcublasLt.so.12");
@@ -168,6 +274,19 @@ final class CublasLt implements AutoCloseable {
                 JAVA_INT,
                 ADDRESS,
                 ADDRESS);
+        static final MethodHandle CHECK = LIBRARY.function(
+                "cublasLtMatmulAlgoCheck",
+                JAVA_INT,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                JAVA_LONG,
+                ADDRESS,
+                ADDRESS);
+        static final MethodHandle CONFIGURATION = LIBRARY.function(
+                "cublasLtMatmulAlgoConfigGetAttribute", JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS);
         static final MethodHandle MULTIPLY = LIBRARY.function(
                 "cublasLtMatmul",
                 JAVA_INT,

@@ -16,13 +16,15 @@ import io.penstock.shard.collective.PeerException;
 import io.penstock.shard.layers.RopeFrequencies;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.LongConsumer;
 import org.jboss.logging.Logger;
 
-/// A rank on an NVIDIA GPU. Weights and keys and values are bf16, residual sums and softmax f32.
+/// A rank on an NVIDIA GPU. Weights (unless they are stored in fewer bits) and keys and values are bf16, residual sums
+/// and softmax f32.
 ///
 /// A rank that is alone replays graphs, keeps sampled ids on the device and has two steps in
 /// flight; so do tensor-parallel ranks that meet on their devices ([StagePeers]). In a group of
@@ -39,6 +41,8 @@ public final class CudaBackend implements Backend {
     private DeviceWeights weights;
     private float[] ropeDivisors;
     private CudaEpoch epoch;
+    // Which product is by what algorithm, measured once.
+    private final Map<CublasLt.Extents, byte[]> algorithms = new HashMap<>();
     // For peers to write to. It outlives epochs: a peer may have it mapped a little longer than
     // this rank.
     private CudaDevice.DeviceMemory mailbox;
@@ -130,9 +134,17 @@ public final class CudaBackend implements Backend {
         }
         device.identify("rank %d of stage %d on device %d: "
                 .formatted(collective.tpRank(), collective.ppStage(), options.ordinal()));
+        if (options.computing().deterministic() && collective.tpSize() > 1) {
+            throw new PenstockException(
+                    ErrorCategory.BAD_INPUT,
+                    "penstock.shard.gpu-deterministic serves stages of one rank, not of %d: sums between ranks are"
+                            + " ordered by their size",
+                    collective.tpSize());
+        }
         Optional<StagePeers.Meeting> meeting = meet(limits, collective);
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors, limits.maxLength());
-        epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, limits, collective, meeting);
+        epoch = new CudaEpoch(
+                device, modules, options, shape, weights, frequencies, algorithms, limits, collective, meeting);
         LOG.infof(
                 "kernels %s; tensor-parallel sums %s",
                 modules.origins(),

@@ -33,6 +33,8 @@ final class CudaEpoch implements AutoCloseable {
     // No step needs the host before its end.
     private final boolean onDevice;
     private final boolean sampling;
+    // A row is computed alike whatever else is in its step.
+    private final boolean alike;
     private final Arena arena = Arena.ofShared();
     private final DeviceArena deviceArena;
     private final StepMemory memory;
@@ -70,6 +72,7 @@ final class CudaEpoch implements AutoCloseable {
             ShardShape shape,
             DeviceWeights weights,
             RopeFrequencies frequencies,
+            Map<CublasLt.Extents, byte[]> algorithms,
             StepLimits limits,
             Collective collective,
             Optional<StagePeers.Meeting> meeting) {
@@ -79,26 +82,30 @@ final class CudaEpoch implements AutoCloseable {
         this.collective = collective;
         boolean stageOnDevice = collective.tpSize() == 1 || meeting.isPresent();
         onDevice = stageOnDevice && collective.ppSize() == 1;
+        alike = options.computing().deterministic();
         decodeBuckets = StepBucket.of(limits, shape, device.multiprocessors(), false);
         mixedBuckets = StepBucket.of(limits, shape, device.multiprocessors(), true);
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
         buckets.addAll(mixedBuckets);
-        boolean expands = weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16);
+        boolean eights = options.computing().activations() == CudaOptions.Activations.FP8;
+        StepMemory.Formats formats = new StepMemory.Formats(
+                weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16), eights);
         // Measured first without KV blocks, to see how many fit beside the rest; nothing is taken
         // before that is known.
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), expands, measured, null);
+        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), formats, measured, null);
         kvBlocks = kvBlocks(options, measured.used());
         DeviceArena exact = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), expands, exact, null);
+        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, exact, null);
         deviceArena = DeviceArena.of(device, exact.used());
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         // Values that no key admits are still multiplied, by 0: they must be numbers.
         deviceArena.zero();
         memory = StepMemory.lay(
-                shape, limits, buckets, kvBlocks, device.multiprocessors(), expands, deviceArena, results);
+                shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
         cublas = new CublasLt(memory.workspace());
-        pass = new ForwardPass(device, modules, cublas, shape, weights, memory, limits, arena);
+        Products products = new Products(device, cublas, algorithms, alike);
+        pass = new ForwardPass(device, modules, products, shape, weights, memory, limits, options.computing(), arena);
         peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
                 .orElse(null);
         if (peers != null) {
@@ -118,13 +125,14 @@ final class CudaEpoch implements AutoCloseable {
         }
         fillRopeTable(modules, frequencies);
         DevicePeers near = peers instanceof DevicePeers met ? met : null;
-        decode = options.persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
+        decode = options.computing().persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
                 ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
                 : null;
         if (decode != null) {
             tune();
         }
-        if (stageOnDevice && options.graphs()) {
+        pass.tune(buckets, collective.tpSize() > 1);
+        if (stageOnDevice && options.computing().graphs()) {
             capture();
         }
     }
@@ -175,15 +183,12 @@ final class CudaEpoch implements AutoCloseable {
                 }
             }
         }
-        for (List<StepBucket> buckets : List.of(decodeBuckets, mixedBuckets)) {
+        for (List<StepBucket> buckets : alike ? List.of(mixedBuckets) : List.of(decodeBuckets, mixedBuckets)) {
             for (StepBucket bucket : buckets) {
                 forwards.put(bucket, device.capture(() -> forward(bucket)));
-                for (int count = 1; shape.slice().samples(); count = Math.min(2 * count, bucket.rows())) {
+                for (int count : shape.slice().samples() ? bucket.sampleCounts() : List.<Integer>of()) {
                     Heads head = new Heads(bucket, count);
                     heads.put(head, device.capture(() -> head(head)));
-                    if (count == bucket.rows()) {
-                        break;
-                    }
                 }
             }
         }
@@ -217,7 +222,7 @@ final class CudaEpoch implements AutoCloseable {
         descriptors[0].begin(bucket, 0);
         descriptors[0].appendBlock(0, 0, 0);
         descriptors[0].writeAdmissions(shape.config().vocabularySize());
-        descriptors[0].describe(plan, shape.group(), shape.config().vocabularySize(), null);
+        descriptors[0].describe(plan, shape.group(), true, shape.config().vocabularySize(), null);
         pass.begin(bucket, words[0].address(), descriptors[0].end());
         decode.tune(bucket);
     }
@@ -237,11 +242,12 @@ final class CudaEpoch implements AutoCloseable {
     /// The end of a step: logits and ids for so many rows at most.
     private record Heads(StepBucket bucket, int samples) {
         static Heads smallest(StepBucket bucket, int samples) {
-            int count = 1;
-            while (count < samples) {
-                count = Math.min(2 * count, bucket.rows());
+            for (int count : bucket.sampleCounts()) {
+                if (count >= samples) {
+                    return new Heads(bucket, count);
+                }
             }
-            return new Heads(bucket, count);
+            throw new IllegalArgumentException("%d rows sample in %s".formatted(samples, bucket));
         }
     }
 
@@ -291,7 +297,7 @@ final class CudaEpoch implements AutoCloseable {
         StepDescriptor descriptor = descriptors[parity];
         descriptor.begin(bucket, parity);
         tellSlots(plan, descriptor, bucket, parity);
-        descriptor.describe(plan, shape.group(), shape.config().vocabularySize(), known);
+        descriptor.describe(plan, shape.group(), !alike, shape.config().vocabularySize(), known);
         pass.begin(bucket, words[parity].address(), descriptor.end());
         return bucket;
     }
@@ -325,7 +331,7 @@ final class CudaEpoch implements AutoCloseable {
 
     private StepBucket bucketOf(StepPlan plan) {
         for (int row = 0; row < plan.rows; row++) {
-            if (!StepBucket.isDecode(plan.count[row], shape.group())) {
+            if (alike || !StepBucket.isDecode(plan.count[row], shape.group())) {
                 return StepBucket.smallest(mixedBuckets, plan.totalTokens);
             }
         }

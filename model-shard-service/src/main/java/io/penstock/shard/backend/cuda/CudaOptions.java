@@ -1,5 +1,7 @@
 package io.penstock.shard.backend.cuda;
 
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
 import java.util.Optional;
 
 /// What an operator may choose about a device.
@@ -7,21 +9,49 @@ import java.util.Optional;
 /// @param ordinal of the device, as the driver counts them
 /// @param memoryShare part of the memory free after loading that keys, values and steps may
 ///     take, (0, 1]
-/// @param graphs whether steps are captured as graphs; off only to look for errors
-/// @param persistentDecode whether small decode steps are one kernel where the device has it;
-///     off only to compare
+/// @param computing how steps are computed
 /// @param meeting how tensor-parallel ranks meet
 /// @param formats what matrices are kept in: what is stored in another format is converted while it
 ///     is loaded; where absent, as they are stored, if kernels take that, else as bf16
 public record CudaOptions(
         int ordinal,
         double memoryShare,
-        boolean graphs,
-        boolean persistentDecode,
+        Computing computing,
         Meeting meeting,
         Optional<DeviceWeights.Formats> formats) {
-    public CudaOptions(int ordinal, double memoryShare, boolean graphs, boolean persistentDecode, Meeting meeting) {
-        this(ordinal, memoryShare, graphs, persistentDecode, meeting, Optional.empty());
+
+    /// How steps are computed.
+    ///
+    /// @param graphs whether steps are captured as graphs; off only to look for errors
+    /// @param persistentDecode whether small decode steps are one kernel where the device has it;
+    ///     off only to compare
+    /// @param deterministic whether a sequence's logits are the same bits whatever else is in its steps:
+    ///     every product by one kernel for all numbers of vectors, attention without parts
+    /// @param activations what larger products take their vectors as, where weights are FP8
+    public record Computing(boolean graphs, boolean persistentDecode, boolean deterministic, Activations activations) {
+        public static final Computing QUICKEST = new Computing(true, true, false, Activations.BF16);
+
+        public Computing {
+            if (deterministic && activations == Activations.FP8) {
+                throw new PenstockException(
+                        ErrorCategory.BAD_INPUT,
+                        "penstock.shard.gpu-deterministic and gpu-activations=fp8 exclude each other: small steps"
+                                + " would differ from large ones");
+            }
+        }
+
+        /// For an operator's choice.
+        public static Computing of(boolean deterministic, Activations activations) {
+            return new Computing(true, !deterministic, deterministic, activations);
+        }
+    }
+
+    /// What products of many vectors multiply FP8 weights with.
+    public enum Activations {
+        /// Weights are widened.
+        BF16,
+        /// e4m3 with a scale for each token, as it comes: twice the rate, some of the precision.
+        FP8
     }
 
     /// What an operator may have matrices kept in.
@@ -74,6 +104,6 @@ public record CudaOptions(
     }
 
     public static CudaOptions defaults() {
-        return new CudaOptions(0, 0.9, true, true, Meeting.AUTO);
+        return new CudaOptions(0, 0.9, Computing.QUICKEST, Meeting.AUTO, Optional.empty());
     }
 }

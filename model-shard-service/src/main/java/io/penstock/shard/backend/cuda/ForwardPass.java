@@ -4,12 +4,15 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.penstock.shard.backend.StepLimits;
-import io.penstock.shard.backend.cuda.CublasLt.Product;
+import io.penstock.shard.backend.cuda.CublasLt.Extents;
+import io.penstock.shard.backend.cuda.CublasLt.Operands;
+import io.penstock.shard.backend.cuda.CublasLt.Operation;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.List;
+import java.util.TreeSet;
+import java.util.function.Function;
 
 /// The kernels of a step, in order, for a bucket: launched as they come, or while a graph is
 /// captured. Residual sums are f32; what goes into matrix products is bf16.
@@ -18,19 +21,28 @@ final class ForwardPass {
     private static final int GEMV_VECTORS = 8;
 
     private static final int ROWS_A_TILE = 16;
+    /// What cuBLASLt wants extents of e4m3 operands to be multiples of.
+    private static final int EIGHTS_ALIGNMENT = 16;
+
+    private static final int HEADS_A_BLOCK = 8;
     // Keys and values of a tile of 64, twice, rows padded by 16 bytes.
     private static final int ATTENTION_SHARED_A_HEAD_ELEMENT = 4 * 64 * 2;
     private static final float LOG2_E = (float) (1 / Math.log(2));
 
     private final CudaDevice device;
-    private final CublasLt cublas;
+    private final Products products;
     private final ShardShape shape;
     private final DeviceWeights weights;
     private final StepMemory memory;
     private final StepLimits limits;
-    private final Map<Extents, Product> products = new HashMap<>();
+    // Vectors at most that our own matrix-vector kernels take.
+    private final int gemvVectors;
+    private final boolean eights;
+    private final boolean alike;
     private final MemorySegment stepArgument;
     private final MemorySegment cacheArgument;
+    private final MemorySegment normedArgument;
+    private final MemorySegment partsArgument;
     private final MemorySegment samplingArgument;
     private final int attentionShared;
 
@@ -40,27 +52,33 @@ final class ForwardPass {
     private final Kernel sampleNorm;
     private final Kernel rotate;
     private final Kernel swiglu;
+    private final Kernel swigluEights;
+    private final Kernel narrow;
     private final Kernel add;
     private final Kernel gemvStore;
     private final Kernel gemvAdd;
     private final Kernel gemvSwiglu;
     private final Kernel prefillAttention;
     private final Kernel decodeAttention;
-    private final Kernel mergeAttention;
     private final Kernel sample;
     private final Kernel expand;
+    private final Kernel random;
 
     ForwardPass(
             CudaDevice device,
             CudaModules modules,
-            CublasLt cublas,
+            Products products,
             ShardShape shape,
             DeviceWeights weights,
             StepMemory memory,
             StepLimits limits,
+            CudaOptions.Computing computing,
             Arena arena) {
         this.device = device;
-        this.cublas = cublas;
+        this.products = products;
+        eights = computing.activations() == CudaOptions.Activations.FP8;
+        alike = computing.deterministic();
+        gemvVectors = alike ? 0 : GEMV_VECTORS;
         this.shape = shape;
         this.weights = weights;
         this.memory = memory;
@@ -72,17 +90,24 @@ final class ForwardPass {
         sampleNorm = modules.kernel("elementwise", "sampleNorm");
         rotate = modules.kernel("elementwise", "rotateAndStore");
         swiglu = modules.kernel("elementwise", "swiglu");
+        swigluEights = modules.kernel("elementwise", "swigluEights");
+        narrow = modules.kernel("elementwise", "narrow");
         add = modules.kernel("elementwise", "addTo");
         gemvStore = modules.kernel("gemv", "gemvStore");
         gemvAdd = modules.kernel("gemv", "gemvAdd");
         gemvSwiglu = modules.kernel("gemv", "gemvSwiglu");
         prefillAttention = modules.kernel("attention", "prefillAttention" + shape.headSize(), attentionShared);
         decodeAttention = modules.kernel("attention", "decodeAttention" + shape.headSize(), attentionShared);
-        mergeAttention = modules.kernel("attention", "mergeAttention");
         sample = modules.kernel("sampling", "sample");
         expand = modules.kernel("weights", "expand");
+        random = modules.kernel("elementwise", "randomWeights");
         stepArgument = arena.allocate(16, 8);
         cacheArgument = arena.allocate(40, 8);
+        normedArgument = arena.allocate(24, 8);
+        partsArgument = arena.allocate(24, 8);
+        partsArgument.set(JAVA_LONG, 0, memory.parts());
+        partsArgument.set(JAVA_LONG, 8, memory.partSums());
+        partsArgument.set(JAVA_LONG, 16, memory.partsArrived());
         samplingArgument = arena.allocate(64, 8);
         memory.describeSampling(samplingArgument, shape, limits);
     }
@@ -122,26 +147,52 @@ final class ForwardPass {
     void layers(StepBucket bucket, RankSum sum) {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
-            norm(bucket, layer.attentionNorm());
+            norm(bucket, layer.attentionNorm(), layer.qkv());
             product(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), Into.F32);
             attention(bucket, layer, i);
+            if (takesEights(layer.output(), bucket.tokens())) {
+                device.launch(
+                        narrow,
+                        Grid.of(bucket.tokens(), 256),
+                        step(bucket),
+                        memory.attended(),
+                        memory.eights(),
+                        memory.eightScales(),
+                        shape.attentionSize());
+            }
             contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
-            norm(bucket, layer.mlpNorm());
+            norm(bucket, layer.mlpNorm(), layer.gateUp());
             mlp(bucket, layer);
             contribute(layer.down(), memory.activated(), bucket, sum, 2 * i + 1);
         }
     }
 
-    private void norm(StepBucket bucket, long weight) {
+    /// @param next what takes the normed vectors
+    private void norm(StepBucket bucket, long weight, Matrix next) {
         device.launch(
                 norm,
                 Grid.of(bucket.tokens(), normThreads()),
                 step(bucket),
                 memory.residual(),
                 weight,
-                memory.normed(),
+                normed(next, bucket.tokens()),
                 shape.hidden(),
                 (float) shape.config().rmsNormEpsilon());
+    }
+
+    private MemorySegment normed(Matrix next, int vectors) {
+        normedArgument.set(JAVA_LONG, 0, takesEights(next, vectors) ? 0 : memory.normed());
+        normedArgument.set(JAVA_LONG, 8, memory.eights());
+        normedArgument.set(JAVA_LONG, 16, memory.eightScales());
+        return normedArgument;
+    }
+
+    /// Whether a product takes its vectors from [StepMemory#eights()].
+    private boolean takesEights(Matrix matrix, int vectors) {
+        return eights
+                && vectors > gemvVectors
+                && matrix.format() == WeightFormat.FP8_ROWS
+                && matrix.rows() % EIGHTS_ALIGNMENT == 0;
     }
 
     private int normThreads() {
@@ -154,7 +205,12 @@ final class ForwardPass {
         long values = memory.values(index);
         device.launch(
                 rotate,
-                Grid.of(bucket.tokens(), 256),
+                new Grid(
+                        bucket.tokens(),
+                        (shape.heads() + 2 * shape.kvHeads() + HEADS_A_BLOCK - 1) / HEADS_A_BLOCK,
+                        1,
+                        32 * HEADS_A_BLOCK,
+                        0),
                 step,
                 memory.qkv(),
                 layer.qkvBias(),
@@ -185,42 +241,43 @@ final class ForwardPass {
         if (bucket.prefill()) {
             device.launch(
                     prefillAttention,
-                    new Grid(bucket.prefillItems(shape), shape.kvHeads(), 1, 128, attentionShared),
+                    new Grid(bucket.prefillItems(shape, alike), shape.kvHeads(), 1, 128, attentionShared),
                     step,
                     cacheArgument,
                     memory.queries(),
                     memory.attended(),
                     scale);
         }
-        device.launch(
-                decodeAttention,
-                new Grid(bucket.rows(), shape.kvHeads(), bucket.splits(), 128, attentionShared),
-                step,
-                cacheArgument,
-                memory.queries(),
-                memory.parts(),
-                memory.partSums(),
-                memory.attended(),
-                scale);
-        device.launch(
-                mergeAttention,
-                new Grid(bucket.rows(), shape.kvHeads(), 1, 256, 0),
-                step,
-                memory.parts(),
-                memory.partSums(),
-                bucket.splits(),
-                shape.heads(),
-                shape.kvHeads(),
-                shape.headSize(),
-                memory.attended());
+        if (!alike) {
+            device.launch(
+                    decodeAttention,
+                    new Grid(bucket.rows(), shape.kvHeads(), bucket.splits(), 128, attentionShared),
+                    step,
+                    cacheArgument,
+                    memory.queries(),
+                    partsArgument,
+                    memory.attended(),
+                    scale);
+        }
     }
 
     private void mlp(StepBucket bucket, DeviceWeights.Layer layer) {
-        if (bucket.tokens() <= GEMV_VECTORS) {
+        if (bucket.tokens() <= gemvVectors) {
             product(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Into.ACTIVATED);
             return;
         }
         product(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Into.BF16);
+        if (takesEights(layer.down(), bucket.tokens())) {
+            device.launch(
+                    swigluEights,
+                    Grid.of(bucket.tokens(), 512),
+                    step(bucket),
+                    memory.gateUp(),
+                    memory.eights(),
+                    memory.eightScales(),
+                    shape.intermediate());
+            return;
+        }
         device.launch(
                 swiglu,
                 new Grid((shape.intermediate() / 8 + 127) / 128, bucket.tokens(), 1, 128, 0),
@@ -265,7 +322,7 @@ final class ForwardPass {
                 step(bucket),
                 memory.residual(),
                 weights.outputNorm(),
-                memory.normed(),
+                normed(weights.output(), samples),
                 shape.hidden(),
                 (float) shape.config().rmsNormEpsilon());
         product(weights.output(), memory.normed(), memory.logits(), samples, Into.F32);
@@ -293,13 +350,15 @@ final class ForwardPass {
         }
     }
 
-    private record Extents(int rows, int columns, int vectors, int stride, Into into) {}
-
     /// A product with all of a matrix; in pieces of rows where it must become bf16 first.
     private void product(Matrix matrix, long inputs, long outputs, int vectors, Into into) {
         int stride = into == Into.ACTIVATED ? matrix.rows() / 2 : matrix.rows();
         if (matrix.format() == WeightFormat.BF16) {
             product(matrix.address(), inputs, outputs, matrix.rows(), matrix.columns(), vectors, stride, into);
+            return;
+        }
+        if (takesEights(matrix, vectors)) {
+            products.run(extents(matrix, vectors, into), operation(matrix, inputs, outputs));
             return;
         }
         int most = StepMemory.expandedRows(matrix.columns());
@@ -322,7 +381,7 @@ final class ForwardPass {
 
     private void product(
             long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Into into) {
-        if (vectors <= GEMV_VECTORS && into != Into.BF16) {
+        if (vectors <= gemvVectors && into != Into.BF16) {
             Kernel kernel = switch (into) {
                 case SUM -> gemvAdd;
                 case ACTIVATED -> gemvSwiglu;
@@ -340,10 +399,84 @@ final class ForwardPass {
                     stride);
             return;
         }
-        Product plan = products.computeIfAbsent(
-                new Extents(rows, columns, vectors, stride, into),
-                _ -> cublas.plan(rows, columns, vectors, stride, into != Into.BF16, into == Into.SUM));
-        cublas.run(plan, matrix, inputs, outputs, device.streamHandle());
+        products.run(
+                new Extents(rows, columns, vectors, stride, Operands.BF16, into != Into.BF16, into == Into.SUM),
+                new Operation(matrix, 0, inputs, 0, outputs));
+    }
+
+    /// Of a product with all of a matrix at once.
+    private Extents extents(Matrix matrix, int vectors, Into into) {
+        return new Extents(
+                matrix.rows(),
+                matrix.columns(),
+                vectors,
+                matrix.rows(),
+                takesEights(matrix, vectors) ? Operands.FP8 : Operands.BF16,
+                into != Into.BF16,
+                into == Into.SUM);
+    }
+
+    private Operation operation(Matrix matrix, long inputs, long outputs) {
+        return matrix.format() == WeightFormat.BF16
+                ? new Operation(matrix.address(), 0, inputs, 0, outputs)
+                : new Operation(matrix.address(), matrix.scales(), memory.eights(), memory.eightScales(), outputs);
+    }
+
+    /// Chooses the quickest way of all products that steps of these buckets have. Overwrites what steps
+    /// write; for before the first.
+    ///
+    /// @param summed whether ranks' parts are summed before they are added
+    void tune(List<StepBucket> buckets, boolean summed) {
+        Into added = summed ? Into.F32 : Into.SUM;
+        long sums = summed ? memory.partial() : memory.residual();
+        // What tensor cores multiply decides how fast they may run: zeros would be quicker than vectors are.
+        for (long vectors : new long[] {memory.normed(), memory.attended(), memory.activated()}) {
+            long columns = vectors == memory.normed()
+                    ? shape.hidden()
+                    : vectors == memory.attended() ? shape.attentionSize() : shape.intermediate();
+            device.launch(
+                    random,
+                    Grid.of(8 * device.multiprocessors(), 256),
+                    vectors,
+                    limits.maxStepTokens() * columns,
+                    1f,
+                    1);
+        }
+        TreeSet<Integer> counts = new TreeSet<>();
+        TreeSet<Integer> samples = new TreeSet<>();
+        for (StepBucket bucket : buckets) {
+            counts.add(bucket.tokens());
+            bucket.sampleCounts().forEach(samples::add);
+        }
+        for (int vectors : counts.tailSet(gemvVectors, false)) {
+            tune(DeviceWeights.Layer::qkv, vectors, Into.F32, memory.normed(), memory.qkv());
+            tune(DeviceWeights.Layer::output, vectors, added, memory.attended(), sums);
+            tune(DeviceWeights.Layer::gateUp, vectors, Into.BF16, memory.normed(), memory.gateUp());
+            tune(DeviceWeights.Layer::down, vectors, added, memory.activated(), sums);
+        }
+        if (weights.output() != null) {
+            for (int vectors : samples.tailSet(gemvVectors, false)) {
+                tune(List.of(weights.output()), vectors, Into.F32, memory.normed(), memory.logits());
+            }
+        }
+        // INVARIANT: the persistent kernel adds ranks' parts up where there are zeros between steps.
+        device.zero(memory.partial(), 4L * limits.maxStepTokens() * shape.hidden());
+    }
+
+    private void tune(Function<DeviceWeights.Layer, Matrix> which, int vectors, Into into, long inputs, long outputs) {
+        tune(weights.layers().stream().map(which).toList(), vectors, into, inputs, outputs);
+    }
+
+    // What is widened first is left to the library's choice: its pieces are of many extents.
+    private void tune(List<Matrix> all, int vectors, Into into, long inputs, long outputs) {
+        Matrix first = all.getFirst();
+        List<Operation> operations = all.stream()
+                .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
+                .map(matrix -> operation(matrix, inputs, outputs))
+                .toList();
+        if (first.format() == WeightFormat.BF16 || takesEights(first, vectors)) {
+            products.tune(extents(first, vectors, into), operations);
+        }
     }
 
     private MemorySegment step(StepBucket bucket) {

@@ -47,9 +47,21 @@ record StepBucket(int tokens, int rows, boolean prefill, int splits) {
         return Math.min(Math.max(Math.min(wanted, tiles), Math.min(4, tiles)), MAX_SPLITS);
     }
 
+    /// How many rows a step's end is prepared for, smallest first: it runs for the first that is enough.
+    List<Integer> sampleCounts() {
+        List<Integer> counts = new ArrayList<>();
+        for (int count = 1; count < rows; count *= 2) {
+            counts.add(count);
+        }
+        counts.add(rows);
+        return counts;
+    }
+
     /// Blocks of the prefill kernel, a key/value head: an upper bound.
-    int prefillItems(ShardShape shape) {
-        int least = ShardShape.QUERY_TILE / shape.group() + 1;
+    ///
+    /// @param every whether rows of few queries are among them
+    int prefillItems(ShardShape shape, boolean every) {
+        int least = every ? 1 : ShardShape.QUERY_TILE / shape.group() + 1;
         int tile = ShardShape.PREFILL_TILE;
         return (tokens * shape.group() + tile - 1) / tile + Math.min(tokens / least, rows);
     }

@@ -104,11 +104,12 @@ final class StepDescriptor {
 
     /// Writes tokens and rows.
     ///
+    /// @param few whether rows of few queries go to the decode kernel
     /// @param known the last id of each slot, for a rank that does not sample; null to leave ids to the
     ///     device
     /// @throws PenstockException (bad input) if a token or a position does not exist: the device would
     ///     read past its arrays
-    void describe(StepPlan plan, int group, int vocabulary, int[] known) {
+    void describe(StepPlan plan, int group, boolean few, int vocabulary, int[] known) {
         int position = HEADER + maxTokens;
         int slots = position + maxTokens;
         int decodeRow = slots + maxTokens;
@@ -152,7 +153,7 @@ final class StepDescriptor {
                 set(position + offset + i, plan.start[row] + i);
                 set(slots + offset + i, slot);
             }
-            if (StepBucket.isDecode(count, group)) {
+            if (few && StepBucket.isDecode(count, group)) {
                 set(decodeRow + decodeRows++, row);
             } else {
                 for (int query = 0; query < count * group; query += ShardShape.PREFILL_TILE) {

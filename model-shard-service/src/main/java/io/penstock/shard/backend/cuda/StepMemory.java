@@ -25,8 +25,11 @@ import java.util.List;
 /// @param attended `[tokens, heads, headSize]` bf16
 /// @param gateUp `[tokens, 2 * intermediate]` bf16
 /// @param activated `[tokens, intermediate]` bf16
+/// @param eights `[tokens, columns]` e4m3, what the next product takes, where products take that
+/// @param eightScales `[tokens]` what those vectors were divided by
 /// @param parts `[row, kvHead, split, 16, headSize]` f32, attention's parts
 /// @param partSums maximum and sum of each of the parts' rows
+/// @param partsArrived `[row, kvHead]` how many of the parts are there, 0 between steps
 /// @param logits `[sequences, vocabulary]` f32
 /// @param edited as large: logits after bias and penalties
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
@@ -51,8 +54,11 @@ record StepMemory(
         long attended,
         long gateUp,
         long activated,
+        long eights,
+        long eightScales,
         long parts,
         long partSums,
+        long partsArrived,
         long logits,
         long edited,
         long cache,
@@ -68,6 +74,12 @@ record StepMemory(
         long decodeTrace,
         long expanded,
         HostMemory results) {
+
+    /// What products need besides their operands.
+    ///
+    /// @param expands whether matrices must become bf16
+    /// @param eights whether vectors become e4m3
+    record Formats(boolean expands, boolean eights) {}
 
     private static final long EXPANDED_BYTES = 192L << 20;
 
@@ -87,7 +99,7 @@ record StepMemory(
             List<StepBucket> buckets,
             int kvBlocks,
             int multiprocessors,
-            boolean expands,
+            Formats formats,
             DeviceArena arena,
             HostMemory results) {
         long tokens = Math.max(limits.maxStepTokens(), limits.maxSequences());
@@ -95,6 +107,8 @@ record StepMemory(
         long vocabulary = shape.slice().samples() ? shape.config().vocabularySize() : 0;
         long hidden = shape.hidden();
         int maxBlocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
+        long widest = Math.max(Math.max(hidden, shape.attentionSize()), shape.intermediate());
+        long rows = buckets.stream().mapToLong(StepBucket::rows).max().orElseThrow();
         long parts = buckets.stream()
                 .mapToLong(bucket -> (long) bucket.rows() * shape.kvHeads() * bucket.splits() * ShardShape.QUERY_TILE)
                 .max()
@@ -117,8 +131,11 @@ record StepMemory(
                 arena.take(2 * tokens * shape.attentionSize()),
                 arena.take(4 * tokens * shape.intermediate()),
                 arena.take(2 * tokens * shape.intermediate()),
+                formats.eights() ? arena.take(tokens * widest) : 0,
+                formats.eights() ? arena.take(4 * tokens) : 0,
                 arena.take(4 * parts * shape.headSize()),
                 arena.take(8 * parts),
+                arena.take(4 * rows * shape.kvHeads()),
                 arena.take(4 * sequences * vocabulary),
                 arena.take(4 * sequences * vocabulary),
                 arena.take(2 * cacheHalf),
@@ -132,7 +149,7 @@ record StepMemory(
                 arena.take(8 * DecodeKernel.partRows(shape, multiprocessors)),
                 arena.take(DecodeKernel.counterBytes(shape)),
                 arena.take(DecodeKernel.TRACE_BYTES),
-                expands ? arena.take(EXPANDED_BYTES) : 0,
+                formats.expands() ? arena.take(EXPANDED_BYTES) : 0,
                 results);
     }
 

@@ -74,8 +74,7 @@ final class DecodeCheck {
         CudaOptions options = new CudaOptions(
                 0,
                 0.2,
-                false,
-                persistent,
+                new CudaOptions.Computing(false, persistent, false, CudaOptions.Activations.BF16),
                 CudaOptions.Meeting.AUTO,
                 Optional.of(new DeviceWeights.Formats(format, format)));
         List<List<float[]>> all = new ArrayList<>();

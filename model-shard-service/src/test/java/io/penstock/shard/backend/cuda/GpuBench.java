@@ -18,16 +18,29 @@ import jcuda.driver.CUevent;
 /// Timings at the shape of a 7B model with random weights, and what the memory can do in the same
 /// run.
 final class GpuBench {
+    private static final WeightFormat FORMAT =
+            WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
+    private static final CudaOptions.Activations ACTIVATIONS =
+            CudaOptions.Activations.valueOf(System.getProperty("penstock.bench.activations", "BF16"));
+    private static final boolean DETERMINISTIC = Boolean.getBoolean("penstock.bench.deterministic");
+
     private GpuBench() {}
+
+    private static CudaOptions options(boolean graphs) {
+        return new CudaOptions(
+                0,
+                0.9,
+                new CudaOptions.Computing(graphs, !DETERMINISTIC, DETERMINISTIC, ACTIVATIONS),
+                CudaOptions.Meeting.AUTO,
+                Optional.of(new DeviceWeights.Formats(FORMAT, FORMAT)));
+    }
 
     /// Lists of requests at once: lines as [GpuLoad#read] takes them, and 256 of 512 tokens in and 256 out.
     static void mix(Path list) throws IOException {
         ModelConfig config = GpuCheck.qwen7b();
-        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
-        CudaOptions options = new CudaOptions(
-                0, 0.9, true, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
+        CudaOptions options = options(true);
         try (CudaBackend backend = new CudaBackend(options)) {
-            System.out.printf("%s, %s%n", backend.device(), format);
+            System.out.printf("%s, %s%n", backend.device(), described());
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
             GpuLoad.time(backend, list.getFileName().toString(), GpuLoad.read(list));
             GpuLoad.time(backend, "512 in, 256 out", Collections.nCopies(256, new GpuLoad.Lengths(512, 256)));
@@ -44,9 +57,7 @@ final class GpuBench {
     /// So many requests of 128 tokens in and 64 out, without graphs: for a profiler.
     static void profile(int batch) {
         ModelConfig config = GpuCheck.qwen7b();
-        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
-        CudaOptions options = new CudaOptions(
-                0, 0.9, false, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
+        CudaOptions options = options(false);
         try (CudaBackend backend = new CudaBackend(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
             new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 64)));
@@ -55,15 +66,14 @@ final class GpuBench {
 
     static void run(List<String> what) {
         ModelConfig config = GpuCheck.qwen7b();
-        WeightFormat format = WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
         boolean quick = Integer.getInteger("penstock.bench.steps") != null;
-        CudaOptions options = new CudaOptions(
-                0, 0.9, !quick, true, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
+        CudaOptions options = options(!quick);
         long start = System.nanoTime();
         try (CudaBackend backend = new CudaBackend(options)) {
             double ceiling = ceiling(backend);
             System.out.printf(
-                    "%s, %s; read ceiling (8 GiB, plain loads) %.3f TB/s%n", backend.device(), format, ceiling / 1e12);
+                    "%s, %s; read ceiling (8 GiB, plain loads) %.3f TB/s%n",
+                    backend.device(), described(), ceiling / 1e12);
             ShardShape shape = ShardShape.of(config, SequenceDriver.whole(config));
             backend.loadRandom(shape);
             StepLimits limits = new StepLimits(16, 64, 2_048, 4_096);
@@ -104,6 +114,12 @@ final class GpuBench {
                 prefill(backend, limits, shape, tokens);
             }
         }
+    }
+
+    private static String described() {
+        return FORMAT
+                + (ACTIVATIONS == CudaOptions.Activations.FP8 ? ", vectors FP8" : "")
+                + (DETERMINISTIC ? ", deterministic" : "");
     }
 
     static List<Sequence> sequences(SequenceDriver driver, int count, int prompt, int wanted) {

@@ -49,6 +49,7 @@ public final class GpuCheck {
                     model(backend, Path.of(arguments[1]), Path.of(arguments[2]), LocalCollective::new, SETTINGS);
                 }
             }
+            case "deterministic" -> DeterminismCheck.run();
             case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
             case "profile" -> GpuBench.profile(Integer.parseInt(arguments[1]));
@@ -69,7 +70,18 @@ public final class GpuCheck {
     }
 
     private static CudaBackend load(Path path) throws IOException {
-        return load(path, CudaOptions.defaults(), SequenceDriver::whole);
+        CudaOptions.Activations activations =
+                CudaOptions.Activations.valueOf(System.getProperty("penstock.check.activations", "BF16"));
+        CudaOptions defaults = CudaOptions.defaults();
+        return load(
+                path,
+                new CudaOptions(
+                        defaults.ordinal(),
+                        defaults.memoryShare(),
+                        CudaOptions.Computing.of(false, activations),
+                        defaults.meeting(),
+                        defaults.formats()),
+                SequenceDriver::whole);
     }
 
     static CudaBackend load(Path path, CudaOptions options, Function<ModelConfig, RankSlice> slice) throws IOException {
@@ -159,6 +171,7 @@ public final class GpuCheck {
             int[] setting = {each[0], Math.min(each[1], references.size())};
             boolean reports = true;
             double ours = 0;
+            double atPrompts = 0;
             int worst = 0;
             StepLimits limits = new StepLimits(16, references.size(), setting[0], longest + 1);
             for (int from = 0; from < references.size(); from += setting[1]) {
@@ -178,6 +191,7 @@ public final class GpuCheck {
                     for (int i = 0; i < reference.full().length; i++) {
                         double e =
                                 error(sequences.get(s).logits.get(i), reference.full()[i]);
+                        atPrompts = i == 0 ? Math.max(atPrompts, e) : atPrompts;
                         // Not a number is never good.
                         if (!(e <= ours)) {
                             ours = e;
@@ -191,12 +205,13 @@ public final class GpuCheck {
             }
             report(
                     ours <= 1.5 * theirs,
-                    "%s, %d tokens a step, %d at once: error %.2e (worst at length %d), transformers bf16 %.2e",
+                    "%s, %d tokens a step, %d at once: error %.2e (worst at length %d; %.2e at prompts' ends), theirs %.2e",
                     folder.getFileName(),
                     setting[0],
                     setting[1],
                     ours,
                     worst,
+                    atPrompts,
                     theirs);
         }
     }
@@ -259,9 +274,14 @@ public final class GpuCheck {
     }
 
     static ModelConfig qwen7b() {
+        return qwen7b(28);
+    }
+
+    /// The same with fewer layers.
+    static ModelConfig qwen7b(int layers) {
         return new ModelConfig(
                 ModelConfig.Architecture.QWEN2,
-                28,
+                layers,
                 3_584,
                 18_944,
                 28,

@@ -28,6 +28,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
@@ -189,13 +190,22 @@ public final class GpuRanks {
             box = cuda.allocate(layout.bytes());
             results = cuda.allocateHost(StepMemory.resultBytes(limits));
             DeviceArena measured = DeviceArena.measuring();
-            StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), false, measured, results);
+            StepMemory.Formats formats = new StepMemory.Formats(false, false);
+            StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), formats, measured, results);
             memoryArena = DeviceArena.of(cuda, measured.used());
             memoryArena.zero();
             memory = StepMemory.lay(
-                    shape, limits, List.of(bucket), 1, cuda.multiprocessors(), false, memoryArena, results);
+                    shape, limits, List.of(bucket), 1, cuda.multiprocessors(), formats, memoryArena, results);
             pass = new ForwardPass(
-                    cuda, modules, null, shape, new DeviceWeights(0, List.of(), 0, null), memory, limits, arena);
+                    cuda,
+                    modules,
+                    null,
+                    shape,
+                    new DeviceWeights(0, List.of(), 0, null),
+                    memory,
+                    limits,
+                    CudaOptions.Computing.QUICKEST,
+                    arena);
             collective = join();
             StagePeers.Meeting meeting = MEETING == CudaOptions.Meeting.NCCL
                     ? NcclPeers.meet(cuda, collective, shape, limits)
@@ -222,7 +232,7 @@ public final class GpuRanks {
             plan.number = number;
             descriptor.begin(bucket, 0);
             descriptor.writeAdmissions(1_000);
-            descriptor.describe(plan, shape.group(), 1_000, null);
+            descriptor.describe(plan, shape.group(), true, 1_000, null);
             pass.begin(bucket, words.address(), descriptor.end());
         }
 
@@ -327,7 +337,9 @@ public final class GpuRanks {
     }
 
     private CudaOptions options() {
-        return new CudaOptions(device, 0.85, true, !Boolean.getBoolean("penstock.ranks.many-kernels"), MEETING);
+        CudaOptions.Computing computing = new CudaOptions.Computing(
+                true, !Boolean.getBoolean("penstock.ranks.many-kernels"), false, CudaOptions.Activations.BF16);
+        return new CudaOptions(device, 0.85, computing, MEETING, Optional.empty());
     }
 
     /// Logits against transformers', as one rank's are checked.

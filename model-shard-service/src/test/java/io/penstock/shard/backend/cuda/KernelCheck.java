@@ -146,7 +146,8 @@ final class KernelCheck {
         StepBucket bucket = new StepBucket(ROWS, ROWS, false, 1);
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, List.of(bucket), 64, 132, false, measured, results);
+        StepMemory.lay(
+                shape, limits, List.of(bucket), 64, 132, new StepMemory.Formats(false, false), measured, results);
         Random random = new Random(vocabulary);
         int[][] table = new int[ROWS][4];
         SlotSampling[] slots = new SlotSampling[ROWS];
@@ -164,10 +165,26 @@ final class KernelCheck {
         try (Arena arena = Arena.ofConfined();
                 DeviceArena memoryArena = DeviceArena.of(device, measured.used())) {
             memoryArena.zero();
-            StepMemory memory = StepMemory.lay(shape, limits, List.of(bucket), 64, 132, false, memoryArena, results);
-            CublasLt unused = null;
+            StepMemory memory = StepMemory.lay(
+                    shape,
+                    limits,
+                    List.of(bucket),
+                    64,
+                    132,
+                    new StepMemory.Formats(false, false),
+                    memoryArena,
+                    results);
+            Products unused = null;
             ForwardPass pass = new ForwardPass(
-                    device, modules, unused, shape, new DeviceWeights(0, List.of(), 0, null), memory, limits, arena);
+                    device,
+                    modules,
+                    unused,
+                    shape,
+                    new DeviceWeights(0, List.of(), 0, null),
+                    memory,
+                    limits,
+                    CudaOptions.Computing.QUICKEST,
+                    arena);
             for (int position = 0; position < 6; position++) {
                 float[] logits = new float[ROWS * vocabulary];
                 for (int i = 0; i < logits.length; i++) {
@@ -197,7 +214,7 @@ final class KernelCheck {
                     }
                 }
                 descriptor.writeAdmissions(vocabulary);
-                descriptor.describe(plan, 1, vocabulary, null);
+                descriptor.describe(plan, 1, true, vocabulary, null);
                 pass.begin(bucket, words.address(), descriptor.end());
                 pass.sample(bucket, ROWS);
                 device.synchronize();

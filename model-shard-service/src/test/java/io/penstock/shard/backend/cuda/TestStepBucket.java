@@ -36,15 +36,18 @@ class TestStepBucket {
                 for (int trial = 0; trial < 50; trial++) {
                     int left = bucket.tokens();
                     int tiles = 0;
+                    int allTiles = 0;
                     for (int row = 0; row < bucket.rows() && left > 0; row++) {
                         int count = 1 + random.nextInt(Math.min(left, trial < 25 ? 20 : left));
                         left -= count;
+                        allTiles += (count * shape.group() + 63) / 64;
                         if (!StepBucket.isDecode(count, shape.group())) {
                             tiles += (count * shape.group() + 63) / 64;
                         }
                     }
-                    assertThat(tiles).isLessThanOrEqualTo(bucket.prefillItems(shape));
-                    assertThat(bucket.prefillItems(shape))
+                    assertThat(tiles).isLessThanOrEqualTo(bucket.prefillItems(shape, false));
+                    assertThat(allTiles).isLessThanOrEqualTo(bucket.prefillItems(shape, true));
+                    assertThat(bucket.prefillItems(shape, true))
                             .as("room in the description")
                             .isLessThanOrEqualTo(bucket.tokens() * shape.group() / 64 + 1 + bucket.rows());
                 }

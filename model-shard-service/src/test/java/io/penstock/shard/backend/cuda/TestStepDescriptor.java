@@ -50,7 +50,7 @@ class TestStepDescriptor {
             plan.tokens[i] = i == 0 ? StepPlan.FROM_DEVICE : 1_000 + i;
         }
         descriptor.begin(new StepBucket(TOKENS, ROWS, true, 1), 1);
-        descriptor.describe(plan, 4, 2_000, null);
+        descriptor.describe(plan, 4, true, 2_000, null);
 
         assertThat(new int[] {word(0), word(1), word(2), word(3), word(4), word(5), word(6)})
                 .containsExactly(24, 2, 2, 2, 0, 0, 1);
@@ -85,7 +85,7 @@ class TestStepDescriptor {
         row(0, 2, 5, 1, true);
         plan.tokens[0] = StepPlan.FROM_DEVICE;
         descriptor.begin(new StepBucket(1, 1, false, 1), 0);
-        descriptor.describe(plan, 1, 2_000, new int[] {7, 8, 9, 10});
+        descriptor.describe(plan, 1, true, 2_000, new int[] {7, 8, 9, 10});
         assertThat(word(16)).isEqualTo(9);
     }
 
@@ -95,13 +95,14 @@ class TestStepDescriptor {
         descriptor.begin(new StepBucket(TOKENS, ROWS, false, 1), 0);
         for (int bad : new int[] {2_000, -2}) {
             plan.tokens[0] = bad;
-            assertThatThrownBy(() -> descriptor.describe(plan, 1, 2_000, null))
+            assertThatThrownBy(() -> descriptor.describe(plan, 1, true, 2_000, null))
                     .hasMessage("slot 2: token %d, the vocabulary has 2000", bad);
         }
         plan.tokens[0] = 1_999;
-        descriptor.describe(plan, 1, 2_000, null);
+        descriptor.describe(plan, 1, true, 2_000, null);
         plan.start[0] = limits.maxLength();
-        assertThatThrownBy(() -> descriptor.describe(plan, 1, 2_000, null)).hasMessageContaining("at position 128");
+        assertThatThrownBy(() -> descriptor.describe(plan, 1, true, 2_000, null))
+                .hasMessageContaining("at position 128");
     }
 
     @Test
