@@ -90,6 +90,8 @@ environment() {
 fetch_kustomize() {
     local target=$cache/bin/kustomize-5.7.1
     [ -x "$target" ] && return
+    # Where Go's own archive is unpacked by its instructions.
+    command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
     command -v go > /dev/null || die "go (1.22 or newer) is needed to build kustomize, which checks the manifests"
     scratch
     GOBIN=$tmp go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 >&2 || die "kustomize could not be built"
