@@ -29,6 +29,7 @@ final class LoaderProcess implements AutoCloseable {
     private static final long NANOS_TO_THIRD_SECOND = 2_000_000_000;
 
     private final Path cache;
+    private final URI metrics;
     private final Process process;
     private final ManagedChannel channel;
 
@@ -37,12 +38,15 @@ final class LoaderProcess implements AutoCloseable {
             throws IOException {
         cache = folder.resolve("cache");
         int port = freePort();
+        int httpPort = freePort();
+        metrics = URI.create("http://127.0.0.1:" + httpPort + "/q/metrics");
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--sun-misc-unsafe-memory-access=allow",
                 "-XX:+UseSerialGC",
                 "-Xmx384m",
-                "-Dquarkus.http.port=0",
+                "-Dquarkus.http.host=127.0.0.1",
+                "-Dquarkus.http.port=" + httpPort,
                 "-Dquarkus.grpc.server.host=127.0.0.1",
                 "-Dquarkus.grpc.server.port=" + port,
                 "-Dpenstock.loader.cache=" + cache,
@@ -71,6 +75,19 @@ final class LoaderProcess implements AutoCloseable {
     ///
     /// @param name in the results
     Run fetch(String name) throws IOException {
+        return fetch(name, 0, new MemoryWatch(process.pid(), metrics));
+    }
+
+    /// How the process's memory is watched.
+    MemoryWatch watch() {
+        return new MemoryWatch(process.pid(), metrics);
+    }
+
+    /// Fetches the whole model, and looks at the process's memory on the way.
+    ///
+    /// @param lookEvery so many bytes, 0 for never
+    Run fetch(String name, long lookEvery, MemoryWatch watch) throws IOException {
+        long looked = 0;
         WeightLoaderGrpc.WeightLoaderBlockingStub stub =
                 WeightLoaderGrpc.newBlockingStub(channel).withWaitForReady();
         ModelFiles files = stub.withDeadlineAfter(60, TimeUnit.SECONDS)
@@ -90,6 +107,10 @@ final class LoaderProcess implements AutoCloseable {
             if (event.hasProgress()) {
                 last = event.getProgress().getBytesPresent();
                 lastAt = System.nanoTime();
+                if (lookEvery > 0 && last - looked >= lookEvery) {
+                    looked = last;
+                    watch.look(last);
+                }
                 if (thirdAt == 0 && lastAt - begin >= NANOS_TO_THIRD_SECOND) {
                     third = last;
                     thirdAt = lastAt;

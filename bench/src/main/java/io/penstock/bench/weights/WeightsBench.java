@@ -36,6 +36,11 @@ public final class WeightsBench implements Callable<Integer> {
     private static final int SLOW_IN = 20;
     private static final int SLOWER = 20;
     private static final int MEGA = 1_000_000;
+    private static final int MARK = 4096;
+    private static final int LOOKS = 200;
+    private static final long DEFAULT_MEMORY = 256L << 20;
+    /// How much the memory may differ between parts of one transfer: a heap's collections come when they come.
+    private static final double FLAT = 1.1;
 
     enum Scenario {
         /// Nothing between: as fast as this machine can.
@@ -87,7 +92,8 @@ public final class WeightsBench implements Callable<Integer> {
         try (Emulator emulator = Emulator.start(work.resolve("buckets"), 0)) {
             emulator.register(credentials);
             emulator.createBucket(BUCKET);
-            put(emulator, work, (long) gib << 30);
+            boolean sparse = scenarios.equals(List.of(Scenario.LARGE));
+            put(emulator, work, (long) gib << 30, sparse);
             Bed bed = new Bed(home, work, emulator, config, (long) gib << 30);
             for (Scenario scenario : scenarios) {
                 switch (scenario) {
@@ -112,7 +118,9 @@ public final class WeightsBench implements Callable<Integer> {
         }
     }
 
-    private static void put(Emulator emulator, Path work, long size) throws IOException {
+    /// @param sparse leaves holes between marks, so that the object takes no room; no two
+    ///     blocks are alike nevertheless
+    private static void put(Emulator emulator, Path work, long size, boolean sparse) throws IOException {
         Path original = work.resolve("original");
         byte[] block = new byte[1 << 24];
         SplittableRandom random = new SplittableRandom(1);
@@ -122,13 +130,19 @@ public final class WeightsBench implements Callable<Integer> {
             for (long at = 0; at < size; at += block.length) {
                 // No two blocks alike, or a wrong place would not be noticed.
                 ByteBuffer bytes = ByteBuffer.wrap(block).putLong(0, at);
+                if (sparse) {
+                    bytes.limit(MARK);
+                }
+                channel.position(at);
                 while (bytes.hasRemaining()) {
                     channel.write(bytes);
                 }
             }
+            if (sparse) {
+                channel.write(ByteBuffer.allocate(1), size - 1);
+            }
         }
-        emulator.putFile(BUCKET, OBJECT, original);
-        Files.delete(original);
+        emulator.adoptFile(BUCKET, OBJECT, original);
     }
 
     private void free(Bed bed) throws IOException {
@@ -181,8 +195,16 @@ public final class WeightsBench implements Callable<Integer> {
 
     private void large(Bed bed) throws IOException {
         bed.emulator().link(Link.DIRECT);
-        say("LARGE: %d GiB", gib);
-        say("%s", bed.loader("penstock", Map.of()).line());
+        say("LARGE: %d GiB, buffers of connections within the default %d MiB", gib, DEFAULT_MEMORY >> 20);
+        try (LoaderProcess loader =
+                new LoaderProcess(bed.home(), bed.work(), bed.emulator().endpoint(), bed.config(), SOURCE, Map.of())) {
+            MemoryWatch watch = loader.watch();
+            say("%s", loader.fetch("penstock", bed.size() / LOOKS, watch).line());
+            say("%s", watch.lines());
+            if (watch.peakBuffers() > DEFAULT_MEMORY || watch.growth() > FLAT) {
+                throw new IllegalStateException("the memory is not bounded or not flat");
+            }
+        }
     }
 
     private static Run best(List<Run> runs, String peer) {

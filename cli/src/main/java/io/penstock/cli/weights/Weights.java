@@ -19,6 +19,7 @@ import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.PushEvent;
 import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.PushResult;
+import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.TransferProgress;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
@@ -188,16 +189,21 @@ public final class Weights {
                         case DAMAGED -> {
                             exit = 1;
                             say(
-                                    "%s: %d bytes were wrong",
+                                    "%s, %s tier: %d bytes were wrong",
                                     event.getDamaged().getName(),
+                                    event.getDamaged().getTier(),
                                     event.getDamaged().getBytesWrong());
                         }
                         case RESULT -> {
                             progress.end();
-                            say(
-                                    "%d bytes were wrong, %d are right again",
-                                    event.getResult().getBytesWrong(),
-                                    event.getResult().getBytesRepaired());
+                            for (TierResult tier : event.getResult().getTiersList()) {
+                                say(
+                                        "%s tier: %d MB read, %d bytes were wrong, %d are right again",
+                                        tier.getTier(),
+                                        megabytes(tier.getBytesRead()),
+                                        tier.getBytesWrong(),
+                                        tier.getBytesRepaired());
+                            }
                         }
                         case EVENT_NOT_SET -> {}
                     }

@@ -205,7 +205,23 @@ public final class OciAccount {
         }
         RequestSigner signer = method.equals("PUT") ? given.streaming() : given.standard();
         Map<String, List<String>> described = json.isPresent() ? Map.of("content-type", List.of(JSON)) : Map.of();
-        return signer.signRequest(uri, method, described, json.orElse(null));
+        return sign(signer, uri, method, described, json.orElse(null));
+    }
+
+    /// @throws PenstockException (unavailable) where the cloud gives no token: that is asked for when the
+    ///     first request is signed, and again when it ends
+    private static Map<String, String> sign(
+            RequestSigner signer, URI uri, String method, Map<String, List<String>> headers, String body) {
+        try {
+            return signer.signRequest(uri, method, headers, body);
+        } catch (BmcException | IllegalStateException e) {
+            throw new PenstockException(
+                    ErrorCategory.UNAVAILABLE,
+                    e,
+                    "OCI credentials: no token to sign requests to %s with: %s",
+                    uri.getHost(),
+                    RemoteHttp.describe(e));
+        }
     }
 
     /// A signature is over method, target, host and time and not over the range, so that all ranges of a file share
@@ -214,7 +230,7 @@ public final class OciAccount {
     private Map<String, String> shared(RequestSigner signer, URI uri) {
         Signature last = lastGet;
         if (last == null || !last.uri().equals(uri) || System.nanoTime() - last.made() > SIGNATURE_NANOS) {
-            last = new Signature(uri, System.nanoTime(), signer.signRequest(uri, "GET", Map.of(), null));
+            last = new Signature(uri, System.nanoTime(), sign(signer, uri, "GET", Map.of(), null));
             lastGet = last;
         }
         return last.headers();
