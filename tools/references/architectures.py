@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 VOCABULARY = 160
 LENGTHS = [1, 7, 64, 300]
@@ -61,7 +61,9 @@ LONG_ROPE = {
     "rope_type": "longrope", "rope_theta": 10000.0,
     "short_factor": [1.0, 1.0, 1.1, 1.15, 1.2, 1.3, 1.45, 1.6], "long_factor": [1.0, 1.2, 1.7, 2.5, 4.0, 6.5, 9.0, 12.5],
 }
-LENGTHS_OF = {"phi3-longrope-long": [49, 57, 64, 300]}
+LENGTHS_OF = {"phi3-longrope-long": [49, 57, 64, 300], "qwen2-dynamic-long": [1, 40, 48, 150]}
+# With a cache, as `generate` does: keys stay as they were turned when they came.
+CACHED = {"qwen2-dynamic-long"}
 MODELS = {
     "llama": ("llama", {"head_dim": 16, "tie_word_embeddings": True}),
     "llama3-rope": ("llama", {"head_dim": 16, "rope_parameters": {
@@ -76,6 +78,8 @@ MODELS = {
     "qwen2-yarn": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": YARN}),
     "qwen2-dynamic": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": {
         "rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}}),
+    "qwen2-dynamic-long": ("qwen2", {"use_sliding_window": False, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 48, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}}),
     "qwen3": ("qwen3", {"head_dim": 24, "use_sliding_window": False}),
     "qwen3-moe": ("qwen3_moe", {
         "head_dim": 24, "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32, "norm_topk_prob": True,
@@ -202,10 +206,18 @@ def reference(model, name):
     for length in LENGTHS_OF.get(name, LENGTHS):
         prompt = [int(i) for i in random.integers(0, VOCABULARY, length)]
         tokens, steps = list(prompt), []
+        if name in CACHED:
+            # The frequencies grow with what was computed before, until a short one comes.
+            model(torch.tensor([[0]]))
+            cache = DynamicCache()
         for _ in range(GREEDY + 1):
-            # Without a cache: each step is computed from the beginning.
             with torch.no_grad():
-                logits = model(torch.tensor([tokens]), use_cache=False).logits[0, -1].double()
+                if name in CACHED:
+                    logits = model(torch.tensor([tokens[cache.get_seq_length():]]), past_key_values=cache).logits
+                else:
+                    # Each step is computed from the beginning.
+                    logits = model(torch.tensor([tokens]), use_cache=False).logits
+            logits = logits[0, -1].double()
             logprobs = torch.log_softmax(logits, -1)
             best = torch.topk(logprobs, TOP)
             steps.append({

@@ -131,6 +131,8 @@ final class HuggingFaceConfig {
         int context = integer("max_position_embeddings");
         if (scaling instanceof RopeScaling.Yarn yarn) {
             context = Math.max(context, yarn.stretchedContextLength());
+        } else if (scaling instanceof RopeScaling.Dynamic dynamic) {
+            context = dynamic.stretchedContextLength();
         }
         return new ModelConfig(
                 architecture,
@@ -322,8 +324,7 @@ final class HuggingFaceConfig {
         return switch (name) {
             case "default" -> new RopeScaling.None();
             case "linear" -> new RopeScaling.Linear(needed(rope, "factor"));
-            // Stretches nothing within the context that the model was trained on, where sequences end.
-            case "dynamic" -> new RopeScaling.None();
+            case "dynamic" -> new RopeScaling.Dynamic(needed(rope, "factor"), integer("max_position_embeddings"));
             case "llama3" ->
                 new RopeScaling.Llama3(
                         needed(rope, "factor"),

@@ -16,6 +16,29 @@ public sealed interface RopeScaling {
         }
     }
 
+    /// NTK-aware scaling by the length of the sequence (u/bloc97 and u/emozilla, 2023): the base grows once
+    /// a sequence is longer than the context of the training, and is the model's own until then.
+    ///
+    /// @param trainedContextLength in tokens
+    record Dynamic(double factor, int trainedContextLength) implements RopeScaling {
+        public Dynamic {
+            within("dynamic factor", factor, 1, 1e4);
+            within("dynamic trained context length", trainedContextLength, 1, 1 << 28);
+        }
+
+        /// Tokens that sequences are served to: `factor` times those of the training.
+        public int stretchedContextLength() {
+            return stretched(trainedContextLength, factor);
+        }
+
+        /// What the exponent of a frequency's base is taken of: 1 within the context of the training.
+        ///
+        /// @param length of the sequence, in tokens
+        public double stretch(int length) {
+            return Math.max(1, factor * length / trainedContextLength - (factor - 1));
+        }
+    }
+
     /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, a ramp between.
     record Llama3(double factor, double lowFrequencyFactor, double highFrequencyFactor, int originalContextLength)
             implements RopeScaling {
@@ -82,13 +105,17 @@ public sealed interface RopeScaling {
 
         /// Tokens that the stretched frequencies reach.
         public int stretchedContextLength() {
-            return (int) Math.min(1 << 28, Math.round(originalContextLength * factor));
+            return stretched(originalContextLength, factor);
         }
 
         /// The temperature that the paper derives from the factor, where a model names none.
         public static double defaultAttentionFactor(double factor) {
             return factor <= 1 ? 1 : 1 + 0.1 * Math.log(factor);
         }
+    }
+
+    private static int stretched(int contextLength, double factor) {
+        return (int) Math.min(1 << 28, Math.round(contextLength * factor));
     }
 
     // Written so that NaN fails.

@@ -152,6 +152,14 @@ class TestHuggingFaceConfig {
     }
 
     @Test
+    void readsDynamicScalingAndStretchesTheContext() {
+        ModelConfig config = qwen("""
+                , "rope_scaling": {"type": "dynamic", "factor": 4.0}""");
+        assertThat(config.ropeScaling()).isEqualTo(new RopeScaling.Dynamic(4, 32768));
+        assertThat(config.contextLength()).isEqualTo(131072);
+    }
+
+    @Test
     void readsTheNewerRopeParameters() {
         ModelConfig config = qwen("""
                 , "rope_parameters": {"rope_type": "linear", "factor": 2, "rope_theta": 1000000.0}""");
@@ -189,6 +197,8 @@ class TestHuggingFaceConfig {
                         + "|2 longrope divisors for heads of 64 pairs",
                 "152064|152064, \"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": \"linear\"}|is \"linear\", and type \"yarn\"",
                 "152064|152064, \"rope_scaling\": {\"type\": \"linear\"}|rope_scaling.factor: is missing",
+                "152064|152064, \"rope_scaling\": {\"type\": \"dynamic\"}|rope_scaling.factor: is missing",
+                "152064|152064, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 0.5}|dynamic factor is 0.5",
                 "152064|152064, \"rope_scaling\": 3|is 3, an object is expected",
                 "152064|152064, \"rope_parameters\": {\"rope_theta\": 5.0}|rope_theta: is 1000000.0, and 5.0",
             })

@@ -168,7 +168,9 @@ final class ForwardPass {
     private void embed(int worker, int count) {
         int end = share(tokens, worker + 1, count);
         for (int token = share(tokens, worker, count); token < end; token++) {
-            frequencies.rotation(memory.tokenPosition[token], memory.rotation, token * sizes.rotarySize());
+            int promptLength = plan.sampling[memory.tokenSlot[token]].promptLength();
+            frequencies.rotation(
+                    memory.tokenPosition[token], promptLength, memory.rotation, token * sizes.rotarySize());
             if (weights.embedding() != null) {
                 weights.embedding().row(memory.tokenId[token], memory.hidden, token * sizes.hiddenStride());
             }

@@ -32,6 +32,7 @@ class TestArchitectures {
             "phi3-longrope-long",
             "qwen2-yarn",
             "qwen2-dynamic",
+            "qwen2-dynamic-long",
             "qwen3",
             "qwen3-moe",
             "deepseek-v2",
