@@ -148,6 +148,18 @@ def to_gptq(weight):
             "scales": scale.T.contiguous(), "g_idx": (torch.arange(columns) // 128).to(torch.int32)}, said
 
 
+def to_symmetric_gptq(weight):
+    """The same without zero points: all are told, and all are 8, as those who write such files do."""
+    rows, columns = weight.shape
+    groups = weight.view(rows, -1, 128)
+    scale = (groups.abs().amax(-1) / 7).clamp(min=1e-6).half()
+    codes = (groups / scale.float()[..., None] + 8).round().clamp(0, 15)
+    said = ((codes - 8) * scale.float()[..., None]).reshape(rows, columns)
+    return {"qweight": pack_words(codes.reshape(rows, columns).T, 0),
+            "qzeros": pack_words(torch.full_like(scale, 7, dtype=torch.float32).T, 1),
+            "scales": scale.T.contiguous(), "g_idx": (torch.arange(columns) // 128).to(torch.int32)}, said
+
+
 EIGHT_BITS = dict(num_bits=8, type="float", symmetric=True)
 QUANTISED = {
     "fp8rows": (to_fp8_rows, dict(
@@ -156,7 +168,8 @@ QUANTISED = {
             targets=["Linear"], weights=dict(EIGHT_BITS, strategy="channel", dynamic=False),
             input_activations=dict(EIGHT_BITS, strategy="token", dynamic=True))))),
     "fp8": (to_fp8_blocks, dict(quant_method="fp8", fmt="e4m3", activation_scheme="dynamic", weight_block_size=[128, 128])),
-    "gptq": (to_gptq, dict(quant_method="gptq", bits=4, group_size=128, desc_act=False, sym=False))}
+    "gptq": (to_gptq, dict(quant_method="gptq", bits=4, group_size=128, desc_act=False, sym=False)),
+    "gptqsym": (to_symmetric_gptq, dict(quant_method="gptq", bits=4, group_size=128, desc_act=False, sym=True))}
 
 
 def write_quantised(folder, source, kind):

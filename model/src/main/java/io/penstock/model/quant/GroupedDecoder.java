@@ -1,6 +1,8 @@
 package io.penstock.model.quant;
 
 import io.penstock.model.quant.WeightFormat.Grouped;
+import io.penstock.model.quant.WeightFormat.Packing;
+import io.penstock.model.quant.WeightFormat.Zeros;
 import java.util.Map;
 
 /// Reads [Grouped].
@@ -23,22 +25,27 @@ final class GroupedDecoder implements GroupedElements {
         this.format = format;
         this.payload = payload;
         zeros = beside.get(Companion.ZEROS);
-        groupOfInput = format.reordered() ? beside.get(Companion.GROUPS) : null;
         scales = beside.get(Companion.SCALES).floats();
         rows = matrix.rows();
         columns = matrix.columns();
         groups = format.groups(columns);
         perWord = format.perWord();
         mask = (1 << format.bits()) - 1;
-        if (groupOfInput != null) {
-            for (int input = 0; input < columns; input++) {
-                int group = groupOfInput.word(input);
-                if (group < 0 || group >= groups) {
-                    throw new IllegalArgumentException(
-                            "input %d is said to be of group %d, of %d".formatted(input, group, groups));
-                }
+        groupOfInput = format.reordered() ? order(beside.get(Companion.GROUPS)) : null;
+    }
+
+    /// @return null where groups are runs
+    private StoredTensor order(StoredTensor groupOf) {
+        boolean runs = true;
+        for (int input = 0; input < columns; input++) {
+            int group = groupOf.word(input);
+            if (group < 0 || group >= groups) {
+                throw new IllegalArgumentException(
+                        "input %d is said to be of group %d, of %d".formatted(input, group, groups));
             }
+            runs &= group == run(input);
         }
+        return runs ? null : groupOf;
     }
 
     @Override
@@ -63,6 +70,10 @@ final class GroupedDecoder implements GroupedElements {
         if (groupOfInput != null) {
             return groupOfInput.word(input);
         }
+        return run(input);
+    }
+
+    private int run(int input) {
         return format.groupSize() == 0 ? 0 : input / format.groupSize();
     }
 
@@ -87,6 +98,36 @@ final class GroupedDecoder implements GroupedElements {
             // zero was 0.
             case STORED_LESS_ONE -> (storedZero(row, group) + 1) & mask;
         };
+    }
+
+    @Override
+    public Grouped simplest() {
+        return new Grouped(
+                format.bits(),
+                format.groupSize(),
+                format.packing(),
+                allInTheMiddle() ? Zeros.MIDDLE : format.zeros(),
+                groupOfInput != null);
+    }
+
+    private boolean allInTheMiddle() {
+        if (format.zeros() == Zeros.MIDDLE) {
+            return true;
+        }
+        int middle = (mask + 1) / 2 - (format.zeros() == Zeros.STORED_LESS_ONE ? 1 : 0);
+        int all = Integer.divideUnsigned(-1, mask) * middle;
+        // Behind the last output a word holds anything.
+        int cut = format.packing() == Packing.INPUTS_ACROSS ? rows % perWord : 0;
+        long whole = format.packing() == Packing.INPUTS_ACROSS
+                ? (long) (rows / perWord) * groups
+                : zeros.shape().elementCount();
+        for (long i = 0; i < zeros.shape().elementCount(); i++) {
+            int told = i < whole ? -1 : (1 << (cut * format.bits())) - 1;
+            if (((zeros.word(i) ^ all) & told) != 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private int storedZero(int row, int group) {

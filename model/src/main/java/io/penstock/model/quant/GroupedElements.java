@@ -12,4 +12,9 @@ public interface GroupedElements extends MatrixDecoder {
 
     /// Of the input's group.
     float scale(int row, int input);
+
+    /// The least that says what these tensors hold: runs for groups where the stored order is that of
+    /// the inputs, [WeightFormat.Zeros#MIDDLE] where all zeros are. Writers tell both where a reader
+    /// could do without.
+    WeightFormat.Grouped simplest();
 }

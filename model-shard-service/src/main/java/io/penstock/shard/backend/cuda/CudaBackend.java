@@ -3,6 +3,7 @@ package io.penstock.shard.backend.cuda;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.checkpoint.Checkpoint;
+import io.penstock.model.checkpoint.MappedTensors;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.model.config.RopeScaling;
 import io.penstock.model.tensor.RankSlice;
@@ -20,7 +21,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.LongConsumer;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jboss.logging.Logger;
 
 /// A rank on an NVIDIA GPU. Weights (unless they are stored in fewer bits) and keys and values are bf16, residual sums
@@ -40,6 +44,7 @@ public final class CudaBackend implements Backend {
     private ShardShape shape;
     private DeviceWeights weights;
     private float[] ropeDivisors;
+    private LoadReport loadReport;
     private CudaEpoch epoch;
     // Which product is by what algorithm, measured once.
     private final Map<CublasLt.Extents, byte[]> algorithms = new HashMap<>();
@@ -90,20 +95,27 @@ public final class CudaBackend implements Backend {
         }
         ShardShape loading = ShardShape.of(checkpoint.config(), slice);
         options.formats().ifPresent(formats -> formats.check(loading));
+        try (MappedTensors tensors = WeightUpload.isPlain(checkpoint) ? null : new MappedTensors(checkpoint, files)) {
+            load(loading, StoredContents.of(checkpoint, tensors), files, loaded);
+        }
+    }
+
+    private void load(ShardShape loading, StoredContents contents, Map<String, Path> files, LongConsumer loaded) {
         takeWeights(
                 loading,
                 options.formats()
                         .<DeviceWeights.Choice>map(formats -> formats)
                         .orElseGet(() -> new StoredFormats(
-                                checkpoint, new RankSlice.Range(0, loading.hidden()), slice.vocabulary())));
-        long began = System.nanoTime();
-        try (WeightUpload upload = new WeightUpload(device, modules, checkpoint, files, loaded)) {
+                                contents,
+                                new RankSlice.Range(0, loading.hidden()),
+                                loading.slice().vocabulary())));
+        LoadReport.Loading loadingEvent = LoadReport.Loading.begun();
+        try (WeightUpload upload = new WeightUpload(device, modules, contents, files, loaded)) {
             try (Quantizer quantizer = new Quantizer(device, modules, weights.matrices())) {
                 upload.upload(shape, weights, quantizer);
             }
-            LOG.infof(
-                    "%.2f GB read, %.2f GB/s, reading, conversion and the way to the device together",
-                    upload.bytes() / 1e9, upload.bytes() / (double) (System.nanoTime() - began));
+            loadReport = loadingEvent.done(upload.bytes());
+            LOG.infof("%s", loadReport);
             if (shape.config().ropeScaling() instanceof RopeScaling.Divisors) {
                 ropeDivisors = upload.read(TensorNames.ROPE_DIVISORS);
             }
@@ -233,6 +245,19 @@ public final class CudaBackend implements Backend {
     /// The persistent kernel of this epoch, or null.
     DecodeKernel decodeKernel() {
         return current().decodeKernel();
+    }
+
+    /// What the layers' matrices are kept in, for checks.
+    Set<WeightFormat> layerFormats() {
+        return weights.layers().stream()
+                .flatMap(layer -> Stream.of(layer.qkv(), layer.output(), layer.gateUp(), layer.down()))
+                .map(Matrix::format)
+                .collect(Collectors.toUnmodifiableSet());
+    }
+
+    /// Of the last load, or null before it.
+    LoadReport loadReport() {
+        return loadReport;
     }
 
     /// Bytes of weights that a step of few rows reads.

@@ -1,7 +1,5 @@
 package io.penstock.shard.backend.cuda;
 
-import io.penstock.model.checkpoint.Checkpoint;
-import io.penstock.model.quant.StoredMatrix;
 import io.penstock.model.quant.WeightFormat.Grouped;
 import io.penstock.model.quant.WeightFormat.Scaled;
 import io.penstock.model.quant.WeightFormat.Tabled;
@@ -12,11 +10,12 @@ import io.penstock.model.tensor.RankSlice.Range;
 import io.penstock.model.tensor.TensorNames;
 import java.util.Arrays;
 
-/// Keeps matrices in the format that a checkpoint has them in, where kernels take it; others become bf16.
+/// Keeps matrices in the format that a checkpoint has them in, where kernels take it; others
+/// become bf16.
 ///
 /// @param hidden columns of the output matrix
 /// @param vocabulary rows of the output matrix on this rank
-record StoredFormats(Checkpoint checkpoint, Range hidden, Range vocabulary) implements DeviceWeights.Choice {
+record StoredFormats(StoredContents contents, Range hidden, Range vocabulary) implements DeviceWeights.Choice {
     private static final int ROWS_A_SCALE = 8;
 
     @Override
@@ -28,20 +27,35 @@ record StoredFormats(Checkpoint checkpoint, Range hidden, Range vocabulary) impl
 
     @Override
     public WeightFormat output() {
-        WeightFormat format =
-                of(checkpoint.config().tiedEmbeddings() ? TensorNames.EMBEDDING : TensorNames.OUTPUT, hidden);
+        WeightFormat format = of(
+                contents.checkpoint().config().tiedEmbeddings() ? TensorNames.EMBEDDING : TensorNames.OUTPUT, hidden);
         // A vocabulary may be parted anywhere, what shares a scale may not.
         return vocabulary.from() % ROWS_A_SCALE == 0 ? format : WeightFormat.BF16;
     }
 
     private static WeightFormat common(WeightFormat... formats) {
-        return Arrays.stream(formats).distinct().count() == 1 ? formats[0] : WeightFormat.BF16;
+        for (WeightFormat format : formats) {
+            if (Arrays.stream(formats).allMatch(each -> takes(format, each))) {
+                return format;
+            }
+        }
+        return WeightFormat.BF16;
+    }
+
+    /// Whether a matrix of one format can hold what is stored in another, integer for integer:
+    /// zeros that are all alike can be told.
+    static boolean takes(WeightFormat format, WeightFormat stored) {
+        return format == stored || (format == WeightFormat.INT4_ZEROS && stored == WeightFormat.INT4);
     }
 
     private WeightFormat of(String tensor, Range columns) {
-        StoredMatrix matrix = checkpoint.matrices().get(tensor);
         boolean granules = columns.from() % WeightFormat.GRANULE == 0 && columns.count() % WeightFormat.GRANULE == 0;
-        return matrix == null || !granules ? WeightFormat.BF16 : of(matrix.format());
+        return granules ? of(contents, tensor) : WeightFormat.BF16;
+    }
+
+    static WeightFormat of(StoredContents contents, String tensor) {
+        io.penstock.model.quant.WeightFormat stored = contents.format(tensor);
+        return stored == null ? WeightFormat.BF16 : of(stored);
     }
 
     /// The device's format of the same values.

@@ -6,7 +6,6 @@ import io.penstock.model.checkpoint.Checkpoint;
 import io.penstock.model.checkpoint.MappedTensors;
 import io.penstock.model.checkpoint.TensorLocation;
 import io.penstock.model.quant.MatrixDecoder;
-import io.penstock.model.quant.StoredMatrix;
 import io.penstock.model.tensor.DType;
 import io.penstock.model.tensor.LayerTensor;
 import io.penstock.model.tensor.RankSlice.Range;
@@ -38,6 +37,7 @@ final class WeightUpload implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final Map<String, Path> files;
     private final LongConsumer loaded;
+    private final StoredContents contents;
     // Null where no matrix needs more than its own elements.
     private final MappedTensors tensors;
     private final PieceReader reader = new PieceReader();
@@ -50,15 +50,15 @@ final class WeightUpload implements AutoCloseable {
     WeightUpload(
             CudaDevice device,
             CudaModules modules,
-            Checkpoint checkpoint,
+            StoredContents contents,
             Map<String, Path> files,
             LongConsumer loaded) {
         this.device = device;
-        this.checkpoint = checkpoint;
+        this.contents = contents;
+        checkpoint = contents.checkpoint();
+        tensors = contents.tensors();
         this.files = files;
         this.loaded = loaded;
-        boolean plain = checkpoint.tensors().values().stream().allMatch(tensor -> converts(tensor.dtype()));
-        tensors = plain ? null : new MappedTensors(checkpoint, files);
         convert = modules.kernel("elementwise", "convert");
         convertVector = modules.kernel("elementwise", "convertVector");
         for (int i = 0; i < 2; i++) {
@@ -66,6 +66,11 @@ final class WeightUpload implements AutoCloseable {
             staged[i] = device.allocate(PIECE);
             free[i] = device.event();
         }
+    }
+
+    /// Whether kernels read all of a checkpoint as it is.
+    static boolean isPlain(Checkpoint checkpoint) {
+        return checkpoint.tensors().values().stream().allMatch(tensor -> converts(tensor.dtype()));
     }
 
     void upload(ShardShape shape, DeviceWeights weights, Quantizer quantizer) {
@@ -146,7 +151,7 @@ final class WeightUpload implements AutoCloseable {
     private void matrix(Matrix target, Quantizer quantizer, Part... parts) {
         boolean kept = target.format() != WeightFormat.BF16
                 && Arrays.stream(parts)
-                        .allMatch(part -> target.format() == storedFormat(part.name)
+                        .allMatch(part -> StoredFormats.takes(target.format(), StoredFormats.of(contents, part.name))
                                 // A rank's columns may begin within a group, where its first 128 have two scales.
                                 && part.columns.from() % WeightFormat.GRANULE == 0);
         if (kept) {
@@ -158,11 +163,6 @@ final class WeightUpload implements AutoCloseable {
             rows(part, landing);
         }
         quantizer.landed(target);
-    }
-
-    private WeightFormat storedFormat(String name) {
-        StoredMatrix matrix = checkpoint.matrices().get(name);
-        return matrix == null ? WeightFormat.BF16 : StoredFormats.of(matrix.format());
     }
 
     /// The stored integers and scales, in the device's order.
@@ -388,8 +388,5 @@ final class WeightUpload implements AutoCloseable {
             device.destroy(free[i]);
         }
         reader.close();
-        if (tensors != null) {
-            tensors.close();
-        }
     }
 }

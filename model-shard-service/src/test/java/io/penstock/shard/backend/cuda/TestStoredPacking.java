@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.penstock.model.PenstockException;
 import io.penstock.model.quant.Companion;
+import io.penstock.model.quant.GroupedElements;
 import io.penstock.model.quant.MatrixDecoder;
 import io.penstock.model.quant.StoredMatrix;
 import io.penstock.model.quant.StoredTensor;
@@ -166,6 +167,62 @@ final class TestStoredPacking {
         // One group a row, and of 256: each of 128 has its scale.
         isWhatIsStored(new Grouped(4, 0, packing, Zeros.STORED, false));
         isWhatIsStored(new Grouped(4, 256, packing, Zeros.MIDDLE, false));
+    }
+
+    /// What AutoGPTQ writes of a symmetric matrix: zeros that are all 8, an order that is none.
+    private static MatrixDecoder gptq(Random random, int zero) {
+        Grouped format = new Grouped(4, 128, Packing.INPUTS_DOWN, Zeros.STORED_LESS_ONE, true);
+        StoredMatrix matrix = new StoredMatrix(format, ROWS, COLUMNS);
+        Map<Companion, StoredTensor> beside = new EnumMap<>(Companion.class);
+        matrix.companions().forEach((companion, expected) -> {
+            var shape = expected.shapes().getFirst();
+            DType dtype = companion == Companion.SCALES ? DType.F32 : DType.I32;
+            MemorySegment bytes = MemorySegment.ofArray(new byte[Math.toIntExact(dtype.bytesFor(shape))]);
+            for (int i = 0; i < shape.elementCount(); i++) {
+                switch (companion) {
+                    case SCALES -> bytes.set(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * i, (1 + i % 64) / 1024f);
+                    case ZEROS -> bytes.set(ValueLayout.JAVA_INT_UNALIGNED, 4L * i, 0x11111111 * (zero - 1));
+                    case GROUPS -> bytes.set(ValueLayout.JAVA_INT_UNALIGNED, 4L * i, i / 128);
+                    case CODES, NESTED_SCALES, NESTED_CODES, STATE -> throw new AssertionError(companion);
+                }
+            }
+            beside.put(companion, new StoredTensor(dtype, shape, bytes));
+        });
+        byte[] integers = new byte[ROWS * COLUMNS / 2];
+        random.nextBytes(integers);
+        StoredTensor payload =
+                new StoredTensor(DType.I32, matrix.payload().shapes().getFirst(), MemorySegment.ofArray(integers));
+        return MatrixDecoder.of(matrix, payload, beside);
+    }
+
+    @Test
+    void symmetricGptqNeedsNoZeros() {
+        MatrixDecoder symmetric = gptq(random, 8);
+        MatrixDecoder other = gptq(random, 7);
+        assertThat(StoredFormats.of(((GroupedElements) symmetric).simplest())).isEqualTo(WeightFormat.INT4);
+        assertThat(StoredFormats.of(((GroupedElements) other).simplest())).isEqualTo(WeightFormat.INT4_ZEROS);
+        StoredPacking packing = new StoredPacking(
+                WeightFormat.INT4, ROWS, 256, List.of(new Source("q", symmetric, 0, 128, ROWS, 0, Rows.RUN)));
+        byte[] data = pack(packing);
+        // A key that is symmetric beside a query that is not: told zeros serve both.
+        assertThat(StoredFormats.takes(WeightFormat.INT4_ZEROS, WeightFormat.INT4))
+                .isTrue();
+        assertThat(StoredFormats.takes(WeightFormat.INT4, WeightFormat.INT4_ZEROS))
+                .isFalse();
+        StoredPacking both = new StoredPacking(
+                WeightFormat.INT4_ZEROS,
+                2 * 128,
+                256,
+                List.of(
+                        new Source("q", other, 0, 0, 128, 0, Rows.RUN),
+                        new Source("k", symmetric, 0, 0, 128, 128, Rows.RUN)));
+        byte[] bothData = pack(both);
+        for (int row = 0; row < ROWS; row++) {
+            check(packing, data, new float[0], row, symmetric, row, 128);
+        }
+        for (int row = 0; row < 256; row++) {
+            check(both, bothData, new float[0], row, row < 128 ? other : symmetric, row % 128, 0);
+        }
     }
 
     @Test
