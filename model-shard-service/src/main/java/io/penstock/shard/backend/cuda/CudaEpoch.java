@@ -14,15 +14,14 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import jcuda.driver.CUevent;
-import jcuda.driver.CUgraphExec;
 
-/// The steps of one epoch: what sequences the device knows, the memory they use, and the graphs
-/// that steps replay.
+/// The steps of one epoch: the memory they use, and their way from a plan ([SlotNews],
+/// [StepDescriptor]) through what is launched for it ([StepGraphs]) to results. Two steps may be
+/// in flight.
 final class CudaEpoch implements AutoCloseable {
     private static final int IN_FLIGHT = 2;
 
@@ -32,13 +31,11 @@ final class CudaEpoch implements AutoCloseable {
     private final Collective collective;
     // No step needs the host before its end.
     private final boolean onDevice;
-    private final boolean sampling;
     // A row is computed alike whatever else is in its step.
     private final boolean alike;
+    private final Resources resources = new Resources();
     private final Arena arena = Arena.ofShared();
-    private final DeviceArena deviceArena;
     private final StepMemory memory;
-    private final CublasLt cublas;
     private final ForwardPass pass;
     private final StagePeers peers;
     private final RankExchange exchange;
@@ -46,9 +43,8 @@ final class CudaEpoch implements AutoCloseable {
     private final int kvBlocks;
     private final List<StepBucket> decodeBuckets;
     private final List<StepBucket> mixedBuckets;
-    private final Map<StepBucket, CUgraphExec> forwards = new HashMap<>();
-    private final Map<Heads, CUgraphExec> heads = new HashMap<>();
-    private final Map<Heads, CUgraphExec> decodes = new HashMap<>();
+    private final StepGraphs graphs;
+    private final SlotNews news;
 
     // Two of each, by the step's parity.
     private final HostMemory[] words = new HostMemory[IN_FLIGHT];
@@ -60,11 +56,10 @@ final class CudaEpoch implements AutoCloseable {
     private long submitted;
     private long awaited;
 
-    // What the device knows of each slot.
-    private final SlotSampling[] admitted;
-    private final int[] blocksTold;
     private final StepOutput output;
 
+    /// @throws PenstockException if the device lacks memory, or anything else does: nothing taken
+    ///     until then is kept
     CudaEpoch(
             CudaDevice device,
             CudaModules modules,
@@ -90,51 +85,79 @@ final class CudaEpoch implements AutoCloseable {
         boolean eights = options.computing().activations() == CudaOptions.Activations.FP8;
         StepMemory.Formats formats = new StepMemory.Formats(
                 weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16), eights);
-        // Measured first without KV blocks, to see how many fit beside the rest; nothing is taken
-        // before that is known.
-        DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), formats, measured, null);
-        kvBlocks = kvBlocks(options, measured.used());
-        DeviceArena exact = DeviceArena.measuring();
-        StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, exact, null);
-        deviceArena = DeviceArena.of(device, exact.used());
-        HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
-        // Values that no key admits are still multiplied, by 0: they must be numbers.
-        deviceArena.zero();
-        memory = StepMemory.lay(
-                shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
-        cublas = new CublasLt(memory.workspace());
-        Products products = new Products(device, cublas, algorithms, alike);
-        pass = new ForwardPass(device, modules, products, shape, weights, memory, limits, options.computing(), arena);
-        peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
-                .orElse(null);
-        if (peers != null) {
-            pass.sampleFrom(peers.logits());
-        }
-        exchange = onDevice ? null : new RankExchange(device, collective, shape, limits, pass, memory, peers == null);
-        // Ids that stay on the devices are needed on all of them.
-        sampling = onDevice || exchange.samples();
         sampledSlots = new int[IN_FLIGHT][limits.maxSequences()];
-        admitted = new SlotSampling[limits.maxSequences()];
-        blocksTold = new int[limits.maxSequences()];
         output = new StepOutput(limits.maxSequences(), StepMemory.MAX_ALTERNATIVES);
-        for (int i = 0; i < IN_FLIGHT; i++) {
-            words[i] = device.allocateHost(4 * StepDescriptor.capacity(limits));
-            descriptors[i] = new StepDescriptor(words[i].segment(), limits);
-            done[i] = device.event();
+        try {
+            resources.hold(arena::close);
+            // Measured first without KV blocks, to see how many fit beside the rest; nothing is taken
+            // before that is known.
+            DeviceArena measured = DeviceArena.measuring();
+            StepMemory.lay(shape, limits, buckets, 0, device.multiprocessors(), formats, measured, null);
+            kvBlocks = kvBlocks(options, measured.used());
+            DeviceArena exact = DeviceArena.measuring();
+            StepMemory.lay(shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, exact, null);
+            DeviceArena deviceArena = DeviceArena.of(device, exact.used());
+            resources.hold(deviceArena::close);
+            HostMemory results = allocateHost(StepMemory.resultBytes(limits));
+            // Values that no key admits are still multiplied, by 0: they must be numbers.
+            deviceArena.zero();
+            memory = StepMemory.lay(
+                    shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
+            CublasLt cublas = new CublasLt(memory.workspace());
+            resources.hold(cublas::close);
+            Products products = new Products(device, cublas, algorithms, alike);
+            pass = new ForwardPass(
+                    device, modules, products, shape, weights, memory, limits, options.computing(), arena);
+            peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
+                    .orElse(null);
+            if (peers != null) {
+                resources.hold(peers::close);
+                pass.sampleFrom(peers.logits());
+            }
+            exchange =
+                    onDevice ? null : new RankExchange(device, collective, shape, limits, pass, memory, peers == null);
+            if (exchange != null) {
+                resources.hold(exchange::close);
+            }
+            for (int i = 0; i < IN_FLIGHT; i++) {
+                words[i] = allocateHost(4 * StepDescriptor.capacity(limits));
+                descriptors[i] = new StepDescriptor(words[i].segment(), limits);
+                CUevent event = device.event();
+                resources.hold(() -> device.destroy(event));
+                done[i] = event;
+            }
+            news = new SlotNews(shape, limits, kvBlocks);
+            fillRopeTable(modules, frequencies);
+            DevicePeers near = peers instanceof DevicePeers met ? met : null;
+            decode = options.computing().persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
+                    ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
+                    : null;
+            if (decode != null) {
+                tune();
+            }
+            pass.tune(buckets, collective.tpSize() > 1);
+            // Ids that stay on the devices are needed on all of them.
+            boolean sampling = onDevice || exchange.samples();
+            graphs = new StepGraphs(device, shape, collective, pass, peers, exchange, decode, sampling);
+            resources.hold(graphs::close);
+            if (stageOnDevice && options.computing().graphs()) {
+                graphs.captureDecode(decodeBuckets);
+                if (!alike) {
+                    graphs.capture(decodeBuckets);
+                }
+                graphs.capture(mixedBuckets);
+            }
+        } catch (RuntimeException | Error e) {
+            resources.hold(this::settle);
+            resources.closeAfter(e);
+            throw e;
         }
-        fillRopeTable(modules, frequencies);
-        DevicePeers near = peers instanceof DevicePeers met ? met : null;
-        decode = options.computing().persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
-                ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
-                : null;
-        if (decode != null) {
-            tune();
-        }
-        pass.tune(buckets, collective.tpSize() > 1);
-        if (stageOnDevice && options.computing().graphs()) {
-            capture();
-        }
+    }
+
+    private HostMemory allocateHost(int bytes) {
+        HostMemory host = device.allocateHost(bytes);
+        resources.hold(() -> device.free(host));
+        return host;
     }
 
     private int kvBlocks(CudaOptions options, long others) {
@@ -173,48 +196,11 @@ final class CudaEpoch implements AutoCloseable {
         device.free(host);
     }
 
-    /// Everything that a step can be, recorded before the first step comes.
-    private void capture() {
-        for (StepBucket bucket : decodeBuckets) {
-            if (decode != null && decode.serves(bucket)) {
-                for (int count = 0; count <= bucket.rows(); count++) {
-                    Heads step = new Heads(bucket, count);
-                    decodes.put(step, device.capture(() -> decode(step)));
-                }
-            }
-        }
-        for (List<StepBucket> buckets : alike ? List.of(mixedBuckets) : List.of(decodeBuckets, mixedBuckets)) {
-            for (StepBucket bucket : buckets) {
-                forwards.put(bucket, device.capture(() -> forward(bucket)));
-                for (int count : shape.slice().samples() ? bucket.sampleCounts() : List.<Integer>of()) {
-                    Heads head = new Heads(bucket, count);
-                    heads.put(head, device.capture(() -> head(head)));
-                }
-            }
-        }
-    }
-
-    private void forward(StepBucket bucket) {
-        if (shape.slice().embeds()) {
-            pass.embed(bucket);
-        }
-        pass.layers(bucket, collective.tpSize() == 1 ? null : peers == null ? exchange : peers);
-    }
-
-    private void decode(Heads step) {
-        decode.launch(step.bucket());
-        if (step.samples() > 0) {
-            if (peers != null) {
-                peers.gather(step.bucket(), step.samples());
-            }
-            pass.sample(step.bucket(), step.samples());
-        }
-    }
-
     /// A step of one token at position 0, before there is any sequence.
     private void tune() {
         StepBucket bucket = decodeBuckets.getFirst();
-        StepPlan plan = new StepPlan(limits, new int[limits.maxSequences()][memory.maxBlocks()], admitted);
+        StepPlan plan = new StepPlan(
+                limits, new int[limits.maxSequences()][memory.maxBlocks()], new SlotSampling[limits.maxSequences()]);
         plan.rows = 1;
         plan.totalTokens = 1;
         plan.count[0] = 1;
@@ -225,30 +211,6 @@ final class CudaEpoch implements AutoCloseable {
         descriptors[0].describe(plan, shape.group(), true, shape.config().vocabularySize(), null);
         pass.begin(bucket, words[0].address(), descriptors[0].end());
         decode.tune(bucket);
-    }
-
-    private void head(Heads head) {
-        pass.logits(head.bucket(), head.samples());
-        if (peers != null) {
-            peers.gather(head.bucket(), head.samples());
-        } else if (collective.tpSize() > 1) {
-            exchange.gather(head.samples());
-        }
-        if (sampling) {
-            pass.sample(head.bucket(), head.samples());
-        }
-    }
-
-    /// The end of a step: logits and ids for so many rows at most.
-    private record Heads(StepBucket bucket, int samples) {
-        static Heads smallest(StepBucket bucket, int samples) {
-            for (int count : bucket.sampleCounts()) {
-                if (count >= samples) {
-                    return new Heads(bucket, count);
-                }
-            }
-            throw new IllegalArgumentException("%d rows sample in %s".formatted(samples, bucket));
-        }
     }
 
     int kvBlocks() {
@@ -274,9 +236,9 @@ final class CudaEpoch implements AutoCloseable {
         if (onDevice) {
             StepBucket bucket = begin(parity, null);
             if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows && plan.rows > 0) {
-                runDecode(new Heads(bucket, samples[parity]));
+                graphs.runDecode(bucket, samples[parity]);
             } else {
-                run(bucket, samples[parity]);
+                graphs.run(bucket, samples[parity]);
             }
             device.record(done[parity]);
         }
@@ -296,37 +258,10 @@ final class CudaEpoch implements AutoCloseable {
         StepBucket bucket = bucketOf(plan);
         StepDescriptor descriptor = descriptors[parity];
         descriptor.begin(bucket, parity);
-        tellSlots(plan, descriptor, bucket, parity);
+        news.tell(plan, descriptor, () -> flush(descriptor, bucket, parity));
         descriptor.describe(plan, shape.group(), !alike, shape.config().vocabularySize(), known);
         pass.begin(bucket, words[parity].address(), descriptor.end());
         return bucket;
-    }
-
-    private void runDecode(Heads step) {
-        CUgraphExec graph = decodes.get(step);
-        if (graph == null) {
-            decode(step);
-        } else {
-            device.launch(graph);
-        }
-    }
-
-    private void run(StepBucket bucket, int count) {
-        CUgraphExec graph = forwards.get(bucket);
-        if (graph == null) {
-            forward(bucket);
-        } else {
-            device.launch(graph);
-        }
-        if (count > 0 && shape.slice().samples()) {
-            Heads head = Heads.smallest(bucket, count);
-            CUgraphExec tail = heads.get(head);
-            if (tail == null) {
-                head(head);
-            } else {
-                device.launch(tail);
-            }
-        }
     }
 
     private StepBucket bucketOf(StepPlan plan) {
@@ -339,46 +274,6 @@ final class CudaEpoch implements AutoCloseable {
         return plan.totalTokens <= decodeBuckets.getLast().tokens()
                 ? StepBucket.smallest(decodeBuckets, plan.totalTokens)
                 : StepBucket.smallest(mixedBuckets, plan.totalTokens);
-    }
-
-    /// Blocks that the device has not been told of, and sequences new to it.
-    private void tellSlots(StepPlan plan, StepDescriptor descriptor, StepBucket bucket, int parity) {
-        for (int row = 0; row < plan.rows; row++) {
-            int slot = plan.slot[row];
-            boolean isNew = isAnother(plan.sampling[slot], admitted[slot]);
-            if (isNew) {
-                blocksTold[slot] = 0;
-            }
-            if (!descriptor.hasRoom(
-                    blocksOf(plan, row) - blocksTold[slot],
-                    isNew && shape.slice().samples() ? plan.sampling[slot] : null)) {
-                flush(descriptor, bucket, parity);
-            }
-            for (; blocksTold[slot] < blocksOf(plan, row); blocksTold[slot]++) {
-                int block = plan.blockTable[slot][blocksTold[slot]];
-                if (block < 0 || block >= kvBlocks) {
-                    throw new PenstockException(
-                            ErrorCategory.BAD_INPUT, "slot %d: KV block %d, there are %d", slot, block, kvBlocks);
-                }
-                descriptor.appendBlock(slot, blocksTold[slot], block);
-            }
-            if (isNew) {
-                admitted[slot] = plan.sampling[slot];
-                if (shape.slice().samples()) {
-                    descriptor.admit(slot, plan.sampling[slot]);
-                }
-            }
-        }
-        descriptor.writeAdmissions(shape.config().vocabularySize());
-    }
-
-    @SuppressWarnings("ReferenceEquality") // each admission brings its own object, equal or not
-    private static boolean isAnother(SlotSampling one, SlotSampling other) {
-        return one != other;
-    }
-
-    private int blocksOf(StepPlan plan, int row) {
-        return (plan.start[row] + plan.count[row] + limits.blockSize() - 1) / limits.blockSize();
     }
 
     /// More news of slots than fit one description: the device is told what there is, as a step
@@ -432,7 +327,7 @@ final class CudaEpoch implements AutoCloseable {
         if (!shape.slice().embeds()) {
             exchange.receive();
         }
-        run(bucket, samples[parity]);
+        graphs.run(bucket, samples[parity]);
         device.record(done[parity]);
         if (!shape.slice().samples()) {
             // What a lost peer leaves undone must not go on to the next stage as if it were done.
@@ -492,29 +387,18 @@ final class CudaEpoch implements AutoCloseable {
         return Arrays.copyOf(values, count);
     }
 
-    @Override
-    public void close() {
-        // Steps may be in flight when an epoch ends; they must not write what is given back, nor wait for peers.
+    // Steps may be in flight when an epoch ends; they must not write what is given back, nor wait for peers.
+    private void settle() {
         if (peers != null) {
             peers.abort();
         }
         device.synchronize();
-        forwards.values().forEach(device::destroy);
-        heads.values().forEach(device::destroy);
-        decodes.values().forEach(device::destroy);
-        if (peers != null) {
-            peers.close();
-        }
-        if (exchange != null) {
-            exchange.close();
-        }
-        for (int i = 0; i < IN_FLIGHT; i++) {
-            device.free(words[i]);
-            device.destroy(done[i]);
-        }
-        cublas.close();
-        device.free(memory.results());
-        deviceArena.close();
-        arena.close();
+    }
+
+    @Override
+    public void close() {
+        // Held last, so that it comes first.
+        resources.hold(this::settle);
+        resources.close();
     }
 }
