@@ -1,7 +1,7 @@
 """A checkpoint of a model's shape with random weights, as Hugging Face publishes one: for measuring, speed does not depend
 on the values.
 
-    checkpoint.py 7b|72b OUT TOKENIZER      TOKENIZER: folder of tokenizer.json and tokenizer_config.json
+    checkpoint.py 7b|72b OUT [TOKENIZER]      TOKENIZER: folder of tokenizer.json and tokenizer_config.json
 """
 import json
 import pathlib
@@ -42,7 +42,7 @@ def tensors(s):
 
 
 def main():
-    shape, out, tokenizer = SHAPES[sys.argv[1]], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    shape, out = SHAPES[sys.argv[1]], pathlib.Path(sys.argv[2])
     began = time.time()
     out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,8 +75,8 @@ def main():
         num_key_value_heads=shape["kv_heads"], vocab_size=shape["vocabulary"], max_position_embeddings=32768,
         rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False, torch_dtype="bfloat16", hidden_act="silu",
         bos_token_id=151643, eos_token_id=151645, use_sliding_window=False)))
-    for name in "tokenizer.json", "tokenizer_config.json":
-        shutil.copy(tokenizer / name, out / name)
+    for name in ("tokenizer.json", "tokenizer_config.json") if len(sys.argv) > 3 and sys.argv[3] else ():
+        shutil.copy(pathlib.Path(sys.argv[3]) / name, out / name)
     total = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {total / 1e9:.2f} GB in {len(groups)} files, written in {time.time() - began:.1f} s")
 

@@ -2,9 +2,9 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels decode deterministic sanitizer models greedy bench mix profile variants yardstick; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels decode deterministic sanitizer models greedy bench mix profile variants yardstick table; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
-# YARDSTICK: a .cu file that prints its own figures.
+# YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
 # the ranks and their GPUs. ranks: sums between TP processes on DEVICES, and steps of large models with random weights.
 set -u
@@ -34,6 +34,13 @@ services() {
         "${HOME_OF_SERVICES:-$home}" "$WORK/services/$1" "$1" "$2" "${TP:-1}" "${DEVICES:-0}" "${@:3}"
     grep -hE 'WARN |ERROR|FATAL|loaded layers|KV blocks|kernels|GB read|fatal' "$WORK/services/$1"/logs/shard*.log | cut -c1-300 | tail -"${LOG_LINES:-25}"
 }
+# Random models and what transformers makes of them; the last file that this version writes says whether all is there.
+references() {
+    [ -f "$WORK/ref/all-1" ] && return
+    mkdir -p "$WORK/ref"
+    python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20
+    [ -f "$WORK/ref/llama3.ref" ] && touch "$WORK/ref/all-1"
+}
 checkpoint() {
     # What the disk itself gives, and the page cache.
     [ -f "$WORK/qwen-$1/config.json" ] || python3 "$PACK/checkpoint.py" "$1" "$WORK/qwen-$1" "$TOKENIZER"
@@ -60,9 +67,13 @@ for stage in "$@"; do
         PREFIX=()
         ;;
     models)
-        [ -f "$WORK/ref/llama3.ref" ] || { mkdir -p "$WORK/ref"; python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20; }
+        references
         for name in qwen2 qwen2-128 qwen2-ranks qwen3 llama3; do java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name.ref"; done
-        for name in qwen2-128-fp8 qwen2-128-fp8rows qwen2-128-gptq; do java model "$WORK/ref/$name" "$WORK/ref/$name.ref"; done
+        # Kept as they are stored.
+        for stored in fp8,FP8_BLOCKS fp8rows,FP8_ROWS gptq,INT4_ZEROS gptqsym,INT4; do
+            name=qwen2-128-${stored%,*}
+            java model "$WORK/ref/$name" "$WORK/ref/$name.ref" "${stored#*,}"
+        done
         JAVA_TOOL_OPTIONS=-Dpenstock.check.activations=FP8 java model "$WORK/ref/qwen2-128-fp8rows" "$WORK/ref/qwen2-128-fp8rows-a8.ref"
         ;;
     deterministic) java deterministic ;;
@@ -137,6 +148,10 @@ for stage in "$@"; do
         ;;
     yardstick)
         nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a -o "$WORK/yardstick" "$YARDSTICK" && "$WORK/yardstick"
+        ;;
+    table)
+        . "$PACK/table.sh"
+        table
         ;;
     *) echo "no stage $stage" ;;
     esac

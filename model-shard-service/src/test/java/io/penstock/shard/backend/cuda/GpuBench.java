@@ -26,7 +26,7 @@ final class GpuBench {
 
     private GpuBench() {}
 
-    private static CudaOptions options(boolean graphs) {
+    static CudaOptions options(boolean graphs) {
         return new CudaOptions(
                 0,
                 0.9,
@@ -42,8 +42,8 @@ final class GpuBench {
         try (CudaBackend backend = new CudaBackend(options)) {
             System.out.printf("%s, %s%n", backend.device(), described());
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
-            GpuLoad.time(backend, list.getFileName().toString(), GpuLoad.read(list));
-            GpuLoad.time(backend, "512 in, 256 out", Collections.nCopies(256, new GpuLoad.Lengths(512, 256)));
+            GpuLoad.time(backend, list.getFileName().toString(), GpuLoad.read(list), 3);
+            GpuLoad.time(backend, "512 in, 256 out", Collections.nCopies(256, new GpuLoad.Lengths(512, 256)), 3);
             for (int batch : new int[] {64, 128, 256}) {
                 // A step's time at 128 to 256 tokens of context: what 128 tokens take more than one.
                 double one = new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 1)));
@@ -116,7 +116,7 @@ final class GpuBench {
         }
     }
 
-    private static String described() {
+    static String described() {
         return FORMAT
                 + (ACTIVATIONS == CudaOptions.Activations.FP8 ? ", vectors FP8" : "")
                 + (DETERMINISTIC ? ", deterministic" : "");
@@ -163,11 +163,48 @@ final class GpuBench {
 
     private static void prefill(CudaBackend backend, StepLimits limits, ShardShape shape, int tokens) {
         double seconds = time(backend, limits, 1, tokens, 1);
-        double products = 2.0 * shape.layerWeights() * tokens;
-        double attention = 2.0 * shape.layers() * shape.attentionSize() * tokens * tokens;
         System.out.printf(
                 "prefill %5d: %.2f ms to the first token, %.0f TFLOP/s%n",
-                tokens, seconds * 1e3, (products + attention) / seconds / 1e12);
+                tokens, seconds * 1e3, operations(shape, tokens) / seconds / 1e12);
+    }
+
+    /// Multiplications and additions of a prompt.
+    static double operations(ShardShape shape, int tokens) {
+        double products = 2.0 * shape.layerWeights() * tokens;
+        double attention = 2.0 * shape.layers() * shape.attentionSize() * tokens * tokens;
+        return products + attention;
+    }
+
+    /// What the best bf16 product of 8,192 cubed reaches, in multiplications and additions a second.
+    static double productRate(CudaBackend backend) {
+        CudaDevice device = backend.cudaDevice();
+        int extent = 8_192;
+        long bytes = 2L * extent * extent;
+        DeviceMemory memory = device.allocate(3 * bytes + CublasLt.WORKSPACE);
+        CUevent from = device.event();
+        CUevent to = device.event();
+        double best = 0;
+        try (CublasLt cublas = new CublasLt(memory.address() + 3 * bytes)) {
+            Kernel random = backend.modules().kernel("elementwise", "randomWeights");
+            device.launch(random, Grid.of(2_640, 256), memory.address(), bytes, 1f, 3);
+            CublasLt.Operation operation = new CublasLt.Operation(
+                    memory.address(), 0, memory.address() + bytes, 0, memory.address() + 2 * bytes);
+            CublasLt.Extents extents =
+                    new CublasLt.Extents(extent, extent, extent, extent, CublasLt.Operands.BF16, false, false);
+            for (CublasLt.Product product : cublas.candidates(extents, 8)) {
+                for (int i = 0; i < 6; i++) {
+                    device.record(from);
+                    cublas.run(product, operation, device.streamHandle());
+                    device.record(to);
+                    device.synchronize();
+                    best = Math.max(best, 2.0 * extent * extent * extent / (device.millisBetween(from, to) / 1e3));
+                }
+            }
+        }
+        device.destroy(from);
+        device.destroy(to);
+        device.free(memory);
+        return best;
     }
 
     static double ceiling(CudaBackend backend) {

@@ -22,6 +22,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
@@ -46,6 +47,14 @@ public final class GpuCheck {
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {
+                    if (arguments.length > 3) {
+                        report(
+                                backend.layerFormats().equals(Set.of(WeightFormat.valueOf(arguments[3]))),
+                                "%s: layers are kept as %s, expected %s",
+                                arguments[1],
+                                backend.layerFormats(),
+                                arguments[3]);
+                    }
                     model(backend, Path.of(arguments[1]), Path.of(arguments[2]), LocalCollective::new, SETTINGS);
                 }
             }
@@ -54,6 +63,9 @@ public final class GpuCheck {
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
             case "profile" -> GpuBench.profile(Integer.parseInt(arguments[1]));
             case "mix" -> GpuBench.mix(Path.of(arguments[1]));
+            case "table" ->
+                TableBench.run(Path.of(arguments[1]), List.of(arguments).subList(2, arguments.length));
+            case "start" -> TableBench.start(Path.of(arguments[1]), arguments[2]);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
         if (failures > 0) {

@@ -198,9 +198,11 @@ final class GpuLoad {
     }
 
     /// Prints the time of a list, the best of a few runs, and its tokens a second.
-    static void time(CudaBackend backend, String name, List<Lengths> requests) {
+    ///
+    /// @return seconds
+    static double time(CudaBackend backend, String name, List<Lengths> requests, int runs) {
         double best = Double.POSITIVE_INFINITY;
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < runs; i++) {
             best = Math.min(best, new GpuLoad(backend).run(requests));
         }
         int prompts = requests.stream().mapToInt(Lengths::prompt).sum();
@@ -215,5 +217,6 @@ final class GpuLoad {
                 best,
                 (prompts + outputs) / best,
                 outputs / best));
+        return best;
     }
 }

@@ -64,7 +64,9 @@ final class SequenceDriver {
         /// What it is told to go on with, or null to go on with what is sampled.
         final int[] forced;
 
-        final int wanted;
+        /// Tokens in all; may grow between two runs.
+        int wanted;
+
         final List<Integer> generated = new ArrayList<>();
         final List<float[]> logits = new ArrayList<>();
         int computed;
@@ -85,6 +87,13 @@ final class SequenceDriver {
     void admit(int slot, Sequence sequence, SamplingParameters parameters, int topLogprobs) {
         sampling[slot] =
                 new SlotSampling(parameters, sequence.prompt, sequence.prompt.length, new int[0], 0, topLogprobs);
+    }
+
+    /// Gives a slot's blocks back.
+    void retire(int slot, Sequence sequence) {
+        for (int i = 0; i < sequence.blocks; i++) {
+            freeBlocks.add(table[slot][i]);
+        }
     }
 
     /// Runs all sequences to their ends, slot i for the i-th.
