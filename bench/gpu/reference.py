@@ -2,11 +2,12 @@
 
     reference.py OUT      writes OUT/<name>/ (a Hugging Face folder, bf16), the same as OUT/<name>.gguf, and OUT/<name>.ref;
                           of one model also folders with quantised matrices; OUT/<name>-a8.ref holds, instead of the bf16
-                          run, one whose products take e4m3 vectors
+                          run, one whose products take e4m3 vectors, <name>-kv8.ref one whose keys and values are e4m3
 
 A .ref file is, for each case: prompt length, forced tokens, vocabulary (int32); the prompt's and the forced tokens' ids
 (int32); logits at the prompt's end and after each forced token, of the f32 run, then of the bf16 run (float32).
 """
+import contextlib
 import json
 import os
 import struct
@@ -203,14 +204,32 @@ def narrowed(model):
     return [part.register_forward_pre_hook(narrow) for name, part in model.named_modules() if name.endswith("_proj")]
 
 
-def write_reference(path, full, half, vocabulary):
+@contextlib.contextmanager
+def narrow_context():
+    """Attention's keys and values rounded to e4m3 without a scale."""
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def rounded(query, key, value, *args, **named):
+        key, value = (part.float().clamp(-448, 448).to(torch.float8_e4m3fn).to(part.dtype) for part in (key, value))
+        return attention(query, key, value, *args, **named)
+
+    torch.nn.functional.scaled_dot_product_attention = rounded
+    try:
+        yield
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = attention
+
+
+def write_reference(path, full, half, vocabulary, beside=contextlib.nullcontext):
+    """beside: what is to hold while the second model runs."""
     with open(path, "wb") as file, torch.inference_mode():
         for length in LENGTHS:
             ids = torch.randint(0, vocabulary, (1, length + FORCED), device="cuda")
             np.array([length, FORCED, vocabulary], np.int32).tofile(file)
             ids[0].cpu().numpy().astype(np.int32).tofile(file)
-            for run in (full, half):
-                logits = run(ids, use_cache=False).logits[0, length - 1:].float()
+            for run, way in ((full, contextlib.nullcontext), (half, beside)):
+                with way():
+                    logits = run(ids, use_cache=False).logits[0, length - 1:].float()
                 logits.cpu().numpy().astype(np.float32).tofile(file)
 
 
@@ -231,6 +250,7 @@ def main(out):
         # Of the f32 model: casting a model to bf16 rounds its frequencies too.
         write_gguf(folder + ".gguf", model, full.model.rotary_emb.inv_freq, config)
         write_reference(folder + ".ref", full, half, config.vocab_size)
+        write_reference(folder + "-kv8.ref", full, half, config.vocab_size, narrow_context)
         for kind in QUANTISED if name == "qwen2-128" else ():
             said = write_quantised(f"{folder}-{kind}", folder, kind)
             full.load_state_dict(said)

@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels decode deterministic sanitizer models greedy bench mix profile variants yardstick table; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels decode deterministic kv8 sanitizer models greedy bench mix profile variants yardstick table; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -36,10 +36,10 @@ services() {
 }
 # Random models and what transformers makes of them; the last file that this version writes says whether all is there.
 references() {
-    [ -f "$WORK/ref/all-1" ] && return
+    [ -f "$WORK/ref/all-2" ] && return
     mkdir -p "$WORK/ref"
     python3 "$PACK/reference.py" "$WORK/ref" 2>&1 | grep -v Warn | tail -20
-    [ -f "$WORK/ref/llama3.ref" ] && touch "$WORK/ref/all-1"
+    [ -f "$WORK/ref/llama3.ref" ] && touch "$WORK/ref/all-2"
 }
 checkpoint() {
     # What the disk itself gives, and the page cache.
@@ -75,6 +75,15 @@ for stage in "$@"; do
             java model "$WORK/ref/$name" "$WORK/ref/$name.ref" "${stored#*,}"
         done
         JAVA_TOOL_OPTIONS=-Dpenstock.check.activations=FP8 java model "$WORK/ref/qwen2-128-fp8rows" "$WORK/ref/qwen2-128-fp8rows-a8.ref"
+        ;;
+    kv8)
+        # Keys and values in e4m3, held against transformers' own so rounded; the same bits where those are asked for.
+        references
+        for name in qwen2 qwen2-128 qwen3 llama3; do
+            JAVA_TOOL_OPTIONS=-Dpenstock.check.kv=FP8 java model "$WORK/ref/$name${FORMAT-.gguf}" "$WORK/ref/$name-kv8.ref"
+        done
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.kv=FP8 java deterministic
+        java kv-blocks
         ;;
     deterministic) java deterministic ;;
     greedy) java greedy "$GGUF" "$GREEDY" ;;

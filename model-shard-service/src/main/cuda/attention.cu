@@ -1,7 +1,8 @@
 // Attention over the paged key/value cache, with tensor cores and an online softmax.
 //
 // Queries of one key/value head are flattened: query f of a row is head f % group of token f / group, so that the heads
-// that share keys share their loads. A tile of 64 keys lies in shared memory, the next one on its way.
+// that share keys share their loads. A tile of 64 keys lies in shared memory, the next one on its way. Keys and values that are
+// e4m3 in the cache become bf16 there.
 //   prefillAttention: 64 queries a block, 16 a warp; every warp sees every key.
 //   decodeAttention:  at most 16 queries a row; the warps part each tile's keys, blocks part a long context, and the last of
 //                     them joins the parts by their log-sum-exp.
@@ -9,11 +10,9 @@
 
 constexpr int THREADS = 128;
 
-template <int HD>
+template <int HD, bool EIGHTS>
 FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* out, float scale) {
     extern __shared__ __align__(128) u8 memory[];
-    bf16* tiles = (bf16*)memory;
-    constexpr int E = Tile<HD>::ELEMENTS;
     // The last tiles of a row see the most keys: they start first.
     const int item = step.prefillItems() - 1 - (int)blockIdx.x, kv = blockIdx.y;
     if (item < 0) return;
@@ -29,18 +28,11 @@ FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* ou
     const int limit[2] = {min(start + f0 / group + 1, length), min(start + (f0 + 8) / group + 1, length)};
     float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
     const int n = (length + KEYS - 1) / KEYS;
-    loadTile<HD>(cache, blocks, kv, 0, length, tiles, tiles + E, THREADS);
+    const Tiles<HD, EIGHTS> tiles{cache, blocks, memory, kv, length, THREADS};
+    tiles.begin(0, 0);
     for (int t = 0; t < n; t++) {
-        bf16 *k = tiles + t % 2 * 2 * E, *v = k + E;
-        if (t + 1 < n) {
-            bf16* next = tiles + (t + 1) % 2 * 2 * E;
-            loadTile<HD>(cache, blocks, kv, (t + 1) * KEYS, length, next, next + E, THREADS);
-            copyWait<1>();
-        } else {
-            copyWait<0>();
-        }
-        __syncthreads();
-        attend<HD, KEYS / 8>(a, k, v, 0, t * KEYS, limit, scale, m, l, o);
+        const bf16* k = tiles.take(t, t, t + 1 < n);
+        attend<HD, KEYS / 8>(a, k, k + Tile<HD>::ELEMENTS, 0, t * KEYS, limit, scale, m, l, o);
         __syncthreads();
     }
 #pragma unroll
@@ -65,11 +57,9 @@ struct Parts {
     int* arrived;   // [row, kv head]: parts that are there, 0 between steps
 };
 
-template <int HD>
+template <int HD, bool EIGHTS>
 FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Parts& parts, bf16* out, float scale) {
     extern __shared__ __align__(128) u8 memory[];
-    bf16* tiles = (bf16*)memory;
-    constexpr int E = Tile<HD>::ELEMENTS;
     const int index = blockIdx.x, kv = blockIdx.y, split = blockIdx.z, splits = gridDim.z;
     if (index >= step.decodeRows()) return;
     const int row = step.decodeRow()[index], count = step.rowCount()[row], start = step.rowStart()[row];
@@ -84,18 +74,11 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Par
     loadQueries<HD>(a, q, cache, step.rowOffset()[row], kv, 0, count);
     const int limit[2] = {min(start + g / group + 1, length), min(start + (g + 8) / group + 1, length)};
     float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
-    loadTile<HD>(cache, blocks, kv, from * KEYS, length, tiles, tiles + E, THREADS);
+    const Tiles<HD, EIGHTS> tiles{cache, blocks, memory, kv, length, THREADS};
+    tiles.begin(from, 0);
     for (int t = from; t < to; t++) {
-        bf16 *k = tiles + (t - from) % 2 * 2 * E, *v = k + E;
-        if (t + 1 < to) {
-            bf16* next = tiles + (t + 1 - from) % 2 * 2 * E;
-            loadTile<HD>(cache, blocks, kv, (t + 1) * KEYS, length, next, next + E, THREADS);
-            copyWait<1>();
-        } else {
-            copyWait<0>();
-        }
-        __syncthreads();
-        attend<HD, 2>(a, k, v, warp * 16, t * KEYS, limit, scale, m, l, o);
+        const bf16* k = tiles.take(t, t - from, t + 1 < to);
+        attend<HD, 2>(a, k, k + Tile<HD>::ELEMENTS, warp * 16, t * KEYS, limit, scale, m, l, o);
         __syncthreads();
     }
     // Join the four warps in shared memory.
@@ -164,10 +147,18 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Par
     }
 }
 
-// grid: (tiles of 64 queries, kv heads). `scale` includes log2(e).
-extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention64(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<64>(step, cache, q, out, scale); }
-extern "C" __global__ void __launch_bounds__(THREADS) prefillAttention128(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<128>(step, cache, q, out, scale); }
+// grid: (tiles of 64 queries, kv heads). `scale` includes log2(e). Names end in what keys and values are.
+#define PREFILL(NAME, HD, EIGHTS) \
+    extern "C" __global__ void __launch_bounds__(THREADS) NAME(Step step, Cache cache, const bf16* q, bf16* out, float scale) { prefill<HD, EIGHTS>(step, cache, q, out, scale); }
+PREFILL(prefillAttention64, 64, false)
+PREFILL(prefillAttention128, 128, false)
+PREFILL(prefillAttention64Fp8, 64, true)
+PREFILL(prefillAttention128Fp8, 128, true)
 
 // grid: (rows, kv heads, splits at most); out: [token, head, head size].
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention64(Step step, Cache cache, const bf16* q, Parts parts, bf16* out, float scale) { decode<64>(step, cache, q, parts, out, scale); }
-extern "C" __global__ void __launch_bounds__(THREADS) decodeAttention128(Step step, Cache cache, const bf16* q, Parts parts, bf16* out, float scale) { decode<128>(step, cache, q, parts, out, scale); }
+#define DECODE(NAME, HD, EIGHTS) \
+    extern "C" __global__ void __launch_bounds__(THREADS) NAME(Step step, Cache cache, const bf16* q, Parts parts, bf16* out, float scale) { decode<HD, EIGHTS>(step, cache, q, parts, out, scale); }
+DECODE(decodeAttention64, 64, false)
+DECODE(decodeAttention128, 128, false)
+DECODE(decodeAttention64Fp8, 64, true)
+DECODE(decodeAttention128Fp8, 128, true)

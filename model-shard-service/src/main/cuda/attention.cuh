@@ -8,7 +8,7 @@
 constexpr int KEYS = 64;  // of a tile
 
 struct Cache {
-    const bf16 *keys, *values;  // [block, kv head, position in block, head size] of one layer, permuted
+    const void *keys, *values;  // [block, kv head, position in block, head size] of one layer, permuted: bf16, or e4m3
     const int* table;           // [slot, maxBlocks]
     int maxBlocks, blockSize, heads, kvHeads;
 };
@@ -30,11 +30,73 @@ FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey,
         const bool valid = key < length;
         const int block = valid ? blocks[key / cache.blockSize] : 0;
         const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
-        copyAsync(shared(k + j * HD + d), cache.keys + (valid ? at : 0), valid);
-        copyAsync(shared(v + j * HD + d), cache.values + (valid ? at : 0), valid);
+        copyAsync(shared(k + j * HD + d), (const bf16*)cache.keys + (valid ? at : 0), valid);
+        copyAsync(shared(v + j * HD + d), (const bf16*)cache.values + (valid ? at : 0), valid);
     }
     copyCommit();
 }
+
+// The same of e4m3: `raw` gets the keys' bytes, then the values'.
+template <int HD>
+FORCE void loadRaw(const Cache& cache, const int* blocks, int kv, int firstKey, int length, u8* raw, int threads) {
+    for (int i = threadIdx.x; i < KEYS * HD / 16; i += threads) {
+        const int j = i / (HD / 16), d = i % (HD / 16) * 16, key = firstKey + j;
+        const bool valid = key < length;
+        const int block = valid ? blocks[key / cache.blockSize] : 0;
+        const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
+        copyAsync(shared(raw + j * HD + d), (const u8*)cache.keys + (valid ? at : 0), valid);
+        copyAsync(shared(raw + (KEYS + j) * HD + d), (const u8*)cache.values + (valid ? at : 0), valid);
+    }
+    copyCommit();
+}
+
+// Makes of raw keys and values a tile of bf16, values behind keys. Pieces of 8 elements are permuted in both.
+template <int HD>
+FORCE void widen(const u8* raw, bf16* tile, int threads) {
+    for (int i = threadIdx.x; i < 2 * KEYS * HD / 16; i += threads) {
+        const uint4 v = ((const uint4*)raw)[i];
+        uint4* to = (uint4*)tile + 2 * i;
+        to[0] = make_uint4(wideFp8(v.x), wideFp8(v.x >> 16), wideFp8(v.y), wideFp8(v.y >> 16));
+        to[1] = make_uint4(wideFp8(v.z), wideFp8(v.z >> 16), wideFp8(v.w), wideFp8(v.w >> 16));
+    }
+}
+
+// Brings tiles of keys and values to shared memory, each while the one before is worked on.
+template <int HD, bool EIGHTS>
+struct Tiles {
+    const Cache& cache;
+    const int* blocks;
+    u8* memory;
+    int kv, length, threads;
+
+    // bf16: two tiles, each keys and values. e4m3: a tile of bf16, behind it two of bytes.
+    FORCE u8* raw(int turn) const { return memory + KEYS * HD * (4 + turn % 2 * 2); }
+    FORCE bf16* tile(int turn) const { return (bf16*)memory + (EIGHTS ? 0 : turn % 2 * 2 * Tile<HD>::ELEMENTS); }
+
+    FORCE void begin(int tileIndex, int turn) const {
+        if constexpr (EIGHTS) {
+            loadRaw<HD>(cache, blocks, kv, tileIndex * KEYS, length, raw(turn), threads);
+        } else {
+            loadTile<HD>(cache, blocks, kv, tileIndex * KEYS, length, tile(turn), tile(turn) + Tile<HD>::ELEMENTS, threads);
+        }
+    }
+    // The tile of a turn, all of it there for all threads; the next one, if any, on its way. `__syncthreads()` must
+    // stand between work on it and the next call.
+    FORCE const bf16* take(int tileIndex, int turn, bool more) const {
+        if (more) {
+            begin(tileIndex + 1, turn + 1);
+            copyWait<1>();
+        } else {
+            copyWait<0>();
+        }
+        __syncthreads();
+        if constexpr (EIGHTS) {
+            widen<HD>(raw(turn), tile(turn), threads);
+            __syncthreads();
+        }
+        return tile(turn);
+    }
+};
 
 // 2^x; a result too small for a float is 0.
 FORCE float power2(float x) {

@@ -121,6 +121,16 @@ FORCE u8 toFp8(float v) {
 }
 FORCE float fromFp8(u8 code) { return __uint_as_float((code & 0x80u) << 24 | (code & 0x7fu) << 20) * 0x1p120f; }
 
+// Two of them, in the low half, as two bf16: exactly. Their bits are those of a bf16 that is 2^-120 of them.
+FORCE u32 wideFp8(u32 two) {
+    u32 spread, r;
+    asm("prmt.b32 %0, %1, 0, 0x1404;" : "=r"(spread) : "r"(two));
+    const u32 small = (spread >> 4 & 0x07f007f0u) | (spread & 0x80008000u);
+    // Times 2^120, less 0: a product alone is no instruction on sm_80.
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(small), "r"(0x7b807b80u), "r"(0x80008000u));
+    return r;
+}
+
 // Four of them in a word, the first in the lowest byte.
 FORCE u32 packFp8(float a, float b, float c, float d) {
 #if __CUDA_ARCH__ >= 890

@@ -199,10 +199,12 @@ extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* sc
 }
 
 // q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
-// rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size].
+// rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size], of bf16 or (eights) of
+// e4m3 without a scale: at most 448.
 extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const float* bias, const float* norms, float epsilon,
-                                          const float2* rope, bf16* q, bf16* keys, bf16* values, const int* table,
-                                          int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved) {
+                                          const float2* rope, bf16* q, void* keys, void* values, const int* table,
+                                          int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved,
+                                          int eights) {
     constexpr int MOST = 2;  // pairs of a lane: heads of 128 at most
     const int t = blockIdx.x, lane = threadIdx.x % 32;
     if (t >= step.tokens()) return;
@@ -232,13 +234,15 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
         const bool normed = norms && rotated;
         const float* weight = norms + (h < heads ? 0 : headSize);
         const float r = normed ? rsqrtf(warpSum(squares) / (float)headSize + epsilon) : 1.f;
-        bf16* out;
+        bf16* out = q;
+        u8* narrow = nullptr;
+        i64 at = ((i64)t * heads + h) * headSize;
         int flip = 0;  // keys and values are permuted by position: see attention.cuh
-        if (h < heads) {
-            out = q + ((i64)t * heads + h) * headSize;
-        } else {
+        if (h >= heads) {
             const int kv = rotated ? h - heads : h - heads - kvHeads;
-            out = (rotated ? keys : values) + (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
+            out = (bf16*)(rotated ? keys : values);
+            narrow = eights ? (u8*)out : nullptr;
+            at = (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
             flip = (position & 7) << 3;
         }
 #pragma unroll
@@ -256,8 +260,14 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
                 v = v * f.x + u * f.y;
                 u = turned;
             }
-            out[a[j] ^ flip] = toBf16(u);
-            out[b[j] ^ flip] = toBf16(v);
+            if (narrow) {
+                const u32 two = packFp8(u, v, 0, 0);
+                narrow[at + (a[j] ^ flip)] = (u8)two;
+                narrow[at + (b[j] ^ flip)] = (u8)(two >> 8);
+            } else {
+                out[at + (a[j] ^ flip)] = toBf16(u);
+                out[at + (b[j] ^ flip)] = toBf16(v);
+            }
         }
     }
 }

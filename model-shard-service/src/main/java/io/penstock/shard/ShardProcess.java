@@ -149,7 +149,7 @@ public class ShardProcess {
                 new CudaOptions(
                         config.device(),
                         config.gpuMemoryShare(),
-                        CudaOptions.Computing.of(config.gpuDeterministic(), config.gpuActivations()),
+                        CudaOptions.Computing.of(config.gpuDeterministic(), config.gpuActivations(), config.gpuKv()),
                         config.gpuMeeting(),
                         CudaOptions.formats(config.gpuWeights(), config.gpuOutputWeights())));
     }

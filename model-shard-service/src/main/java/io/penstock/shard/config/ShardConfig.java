@@ -98,6 +98,11 @@ public interface ShardConfig {
     @WithDefault("bf16")
     CudaOptions.Activations gpuActivations();
 
+    /// What a GPU keeps keys and values as: `bf16`, or `fp8` (e4m3 without a scale): room for
+    /// twice the tokens, less precision.
+    @WithDefault("bf16")
+    CudaOptions.Kv gpuKv();
+
     /// Whether a GPU gives a sequence the same bits whatever else is in its steps. Slower; for ranks
     /// that are alone.
     @WithDefault("false")

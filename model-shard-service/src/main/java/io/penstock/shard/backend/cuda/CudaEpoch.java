@@ -83,8 +83,9 @@ final class CudaEpoch implements AutoCloseable {
         List<StepBucket> buckets = new ArrayList<>(decodeBuckets);
         buckets.addAll(mixedBuckets);
         boolean eights = options.computing().activations() == CudaOptions.Activations.FP8;
+        CudaOptions.Kv kv = options.computing().kv();
         StepMemory.Formats formats = new StepMemory.Formats(
-                weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16), eights);
+                weights.matrices().stream().anyMatch(matrix -> matrix.format() != WeightFormat.BF16), eights, kv);
         sampledSlots = new int[IN_FLIGHT][limits.maxSequences()];
         output = new StepOutput(limits.maxSequences(), StepMemory.MAX_ALTERNATIVES);
         try {
@@ -129,7 +130,9 @@ final class CudaEpoch implements AutoCloseable {
             news = new SlotNews(shape, limits, kvBlocks);
             fillRopeTable(modules, frequencies);
             DevicePeers near = peers instanceof DevicePeers met ? met : null;
-            decode = options.computing().persistentDecode() && onDevice && (collective.tpSize() == 1 || near != null)
+            // The persistent kernel's copy engine brings keys and values as its tensor cores take them: bf16.
+            boolean persistent = options.computing().persistentDecode() && kv == CudaOptions.Kv.BF16;
+            decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
                     ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
                     : null;
             if (decode != null) {
@@ -162,7 +165,7 @@ final class CudaEpoch implements AutoCloseable {
 
     private int kvBlocks(CudaOptions options, long others) {
         long free = (long) (device.freeBytes() * options.memoryShare());
-        long each = shape.kvBlockBytes(limits.blockSize());
+        long each = shape.kvBlockBytes(limits.blockSize(), options.computing().kv());
         long useful =
                 (long) limits.maxSequences() * ((limits.maxLength() + limits.blockSize() - 1) / limits.blockSize());
         long fit = Math.min(useful, (free - others) / each);

@@ -28,8 +28,15 @@ public record CudaOptions(
     /// @param deterministic whether a sequence's logits are the same bits whatever else is in its steps:
     ///     every product by one kernel for all numbers of vectors, attention without parts
     /// @param activations what larger products take their vectors as, where weights are FP8
-    public record Computing(boolean graphs, boolean persistentDecode, boolean deterministic, Activations activations) {
+    /// @param kv what keys and values are kept as
+    public record Computing(
+            boolean graphs, boolean persistentDecode, boolean deterministic, Activations activations, Kv kv) {
         public static final Computing QUICKEST = new Computing(true, true, false, Activations.BF16);
+
+        /// With keys and values in bf16.
+        public Computing(boolean graphs, boolean persistentDecode, boolean deterministic, Activations activations) {
+            this(graphs, persistentDecode, deterministic, activations, Kv.BF16);
+        }
 
         public Computing {
             if (deterministic && activations == Activations.FP8) {
@@ -42,7 +49,12 @@ public record CudaOptions(
 
         /// For an operator's choice.
         public static Computing of(boolean deterministic, Activations activations) {
-            return new Computing(true, !deterministic, deterministic, activations);
+            return of(deterministic, activations, Kv.BF16);
+        }
+
+        /// The same with a choice for keys and values.
+        public static Computing of(boolean deterministic, Activations activations, Kv kv) {
+            return new Computing(true, !deterministic, deterministic, activations, kv);
         }
     }
 
@@ -52,6 +64,25 @@ public record CudaOptions(
         BF16,
         /// e4m3 with a scale for each token, as it comes: twice the rate, some of the precision.
         FP8
+    }
+
+    /// What keys and values are kept as.
+    public enum Kv {
+        BF16(2),
+        /// e4m3 without a scale, as vLLM's `kv_cache_dtype=fp8` is by default: half of the bytes,
+        /// so twice the tokens; what is larger than 448 becomes 448.
+        FP8(1);
+
+        private final int bytes;
+
+        Kv(int bytes) {
+            this.bytes = bytes;
+        }
+
+        /// Of an element.
+        int bytes() {
+            return bytes;
+        }
     }
 
     /// What an operator may have matrices kept in.

@@ -25,7 +25,7 @@ final class ForwardPass {
     private static final int EIGHTS_ALIGNMENT = 16;
 
     private static final int HEADS_A_BLOCK = 8;
-    // Keys and values of a tile of 64, twice, rows padded by 16 bytes.
+    // Keys and values of a tile of 64 as bf16, twice (once, where they are e4m3, and twice so), and a little more.
     private static final int ATTENTION_SHARED_A_HEAD_ELEMENT = 4 * 64 * 2;
     private static final float LOG2_E = (float) (1 / Math.log(2));
 
@@ -39,6 +39,7 @@ final class ForwardPass {
     private final int gemvVectors;
     private final boolean eights;
     private final boolean alike;
+    private final boolean kvEights;
     private final MemorySegment stepArgument;
     private final MemorySegment cacheArgument;
     private final MemorySegment normedArgument;
@@ -78,6 +79,7 @@ final class ForwardPass {
         this.products = products;
         eights = computing.activations() == CudaOptions.Activations.FP8;
         alike = computing.deterministic();
+        kvEights = computing.kv() == CudaOptions.Kv.FP8;
         gemvVectors = alike ? 0 : GEMV_VECTORS;
         this.shape = shape;
         this.weights = weights;
@@ -96,8 +98,9 @@ final class ForwardPass {
         gemvStore = modules.kernel("gemv", "gemvStore");
         gemvAdd = modules.kernel("gemv", "gemvAdd");
         gemvSwiglu = modules.kernel("gemv", "gemvSwiglu");
-        prefillAttention = modules.kernel("attention", "prefillAttention" + shape.headSize(), attentionShared);
-        decodeAttention = modules.kernel("attention", "decodeAttention" + shape.headSize(), attentionShared);
+        String kind = shape.headSize() + (kvEights ? "Fp8" : "");
+        prefillAttention = modules.kernel("attention", "prefillAttention" + kind, attentionShared);
+        decodeAttention = modules.kernel("attention", "decodeAttention" + kind, attentionShared);
         sample = modules.kernel("sampling", "sample");
         expand = modules.kernel("weights", "expand");
         random = modules.kernel("elementwise", "randomWeights");
@@ -229,7 +232,8 @@ final class ForwardPass {
                 switch (shape.config().ropeLayout()) {
                     case HALVES -> 0;
                     case INTERLEAVED -> 1;
-                });
+                },
+                kvEights ? 1 : 0);
         cacheArgument.set(JAVA_LONG, 0, keys);
         cacheArgument.set(JAVA_LONG, 8, values);
         cacheArgument.set(JAVA_LONG, 16, memory.table());

@@ -93,7 +93,7 @@ record ShardShape(
     }
 
     /// Bytes of keys and values that one KV block holds over all layers.
-    long kvBlockBytes(int blockSize) {
-        return 2L * 2 * layers * kvHeads * headSize() * blockSize;
+    long kvBlockBytes(int blockSize, CudaOptions.Kv kv) {
+        return 2L * kv.bytes() * layers * kvHeads * headSize() * blockSize;
     }
 }

@@ -32,7 +32,7 @@ import java.util.List;
 /// @param partsArrived `[row, kvHead]` how many of the parts are there, 0 between steps
 /// @param logits `[sequences, vocabulary]` f32
 /// @param edited as large: logits after bias and penalties
-/// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16
+/// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16 or e4m3: [Formats#kv]
 /// @param workspace of [CublasLt]
 /// @param decodePhases of [DecodeKernel], as are the six behind it
 /// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
@@ -75,11 +75,14 @@ record StepMemory(
         long expanded,
         HostMemory results) {
 
-    /// What products need besides their operands.
+    /// What steps keep, besides bf16 and f32.
     ///
-    /// @param expands whether matrices must become bf16
-    /// @param eights whether vectors become e4m3
-    record Formats(boolean expands, boolean eights) {}
+    /// @param expands whether matrices must become bf16 for products
+    /// @param eights whether vectors become e4m3 for products
+    /// @param kv what keys and values are
+    record Formats(boolean expands, boolean eights, CudaOptions.Kv kv) {
+        static final Formats WIDE = new Formats(false, false, CudaOptions.Kv.BF16);
+    }
 
     private static final long EXPANDED_BYTES = 192L << 20;
 
@@ -113,7 +116,11 @@ record StepMemory(
                 .mapToLong(bucket -> (long) bucket.rows() * shape.kvHeads() * bucket.splits() * ShardShape.QUERY_TILE)
                 .max()
                 .orElseThrow();
-        long cacheLayer = (long) kvBlocks * shape.kvHeads() * limits.blockSize() * shape.headSize() * 2;
+        long cacheLayer = kvBlocks
+                * (long) shape.kvHeads()
+                * limits.blockSize()
+                * shape.headSize()
+                * formats.kv().bytes();
         long cacheHalf = cacheLayer * shape.layers();
         return new StepMemory(
                 arena.take(4L * StepDescriptor.capacity(limits)),

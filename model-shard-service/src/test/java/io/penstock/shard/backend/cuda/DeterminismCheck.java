@@ -27,7 +27,7 @@ final class DeterminismCheck {
                 CudaOptions options = new CudaOptions(
                         0,
                         0.3,
-                        CudaOptions.Computing.of(deterministic, CudaOptions.Activations.BF16),
+                        CudaOptions.Computing.of(deterministic, CudaOptions.Activations.BF16, GpuCheck.KV),
                         CudaOptions.Meeting.AUTO,
                         Optional.of(new DeviceWeights.Formats(format, format)));
                 try (CudaBackend backend = new CudaBackend(options)) {
@@ -37,8 +37,9 @@ final class DeterminismCheck {
                     int different = different(alone, among);
                     GpuCheck.report(
                             deterministic == (different == 0),
-                            "%s, %s: %d of %d logits differ between alone and among %d",
+                            "%s, keys and values %s, %s: %d of %d logits differ between alone and among %d",
                             format,
+                            GpuCheck.KV,
                             deterministic ? "deterministic" : "quickest",
                             different,
                             alone.size() * config.vocabularySize(),

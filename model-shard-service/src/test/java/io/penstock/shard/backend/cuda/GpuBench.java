@@ -22,6 +22,7 @@ final class GpuBench {
             WeightFormat.valueOf(System.getProperty("penstock.bench.format", "BF16"));
     private static final CudaOptions.Activations ACTIVATIONS =
             CudaOptions.Activations.valueOf(System.getProperty("penstock.bench.activations", "BF16"));
+    static final CudaOptions.Kv KV = CudaOptions.Kv.valueOf(System.getProperty("penstock.bench.kv", "BF16"));
     private static final boolean DETERMINISTIC = Boolean.getBoolean("penstock.bench.deterministic");
 
     private GpuBench() {}
@@ -30,7 +31,7 @@ final class GpuBench {
         return new CudaOptions(
                 0,
                 0.9,
-                new CudaOptions.Computing(graphs, !DETERMINISTIC, DETERMINISTIC, ACTIVATIONS),
+                new CudaOptions.Computing(graphs, !DETERMINISTIC, DETERMINISTIC, ACTIVATIONS, KV),
                 CudaOptions.Meeting.AUTO,
                 Optional.of(new DeviceWeights.Formats(FORMAT, FORMAT)));
     }
@@ -119,6 +120,7 @@ final class GpuBench {
     static String described() {
         return FORMAT
                 + (ACTIVATIONS == CudaOptions.Activations.FP8 ? ", vectors FP8" : "")
+                + (KV == CudaOptions.Kv.FP8 ? ", keys and values FP8" : "")
                 + (DETERMINISTIC ? ", deterministic" : "");
     }
 
@@ -139,7 +141,7 @@ final class GpuBench {
         double prompt = time(backend, limits, batch, 128, 1);
         double all = time(backend, limits, batch, 128, steps);
         double step = (all - prompt) / (steps - 1);
-        long kv = (long) (128 + steps / 2) * batch * shape.kvBlockBytes(1);
+        long kv = (long) (128 + steps / 2) * batch * shape.kvBlockBytes(1, KV);
         System.out.printf(
                 "decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the ceiling (weights), %.1f %% with KV%n",
                 batch,

@@ -190,7 +190,7 @@ public final class GpuRanks {
             box = cuda.allocate(layout.bytes());
             results = cuda.allocateHost(StepMemory.resultBytes(limits));
             DeviceArena measured = DeviceArena.measuring();
-            StepMemory.Formats formats = new StepMemory.Formats(false, false);
+            StepMemory.Formats formats = StepMemory.Formats.WIDE;
             StepMemory.lay(shape, limits, List.of(bucket), 1, cuda.multiprocessors(), formats, measured, results);
             memoryArena = DeviceArena.of(cuda, measured.used());
             memoryArena.zero();

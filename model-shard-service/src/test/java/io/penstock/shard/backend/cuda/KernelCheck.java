@@ -146,8 +146,7 @@ final class KernelCheck {
         StepBucket bucket = new StepBucket(ROWS, ROWS, false, 1);
         HostMemory results = device.allocateHost(StepMemory.resultBytes(limits));
         DeviceArena measured = DeviceArena.measuring();
-        StepMemory.lay(
-                shape, limits, List.of(bucket), 64, 132, new StepMemory.Formats(false, false), measured, results);
+        StepMemory.lay(shape, limits, List.of(bucket), 64, 132, StepMemory.Formats.WIDE, measured, results);
         Random random = new Random(vocabulary);
         int[][] table = new int[ROWS][4];
         SlotSampling[] slots = new SlotSampling[ROWS];
@@ -166,14 +165,7 @@ final class KernelCheck {
                 DeviceArena memoryArena = DeviceArena.of(device, measured.used())) {
             memoryArena.zero();
             StepMemory memory = StepMemory.lay(
-                    shape,
-                    limits,
-                    List.of(bucket),
-                    64,
-                    132,
-                    new StepMemory.Formats(false, false),
-                    memoryArena,
-                    results);
+                    shape, limits, List.of(bucket), 64, 132, StepMemory.Formats.WIDE, memoryArena, results);
             Products unused = null;
             ForwardPass pass = new ForwardPass(
                     device,

@@ -100,7 +100,7 @@ final class TableBench {
         long begun = System.nanoTime();
         driver.run(sequences, false, 2);
         double step = (System.nanoTime() - begun) / 1e9 / steps;
-        long kv = (context + steps / 2L) * batch * shape.kvBlockBytes(1);
+        long kv = (context + steps / 2L) * batch * shape.kvBlockBytes(1, GpuBench.KV);
         figure(row, 1e3 * step, "ms")
                 .with("batch", batch)
                 .with("context", "%d-%d".formatted(context, context + steps))
