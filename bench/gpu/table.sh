@@ -6,6 +6,7 @@
 #   idle 60 (bf16 alone; needs ncu), start 90 (a checkpoint of 15 GB is written first; CHECKPOINT: one that is there),
 #   yardstick 60 (YARDSTICK: a .cu file whose lines are "bf16: 3.4 ms a step"), transformers 60, vllm 170 for each of VLLM_FORMATS.
 # VLLM: what starts a Python that has vLLM, such as "env PYTHONPATH=/tmp/site python3"; without it that row is left out.
+# BENCH_OPTIONS=-Dpenstock.bench.kv=FP8 FORMATS=BF16 ROWS=contexts adds the same contexts with keys and values in e4m3.
 # Two calls of ten minutes: ROWS="machine decode many contexts prefill mix start", ROWS="idle yardstick transformers vllm".
 
 # What a command says of figures goes to the table's; the rest is shown without logs.
@@ -109,6 +110,7 @@ table() {
         transformers)
             timeout "${LIMIT:-150}" python3 "$PACK/peer.py" transformers BF16 "$PACK/mix500.csv" start decode prefill \
                 2>"$TABLE/transformers.log" | figures
+            grep -iE 'error|exception' "$TABLE/transformers.log" | tail -n 3 | cut -c1-200
             ;;
         *) "${row}_row" ;;
         esac
