@@ -110,7 +110,7 @@ def transformers(rows):
     if "start" in rows:
         figure("start", time.time() - BEGAN, "s")
     if "decode" in rows:
-        steps(run, 1, 128, 64, 3)
+        steps(run, 1, 128, 512, 2)
     if "prefill" in rows:
         first_token(run, 2048)
 
