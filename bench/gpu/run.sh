@@ -103,7 +103,7 @@ for stage in "$@"; do
         for batch in ${BATCHES:-64 256}; do
             echo "-- batch $batch"
             PREFIX=(ncu --profile-from-start off --clock-control none --cache-control none --csv --metrics gpu__time_duration.sum)
-            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=${PROFILED:-50} -Dpenstock.bench.format=${FORMATS:-BF16}" java profile "$batch" 2>&1 |
+            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=${PROFILED:-50} -Dpenstock.bench.format=${FORMATS:-BF16} ${BENCH_OPTIONS:-}" java profile "$batch" 2>&1 |
                 python3 "$PACK/kernels.py"
             PREFIX=()
         done

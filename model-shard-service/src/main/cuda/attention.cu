@@ -12,16 +12,18 @@ constexpr int THREADS = 128;
 
 template <int HD, bool EIGHTS>
 FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* out, float scale) {
+    dependentsLaunch();
     extern __shared__ __align__(128) u8 memory[];
     // The last tiles of a row see the most keys: they start first.
     const int item = step.prefillItems() - 1 - (int)blockIdx.x, kv = blockIdx.y;
-    if (item < 0) return;
+    if (item < 0) return dependencyWait();
     const int row = step.prefillItem()[2 * item], first = step.prefillItem()[2 * item + 1];
     const int group = cache.heads / cache.kvHeads, count = step.rowCount()[row], start = step.rowStart()[row];
     const int offset = step.rowOffset()[row];
     const int* blocks = cache.table + (i64)step.rowSlot()[row] * cache.maxBlocks;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2;
     const int length = start + min(count - 1, (first + 63) / group) + 1;
+    dependencyWait();
     u32 a[HD / 16][4];
     loadQueries<HD>(a, q, cache, offset, kv, first + warp * 16, count);
     const int f0 = first + warp * 16 + g;
@@ -59,9 +61,10 @@ struct Parts {
 
 template <int HD, bool EIGHTS>
 FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Parts& parts, bf16* out, float scale) {
+    dependentsLaunch();
     extern __shared__ __align__(128) u8 memory[];
     const int index = blockIdx.x, kv = blockIdx.y, split = blockIdx.z, splits = gridDim.z;
-    if (index >= step.decodeRows()) return;
+    if (index >= step.decodeRows()) return dependencyWait();
     const int row = step.decodeRow()[index], count = step.rowCount()[row], start = step.rowStart()[row];
     const int group = cache.heads / cache.kvHeads, length = start + count;
     const int* blocks = cache.table + (i64)step.rowSlot()[row] * cache.maxBlocks;
@@ -69,13 +72,18 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Par
     const int n = (length + KEYS - 1) / KEYS, each = tilesAPart(n, splits, step.decodeRows() * cache.kvHeads);
     const int from = split * each, to = min(n, from + each);
     const i64 part = ((i64)index * cache.kvHeads + kv) * splits + split;
-    if (from >= to) return;
+    if (from >= to) return dependencyWait();
+    const int offset = step.rowOffset()[row];
+    // Keys and values of earlier steps are there already.
+    const bool known = (from + 1) * KEYS <= start;
+    const Tiles<HD, EIGHTS> tiles{cache, blocks, memory, kv, length, THREADS};
+    if (known) tiles.begin(from, 0);
+    dependencyWait();
+    if (!known) tiles.begin(from, 0);
     u32 a[HD / 16][4];
-    loadQueries<HD>(a, q, cache, step.rowOffset()[row], kv, 0, count);
+    loadQueries<HD>(a, q, cache, offset, kv, 0, count);
     const int limit[2] = {min(start + g / group + 1, length), min(start + (g + 8) / group + 1, length)};
     float m[2] = {NEG_INF, NEG_INF}, l[2] = {0, 0}, o[HD / 8][4] = {};
-    const Tiles<HD, EIGHTS> tiles{cache, blocks, memory, kv, length, THREADS};
-    tiles.begin(from, 0);
     for (int t = from; t < to; t++) {
         const bf16* k = tiles.take(t, t - from, t + 1 < to);
         attend<HD, 2>(a, k, k + Tile<HD>::ELEMENTS, warp * 16, t * KEYS, limit, scale, m, l, o);
@@ -95,7 +103,7 @@ FORCE void decode(const Step& step, const Cache& cache, const bf16* q, const Par
     }
     __syncthreads();
     const bool whole = each >= n;
-    bf16* answer = out + ((i64)step.rowOffset()[row] * cache.heads + kv * group) * HD;
+    bf16* answer = out + ((i64)offset * cache.heads + kv * group) * HD;
     const auto place = [&](int r, int d) { return ((i64)(r / group) * cache.heads + r % group) * HD + d; };
     for (int i = threadIdx.x; i < count * group * HD; i += THREADS) {
         const int r = i / HD, d = i % HD;

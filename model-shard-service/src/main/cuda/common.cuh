@@ -47,6 +47,21 @@ FORCE u64 nanoseconds() {
     return t;
 }
 
+// Where the launch lets a kernel begin before the one ahead of it has ended (CudaModules.following): waits until that has,
+// and its results are there. Every thread of such a kernel comes here before it reads or writes what other kernels of the
+// graph do, and before it ends. Weights, the step's description and what earlier steps have left may be read before.
+FORCE void dependencyWait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// Lets the next such kernel begin, once all blocks have come here.
+FORCE void dependentsLaunch() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 FORCE u32 shared(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 // c[16x8] += a[16x16] * b[16x8]; lane = 4 g + q holds c0,c1 of row g and c2,c3 of row g + 8, columns 2q and 2q + 1.

@@ -25,6 +25,7 @@
 // Tensor-parallel ranks run such a kernel each. Their parts of a sum meet in a phase of their own (SHARE): each block takes a
 // piece of the vectors, sends this rank's part of it to the others and adds up theirs, while the ring goes on filling.
 #include "attention.cuh"
+#include "pipeline.cuh"
 #include "peers.cuh"
 
 // As DecodeTiling.java has them; others can be tried by -D.
@@ -46,7 +47,6 @@ constexpr int NORMS = 2;                                      // times, at most
 constexpr int PAIRS = (18 * 64 + THREADS - 1) / THREADS;      // pairs of q, k and v elements that a thread rotates
 constexpr int JOINED = 8;                                     // parts of contexts that the output product joins itself
 constexpr u32 PACE = 2000;                                    // cycles between two slots' way to the second-level cache
-constexpr u64 DEADLINE = 60000000000ull;                      // nanoseconds that anybody waits for anything; peers get less
 
 enum { QKV, ATTENTION, OUTPUT, GATE_UP, DOWN, LOGITS, SHARE };
 enum { BF16, FP8_ROWS, FP8_BLOCKS, INT4, INT4_ZEROS };
@@ -84,11 +84,6 @@ struct Decode {
     float epsilon, scale;
 };
 
-FORCE void barrierInit(u64* b, int n) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared(b)), "r"(n)); }
-FORCE void barrierExpect(u64* b, int bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(bytes) : "memory");
-}
-FORCE void barrierArrive(u64* b) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared(b)) : "memory"); }
 FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
@@ -96,12 +91,6 @@ FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
         : "memory");
 }
 constexpr int MAP = 128;  // bytes of a tensor map
-FORCE void boxCopy(u32 to, const u8* map, int row, int block, u64* b, u64 policy) {
-    asm volatile(
-        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
-        "l"(map), "r"(0), "r"(row), "r"(block), "r"(shared(b)), "l"(policy)
-        : "memory");
-}
 FORCE void bulkFetch(const void* from, int bytes) {
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
@@ -126,38 +115,8 @@ FORCE u32 loadShared1(u32 at) {
     asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
     return v;
 }
-FORCE void consumersSync() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
-FORCE u32 loadAcquire(const u32* p) {
-    u32 v;
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-    return v;
-}
 FORCE void addRelease(u32* p) { asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
 
-// What never comes ends the context, not this loop's life.
-struct Patience {
-    u32 turns = 0;
-    u64 began = 0;
-    FORCE void turn() {
-        if (++turns % 65536 != 0) return;
-        const u64 now = nanoseconds();
-        if (began == 0) began = now;
-        if (now - began > DEADLINE) __trap();
-    }
-};
-FORCE void barrierWait(u64* b, int parity) {
-    u32 done;
-    Patience patience;
-    while (true) {
-        asm volatile(
-            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
-            : "=r"(done)
-            : "r"(shared(b)), "r"(parity)
-            : "memory");
-        if (done) return;
-        patience.turn();
-    }
-}
 FORCE bool barrierPassed(u64* b, int parity) {
     u32 done;
     asm volatile(
@@ -167,11 +126,6 @@ FORCE bool barrierPassed(u64* b, int parity) {
         : "memory");
     return done;
 }
-// Waits until the counter has come so far.
-FORCE void awaitGrid(const u32* counter, u32 target) {
-    for (Patience patience; loadAcquire(counter) < target;) patience.turn();
-}
-
 FORCE int granuleBytes(int format) { return format == INT4_ZEROS ? 1072 : 1056; }
 FORCE bool isInt4(int format) { return format >= INT4; }
 FORCE bool isFp8(int format) { return format == FP8_ROWS || format == FP8_BLOCKS; }
@@ -498,7 +452,7 @@ FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
 template <int HD, int FORMATS>
 FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, const Plan& plan, const volatile int* reached) {
     Producer to = {a, ring, reached};
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(to.policy));
+    to.policy = evictFirst();
     Outlook mine;
     mine.look(a, threadIdx.x % 32, samples);
     const Outlook begin = mine.of(0);
@@ -1042,7 +996,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             }
         }
         for (int i = group * STRIDE + t; i < 16 * STRIDE; i += THREADS) small[i] = 0;
-        consumersSync();
+        consumersSync<THREADS>();
         u32 q[HD / 16][4];
 #pragma unroll
         for (int d = 0; d < HD / 16; d++) ldmatrix(q[d], shared(small + lane % 16 * STRIDE + d * 16 + lane / 16 * 8));
@@ -1057,7 +1011,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                 if (t >= 32 && t < 32 + HD / 8) ((uint4*)(v + at))[(t - 32) ^ flip] = ((const uint4*)(small + 17 * STRIDE))[t - 32];
                 // The slot's next content comes through another path to memory than these writes.
                 asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-                consumersSync();
+                consumersSync<THREADS>();
             }
             if (warp / 4 == (tile - item.from) % GROUPS) attend<HD, 2>(q, k, v, warp % 4 * 16, tile * KEYS, limit, a.scale, m, l, o);
             taker.release();
@@ -1079,7 +1033,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             };
             for (int other = 1; several && other < GROUPS; other++) {
                 if (warp / 4 == other) put();
-                consumersSync();
+                consumersSync<THREADS>();
                 if (warp < 4) {
                     const float2 theirs = ml[warp * 8 + r];
                     const float top = fmaxf(m[h], theirs.x), base = top == NEG_INF ? 0.f : top;
@@ -1093,10 +1047,10 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                         o[d][2 * h + 1] = o[d][2 * h + 1] * e + s.y * f;
                     }
                 }
-                consumersSync();
+                consumersSync<THREADS>();
             }
             if (warp < 4) put();
-            consumersSync();
+            consumersSync<THREADS>();
             for (int i = t; i < min(8, group - 8 * h) * HD; i += THREADS) {
                 const int row = i / HD, d = i % HD;
                 float top = NEG_INF, total = 0, sum = 0;
@@ -1116,7 +1070,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                 __stcg(a.parts + to * HD + d, sum);
                 if (d == 0) __stcg(a.partSums + to, make_float2(top, total));
             }
-            consumersSync();
+            consumersSync<THREADS>();
         }
         if (used == 1 || !plan.whole(item.row, rows)) continue;
         // Many parts: the last block to finish a row's head joins them, so that not every block has to read them all.
@@ -1127,7 +1081,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             asm volatile("fence.acq_rel.gpu;" ::: "memory");
             if (*isLast) *arrivals = 0;
         }
-        consumersSync();
+        consumersSync<THREADS>();
         if (*isLast) {
             bf16* out = a.attended + ((i64)item.row * a.heads + kv * group) * HD;
             const i64 parts = index - item.split;
@@ -1146,7 +1100,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                 out[i] = toBf16(sum / total);
             }
         }
-        consumersSync();
+        consumersSync<THREADS>();
     }
 }
 
@@ -1183,7 +1137,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
     };
     if (warp == 0) makePlan(a, step, tokens, plan);
     planMade();
-    consumersSync();
+    consumersSync<THREADS>();
     Taker taker = {ring};
     u32 arrived = 0;
     for (int i = 0; i < a.count; i++) {
@@ -1196,13 +1150,13 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                     reached[0] = i;
                     reached[1] = p.type <= OUTPUT || p.type == SHARE;
                 }
-                consumersSync();
+                consumersSync<THREADS>();
             }
             mark(p.type, 0);
         };
         if (p.type == ATTENTION) {
             attendItems<HD>(a, plan, p, tokens, taker, x, sums, await);
-            consumersSync();
+            consumersSync<THREADS>();
             mark(p.type, 1);
         } else if (!skipped(p.type, samples)) {
             const bool normed = p.type != OUTPUT && p.type != DOWN;
@@ -1222,7 +1176,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                     bringEmbedding<FORMATS>(a, step, p, vectors, x, squares);
                 else
                     bringResidual<FORMATS>(a, step, p, vectors, weight, x, squares);
-                consumersSync();
+                consumersSync<THREADS>();
                 if (t < vectors) {
                     float s = 0;
 #pragma unroll
@@ -1243,7 +1197,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                     const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
                     for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
                 }
-                consumersSync();
+                consumersSync<THREADS>();
             }
             mark(p.type, 1);
             u32 mine[NT];
@@ -1284,16 +1238,16 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                     tiles++;
                 }
                 if (w.left == 0) mark(p.type, 3);
-                consumersSync();
+                consumersSync<THREADS>();
                 finish(a, p, vectors, sums, factors, firstTile, tiles, w.tiles);
-                consumersSync();
+                consumersSync<THREADS>();
             }
             mark(p.type, 4);
         } else {
             await();
             if (p.type == SHARE) {
                 share(a, peers, step, p.layer, tokens);
-                consumersSync();
+                consumersSync<THREADS>();
                 mark(p.type, 1);
             }
         }

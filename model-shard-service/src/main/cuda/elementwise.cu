@@ -108,11 +108,15 @@ extern "C" __global__ void __launch_bounds__(1024) beginStep(const int* host, in
 
 // residual += partial: a tensor-parallel rank's sum, once all ranks' parts are in it.
 extern "C" __global__ void addTo(float* residual, const float* partial, i64 count) {
+    dependentsLaunch();
+    dependencyWait();
     for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < count; i += (i64)gridDim.x * blockDim.x) residual[i] += partial[i];
 }
 
 // residual[token] = embedding of its id; an id below 0 is the one last sampled for its slot.
 extern "C" __global__ void embed(Step step, const bf16* embedding, const int* last, float* residual, int hidden) {
+    dependentsLaunch();
+    dependencyWait();
     const int t = blockIdx.x;
     if (t >= step.tokens()) return;
     int id = step.tokenId()[t];
@@ -131,6 +135,11 @@ struct Normed {
     u8* eights;     // e4m3, and
     float* scales;  // what each vector was divided by
 };
+
+// Has a vector brought to the second-level cache, by a block.
+FORCE void fetch(const float* vector, int count) {
+    for (int i = threadIdx.x * 32; i < count; i += blockDim.x * 32) asm volatile("prefetch.global.L2 [%0];" ::"l"(vector + i));
+}
 
 FORCE void normRow(const float* in, const float* weight, const Normed& out, int at, int hidden, float epsilon, float* scratch) {
     const float4* x = (const float4*)in;
@@ -164,14 +173,19 @@ FORCE void normRow(const float* in, const float* weight, const Normed& out, int 
 }
 
 extern "C" __global__ void rmsNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
+    dependentsLaunch();
     __shared__ float scratch[32];
     const int t = blockIdx.x;
+    if (t == 0) fetch(weight, hidden);
+    dependencyWait();
     if (t >= step.tokens()) return;
     normRow(residual + (i64)t * hidden, weight, out, t, hidden, epsilon, scratch);
 }
 
 // The final norm, of the rows that sample only.
 extern "C" __global__ void sampleNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
+    dependentsLaunch();
+    dependencyWait();
     __shared__ float scratch[32];
     const int s = blockIdx.x;
     if (s >= step.samples()) return;
@@ -180,6 +194,8 @@ extern "C" __global__ void sampleNorm(Step step, const float* residual, const fl
 
 // Vectors of bf16 as e4m3, each with a scale.
 extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* scales, int columns) {
+    dependentsLaunch();
+    dependencyWait();
     __shared__ float scratch[32];
     const int t = blockIdx.x;
     if (t >= step.tokens()) return;
@@ -200,21 +216,30 @@ extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* sc
 
 // q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
 // rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size], of bf16 or (eights) of
-// e4m3 without a scale: at most 448.
-extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const float* bias, const float* norms, float epsilon,
+// e4m3 without a scale: at most 448. Leaves zeros, to which the next product may add its parts.
+extern "C" __global__ void rotateAndStore(Step step, float* qkv, const float* bias, const float* norms, float epsilon,
                                           const float2* rope, bf16* q, void* keys, void* values, const int* table,
                                           int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved,
                                           int eights) {
+    dependentsLaunch();
     constexpr int MOST = 2;  // pairs of a lane: heads of 128 at most
-    const int t = blockIdx.x, lane = threadIdx.x % 32;
-    if (t >= step.tokens()) return;
+    const int t = blockIdx.x, lane = threadIdx.x % 32, warps = blockDim.x / 32;
+    float* all = qkv + (i64)t * (heads + 2 * kvHeads) * headSize;
+    if (t >= step.tokens()) {
+        dependencyWait();
+        for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < (heads + 2 * kvHeads) * headSize; i += gridDim.y * blockDim.x) all[i] = 0;
+        return;
+    }
     const int position = step.tokenPosition()[t], half = headSize / 2;
     const int block = table[(i64)step.tokenSlot()[t] * maxBlocks + position / blockSize];
-    const float2* angle = rope + (i64)position * half;
-    const int warps = blockDim.x / 32;
+    float2 angle[MOST];
+#pragma unroll
+    for (int j = 0; j < MOST; j++)
+        if (lane + 32 * j < half) angle[j] = rope[(i64)position * half + lane + 32 * j];
+    dependencyWait();
     for (int h = blockIdx.y * warps + threadIdx.x / 32; h < heads + 2 * kvHeads; h += gridDim.y * warps) {
         const bool rotated = h < heads + kvHeads, neighbours = !rotated || interleaved;
-        const float* in = qkv + ((i64)t * (heads + 2 * kvHeads) + h) * headSize;
+        float* in = all + h * headSize;
         int a[MOST], b[MOST];
         float x[MOST], y[MOST], squares = 0;
 #pragma unroll
@@ -225,6 +250,7 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
             b[j] = neighbours ? 2 * p + 1 : p + half;
             x[j] = in[a[j]];
             y[j] = in[b[j]];
+            in[a[j]] = in[b[j]] = 0;
             if (bias) {
                 x[j] += bias[h * headSize + a[j]];
                 y[j] += bias[h * headSize + b[j]];
@@ -255,7 +281,7 @@ extern "C" __global__ void rotateAndStore(Step step, const float* qkv, const flo
                 v *= r * weight[b[j]];
             }
             if (rotated) {
-                const float2 f = angle[p];
+                const float2 f = angle[j];
                 const float turned = u * f.x - v * f.y;
                 v = v * f.x + u * f.y;
                 u = turned;
@@ -286,6 +312,8 @@ FORCE void activate(const uint4* gateUp, float (&o)[8]) {
 
 // gateUp: [tokens, 2 * intermediate].
 extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
+    dependentsLaunch();
+    dependencyWait();
     const int t = blockIdx.y, i = blockIdx.x * blockDim.x + threadIdx.x;  // i: 8 columns
     if (t >= step.tokens() || i >= intermediate / 8) return;
     float o[8];
@@ -295,6 +323,8 @@ extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int 
 
 // The same as e4m3 with a scale; a block a token, which reads it twice.
 extern "C" __global__ void __launch_bounds__(1024) swigluEights(Step step, const bf16* gateUp, u8* out, float* scales, int intermediate) {
+    dependentsLaunch();
+    dependencyWait();
     __shared__ float scratch[32];
     const int t = blockIdx.x;
     if (t >= step.tokens()) return;

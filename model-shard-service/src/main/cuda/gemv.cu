@@ -21,6 +21,8 @@ FORCE uint4 loadStreamed(const uint4* p) {
 
 template <int EPILOGUE>
 FORCE void gemvTile(const bf16* w, const bf16* x, int rows, int columns, int vectors, void* y, int stride) {
+    dependentsLaunch();
+    dependencyWait();
     __shared__ float sums[WARPS][16 * 8];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
     const int first = blockIdx.x * 16;

@@ -337,6 +337,8 @@ FORCE int draw(const float* row, int n, float max, const Slot& slot, int positio
 
 // grid: samples. Leaves the id in last[slot] and the record in out.
 extern "C" __global__ void __launch_bounds__(THREADS) sample(Step step, Sampling in) {
+    dependentsLaunch();
+    dependencyWait();
     __shared__ Shared s;
     const int index = blockIdx.x, n = in.vocabulary, t = threadIdx.x;
     if (index >= step.samples()) return;

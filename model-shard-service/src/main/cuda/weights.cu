@@ -92,6 +92,8 @@ extern "C" __global__ void __launch_bounds__(256) quantizeInt4(const bf16* from,
 // Rows [first, first + count) as bf16, one behind another. A thread makes 8 values.
 extern "C" __global__ void __launch_bounds__(256) expand(const u8* from, const float* scales, int format, int columns, int first, int count,
                                                         bf16* to) {
+    dependentsLaunch();
+    dependencyWait();
     const int eights = columns / 8, granules = columns / GRANULE, padded = (granules + 1) & ~1;
     for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < (i64)count * eights; i += (i64)gridDim.x * blockDim.x) {
         const int eight = (int)(i % eights), granule = eight / 16;

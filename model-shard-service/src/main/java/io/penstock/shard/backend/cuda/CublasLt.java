@@ -64,17 +64,26 @@ final class CublasLt implements AutoCloseable {
         FP8
     }
 
+    /// What becomes of a product.
+    enum Outputs {
+        F32,
+        BF16,
+        /// Added to f32.
+        SUM,
+        /// `silu(gate) * up` as bf16, of rows that are 8 gates' and 8 ups' in turn; by our own kernels only.
+        ACTIVATED
+    }
+
     /// `y = W x` or `y += W x` for all of `vectors` vectors x.
     ///
     /// @param rows of W, outputs
     /// @param columns of W, inputs
     /// @param stride from a vector of outputs to the next
-    /// @param floats whether outputs are f32, else bf16
-    record Extents(int rows, int columns, int vectors, int stride, Operands operands, boolean floats, boolean add) {
+    record Extents(int rows, int columns, int vectors, int stride, Operands operands, Outputs outputs) {
 
         /// The same of another number of vectors.
         Extents of(int others) {
-            return new Extents(rows, columns, others, stride, operands, floats, add);
+            return new Extents(rows, columns, others, stride, operands, outputs);
         }
     }
 
@@ -148,8 +157,13 @@ final class CublasLt implements AutoCloseable {
         // The library thinks in columns: a row-major [rows, columns] is its transpose.
         long w = layout(out, type, extents.columns, extents.rows, extents.columns);
         long x = layout(out, type, extents.columns, extents.vectors, extents.columns);
-        long y = layout(out, extents.floats ? TYPE_F32 : TYPE_BF16, extents.rows, extents.vectors, extents.stride);
-        return new Product(description, w, x, y, MemorySegment.NULL, eights, extents.add);
+        long y = layout(
+                out,
+                extents.outputs == Outputs.BF16 ? TYPE_BF16 : TYPE_F32,
+                extents.rows,
+                extents.vectors,
+                extents.stride);
+        return new Product(description, w, x, y, MemorySegment.NULL, eights, extents.outputs == Outputs.SUM);
     }
 
     private static void set(long description, int attribute, MemorySegment value) throws Throwable {

@@ -47,7 +47,7 @@ public final class CudaBackend implements Backend {
     private LoadReport loadReport;
     private CudaEpoch epoch;
     // Which product is by what algorithm, measured once.
-    private final Map<CublasLt.Extents, byte[]> algorithms = new HashMap<>();
+    private final Map<CublasLt.Extents, Products.Way> ways = new HashMap<>();
     // For peers to write to. It outlives epochs: a peer may have it mapped a little longer than
     // this rank.
     private CudaDevice.DeviceMemory mailbox;
@@ -155,8 +155,7 @@ public final class CudaBackend implements Backend {
         }
         Optional<StagePeers.Meeting> meeting = meet(limits, collective);
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors, limits.maxLength());
-        epoch = new CudaEpoch(
-                device, modules, options, shape, weights, frequencies, algorithms, limits, collective, meeting);
+        epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, ways, limits, collective, meeting);
         LOG.infof(
                 "kernels %s; tensor-parallel sums %s",
                 modules.origins(),

@@ -127,7 +127,7 @@ final class CudaDevice implements AutoCloseable {
 
     /// Runs a kernel on the stream.
     void launch(Kernel kernel, Launcher.Grid grid, Object... arguments) {
-        int status = launcher.launch(kernel.handle(), stream.handle(), grid, arguments);
+        int status = launcher.launch(kernel, stream.handle(), grid, arguments);
         if (status != 0) {
             throw failure(kernel.name(), status);
         }

@@ -67,7 +67,7 @@ final class CudaEpoch implements AutoCloseable {
             ShardShape shape,
             DeviceWeights weights,
             RopeFrequencies frequencies,
-            Map<CublasLt.Extents, byte[]> algorithms,
+            Map<CublasLt.Extents, Products.Way> ways,
             StepLimits limits,
             Collective collective,
             Optional<StagePeers.Meeting> meeting) {
@@ -106,7 +106,9 @@ final class CudaEpoch implements AutoCloseable {
                     shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
             CublasLt cublas = new CublasLt(memory.workspace());
             resources.hold(cublas::close);
-            Products products = new Products(device, cublas, algorithms, alike);
+            StreamedProducts streamed =
+                    StreamedProducts.of(device, modules, memory.workspace(), memory.productFlags(), arena);
+            Products products = new Products(device, cublas, streamed, ways, alike);
             pass = new ForwardPass(
                     device, modules, products, shape, weights, memory, limits, options.computing(), arena);
             peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))
@@ -133,7 +135,7 @@ final class CudaEpoch implements AutoCloseable {
             // The persistent kernel's copy engine brings keys and values as its tensor cores take them: bf16.
             boolean persistent = options.computing().persistentDecode() && kv == CudaOptions.Kv.BF16;
             decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
-                    ? DecodeKernel.of(device, modules, shape, weights, memory, limits, near, arena)
+                    ? DecodeKernel.of(device, modules, shape, weights, memory, limits, eights, near, arena)
                     : null;
             if (decode != null) {
                 tune();

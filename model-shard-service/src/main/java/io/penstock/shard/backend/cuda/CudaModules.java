@@ -22,8 +22,11 @@ final class CudaModules implements AutoCloseable {
     private static final Map<Integer, String> BINARIES =
             new TreeMap<>(Map.of(80, "sm_80", 86, "sm_80", 89, "sm_80", 90, "sm_90a"));
 
+    // `griddepcontrol`.
+    private static final int WAITS_FROM = 90;
+
     private final CudaDevice device;
-    private final Map<String, CUmodule> modules = new HashMap<>();
+    private final Map<String, Loaded> modules = new HashMap<>();
     private final List<String> origins = new ArrayList<>();
 
     CudaModules(CudaDevice device) {
@@ -35,15 +38,30 @@ final class CudaModules implements AutoCloseable {
     /// @param sharedBytes dynamic shared memory it will be launched with; more than 48 KiB must be
     ///     asked for here
     Kernel kernel(String source, String function, int sharedBytes) {
+        return kernel(module(source).module, function, sharedBytes, false);
+    }
+
+    /// A kernel whose first deed is `dependencyWait`: on devices that know that, it may begin before the one
+    /// ahead of it has ended.
+    Kernel following(String source, String function, int sharedBytes) {
+        Loaded loaded = module(source);
+        return kernel(loaded.module, function, sharedBytes, loaded.waits);
+    }
+
+    Kernel following(String source, String function) {
+        return following(source, function, 0);
+    }
+
+    private Kernel kernel(CUmodule module, String function, int sharedBytes, boolean follows) {
         Function handle = new Function();
-        device.check(function, JCudaDriver.cuModuleGetFunction(handle, module(source), function));
+        device.check(function, JCudaDriver.cuModuleGetFunction(handle, module, function));
         if (sharedBytes > 48 * 1024) {
             device.check(
                     function,
                     JCudaDriver.cuFuncSetAttribute(
                             handle, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes));
         }
-        return new Kernel(function, handle.handle());
+        return new Kernel(function, handle.handle(), follows);
     }
 
     Kernel kernel(String source, String function) {
@@ -55,17 +73,22 @@ final class CudaModules implements AutoCloseable {
         return origins;
     }
 
-    private CUmodule module(String source) {
-        CUmodule loaded = modules.get(source);
+    /// @param waits whether it is compiled for devices where a kernel can wait for the one ahead of it
+    private record Loaded(CUmodule module, boolean waits) {}
+
+    private Loaded module(String source) {
+        Loaded loaded = modules.get(source);
         if (loaded != null) {
             return loaded;
         }
         String binary = BINARIES.get(device.computeCapability());
         String origin = source + "." + binary + ".cubin";
         byte[] image = binary == null ? null : resource(origin);
+        boolean waits = device.computeCapability() >= WAITS_FROM;
         if (image == null) {
             origin = source + ".compute_80.ptx";
             image = resource(origin);
+            waits &= image == null;
         }
         if (image == null) {
             origin = source + ".cu";
@@ -75,9 +98,10 @@ final class CudaModules implements AutoCloseable {
         byte[] terminated = java.util.Arrays.copyOf(image, image.length + 1);
         CUmodule module = new CUmodule();
         device.check(origin, JCudaDriver.cuModuleLoadData(module, terminated));
-        modules.put(source, module);
+        loaded = new Loaded(module, waits);
+        modules.put(source, loaded);
         origins.add(origin);
-        return module;
+        return loaded;
     }
 
     private static byte[] resource(String name) {
@@ -98,7 +122,7 @@ final class CudaModules implements AutoCloseable {
 
     @Override
     public void close() {
-        modules.values().forEach(JCudaDriver::cuModuleUnload);
+        modules.values().forEach(loaded -> JCudaDriver.cuModuleUnload(loaded.module));
     }
 
     private static final class Function extends CUfunction {

@@ -143,6 +143,7 @@ final class DecodeKernel {
         device.free(host);
     }
 
+    /// @param eights whether products of more than 8 vectors take those as e4m3, where weights allow it
     /// @param peers null for a rank that is alone
     /// @return the kernel, or null where it does not serve
     static DecodeKernel of(
@@ -152,6 +153,7 @@ final class DecodeKernel {
             DeviceWeights weights,
             StepMemory memory,
             StepLimits limits,
+            boolean eights,
             DevicePeers peers,
             Arena arena) {
         DecodeTiling tiling = DecodeTiling.chosen();
@@ -166,7 +168,7 @@ final class DecodeKernel {
                 || shape.hidden() > DecodeTiling.MAX_HIDDEN) {
             return null;
         }
-        Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors());
+        Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors(), eights);
         return extents.vectors() == 0
                 ? null
                 : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, peers, arena);
@@ -178,7 +180,8 @@ final class DecodeKernel {
     /// @param slotBytes of a slot of the ring: the most that any matrix' format wants
     /// @param vectors at most; 0 where not even one fits
     private record Extents(DecodeTiling tiling, int headSize, int pitch, int slotBytes, int vectors) {
-        static Extents of(ShardShape shape, DeviceWeights weights, DecodeTiling tiling, int multiprocessors) {
+        static Extents of(
+                ShardShape shape, DeviceWeights weights, DecodeTiling tiling, int multiprocessors, boolean eights) {
             int widest = shape.hidden();
             int slotBytes = 2 * KEYS_A_TILE * shape.headSize();
             for (Matrix matrix : weights.matrices()) {
@@ -196,10 +199,13 @@ final class DecodeKernel {
             slotBytes = (slotBytes + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT;
             // Rows of vectors 16 bytes apart from multiples of 128: ldmatrix meets all banks.
             int pitch = (widest + 63) / 64 * 64 + 8;
-            // Where weights are bf16 the library's products are quicker from nine sequences on, and with a ring so
-            // short.
+            // From nine sequences on, products that need no widening are quicker by kernels of their own; bf16 ones
+            // also
+            // where the ring is so short.
             boolean wide = weights.matrices().stream().allMatch(matrix -> matrix.format() == WeightFormat.BF16);
-            int vectors = wide ? VECTORS_A_TILE : MAX_VECTORS;
+            boolean narrow =
+                    eights && weights.matrices().stream().allMatch(matrix -> matrix.format() == WeightFormat.FP8_ROWS);
+            int vectors = wide || narrow ? VECTORS_A_TILE : MAX_VECTORS;
             int least = wide ? MIN_SLOTS_WIDE : MIN_SLOTS;
             while (vectors > 0
                     && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < least) {
@@ -279,6 +285,7 @@ final class DecodeKernel {
                         matrix.address(),
                         matrix.format().bytes(1, matrix.columns()),
                         matrix.rows(),
+                        WeightFormat.TILE,
                         blocks * granules[i]);
             }
         }

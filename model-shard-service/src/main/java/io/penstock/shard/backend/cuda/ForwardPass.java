@@ -7,10 +7,12 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.CublasLt.Extents;
 import io.penstock.shard.backend.cuda.CublasLt.Operands;
 import io.penstock.shard.backend.cuda.CublasLt.Operation;
+import io.penstock.shard.backend.cuda.CublasLt.Outputs;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Function;
 
@@ -64,6 +66,7 @@ final class ForwardPass {
     private final Kernel sample;
     private final Kernel expand;
     private final Kernel random;
+    private final Kernel fill;
 
     ForwardPass(
             CudaDevice device,
@@ -87,23 +90,24 @@ final class ForwardPass {
         this.limits = limits;
         attentionShared = Math.multiplyExact(ATTENTION_SHARED_A_HEAD_ELEMENT, shape.headSize() + 8);
         begin = modules.kernel("elementwise", "beginStep");
-        embed = modules.kernel("elementwise", "embed");
-        norm = modules.kernel("elementwise", "rmsNorm");
-        sampleNorm = modules.kernel("elementwise", "sampleNorm");
-        rotate = modules.kernel("elementwise", "rotateAndStore");
-        swiglu = modules.kernel("elementwise", "swiglu");
-        swigluEights = modules.kernel("elementwise", "swigluEights");
-        narrow = modules.kernel("elementwise", "narrow");
-        add = modules.kernel("elementwise", "addTo");
-        gemvStore = modules.kernel("gemv", "gemvStore");
-        gemvAdd = modules.kernel("gemv", "gemvAdd");
-        gemvSwiglu = modules.kernel("gemv", "gemvSwiglu");
+        embed = modules.following("elementwise", "embed");
+        norm = modules.following("elementwise", "rmsNorm");
+        sampleNorm = modules.following("elementwise", "sampleNorm");
+        rotate = modules.following("elementwise", "rotateAndStore");
+        swiglu = modules.following("elementwise", "swiglu");
+        swigluEights = modules.following("elementwise", "swigluEights");
+        narrow = modules.following("elementwise", "narrow");
+        add = modules.following("elementwise", "addTo");
+        gemvStore = modules.following("gemv", "gemvStore");
+        gemvAdd = modules.following("gemv", "gemvAdd");
+        gemvSwiglu = modules.following("gemv", "gemvSwiglu");
         String kind = shape.headSize() + (kvEights ? "Fp8" : "");
-        prefillAttention = modules.kernel("attention", "prefillAttention" + kind, attentionShared);
-        decodeAttention = modules.kernel("attention", "decodeAttention" + kind, attentionShared);
-        sample = modules.kernel("sampling", "sample");
-        expand = modules.kernel("weights", "expand");
+        prefillAttention = modules.following("attention", "prefillAttention" + kind, attentionShared);
+        decodeAttention = modules.following("attention", "decodeAttention" + kind, attentionShared);
+        sample = modules.following("sampling", "sample");
+        expand = modules.following("weights", "expand");
         random = modules.kernel("elementwise", "randomWeights");
+        fill = modules.kernel("elementwise", "fill");
         stepArgument = arena.allocate(16, 8);
         cacheArgument = arena.allocate(40, 8);
         normedArgument = arena.allocate(24, 8);
@@ -151,18 +155,9 @@ final class ForwardPass {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm(), layer.qkv());
-            product(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), Into.F32);
+            product(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), qkvInto(bucket.tokens()));
             attention(bucket, layer, i);
-            if (takesEights(layer.output(), bucket.tokens())) {
-                device.launch(
-                        narrow,
-                        Grid.of(bucket.tokens(), 256),
-                        step(bucket),
-                        memory.attended(),
-                        memory.eights(),
-                        memory.eightScales(),
-                        shape.attentionSize());
-            }
+            narrow(layer.output(), memory.attended(), bucket);
             contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
             norm(bucket, layer.mlpNorm(), layer.gateUp());
             mlp(bucket, layer);
@@ -265,13 +260,48 @@ final class ForwardPass {
         }
     }
 
-    private void mlp(StepBucket bucket, DeviceWeights.Layer layer) {
-        if (bucket.tokens() <= gemvVectors) {
-            product(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Into.ACTIVATED);
-            return;
+    /// Few vectors' products are added to the zeros that rotation leaves: blocks that have parts of the same
+    /// columns need not meet.
+    private Outputs qkvInto(int vectors) {
+        return !alike && vectors <= StreamedProducts.MAX_VECTORS ? Outputs.SUM : Outputs.F32;
+    }
+
+    /// Vectors as a product takes them, where that is e4m3.
+    private void narrow(Matrix next, long vectors, StepBucket bucket) {
+        if (takesEights(next, bucket.tokens())) {
+            device.launch(
+                    narrow,
+                    Grid.of(bucket.tokens(), Math.min(1024, (next.columns() / 8 + 31) / 32 * 32)),
+                    step(bucket),
+                    vectors,
+                    memory.eights(),
+                    memory.eightScales(),
+                    next.columns());
         }
-        product(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Into.BF16);
-        if (takesEights(layer.down(), bucket.tokens())) {
+    }
+
+    private void mlp(StepBucket bucket, DeviceWeights.Layer layer) {
+        if (activatesAtOnce(layer.gateUp(), bucket.tokens())) {
+            activateAtOnce(bucket, layer);
+        } else {
+            product(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Outputs.BF16);
+            activate(bucket, layer.down());
+        }
+    }
+
+    /// Whether the kernel that multiplies with gates and ups joins them too.
+    private boolean activatesAtOnce(Matrix gateUp, int vectors) {
+        return vectors <= gemvVectors
+                || (isWhole(gateUp, vectors) && products.isOwn(extents(gateUp, vectors, Outputs.ACTIVATED)));
+    }
+
+    private void activateAtOnce(StepBucket bucket, DeviceWeights.Layer layer) {
+        product(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Outputs.ACTIVATED);
+        narrow(layer.down(), memory.activated(), bucket);
+    }
+
+    private void activate(StepBucket bucket, Matrix next) {
+        if (takesEights(next, bucket.tokens())) {
             device.launch(
                     swigluEights,
                     Grid.of(bucket.tokens(), 512),
@@ -294,10 +324,10 @@ final class ForwardPass {
     /// Adds a product to the residual sums, by way of the other ranks' parts where there are any.
     private void contribute(Matrix matrix, long inputs, StepBucket bucket, RankSum sum, int index) {
         if (sum == null) {
-            product(matrix, inputs, memory.residual(), bucket.tokens(), Into.SUM);
+            product(matrix, inputs, memory.residual(), bucket.tokens(), Outputs.SUM);
             return;
         }
-        product(matrix, inputs, sum.part(index), bucket.tokens(), Into.F32);
+        product(matrix, inputs, sum.part(index), bucket.tokens(), Outputs.F32);
         sum.add(bucket, index);
     }
 
@@ -329,7 +359,7 @@ final class ForwardPass {
                 normed(weights.output(), samples),
                 shape.hidden(),
                 (float) shape.config().rmsNormEpsilon());
-        product(weights.output(), memory.normed(), memory.logits(), samples, Into.F32);
+        product(weights.output(), memory.normed(), memory.logits(), samples, Outputs.F32);
     }
 
     /// From the whole vocabulary's logits to ids.
@@ -337,31 +367,23 @@ final class ForwardPass {
         device.launch(sample, Grid.of(samples, 1024), step(bucket), samplingArgument);
     }
 
-    private enum Into {
-        F32,
-        BF16,
-        SUM,
-        /// silu(gate) * up as bf16, by our own kernels only
-        ACTIVATED;
-
-        /// Bytes of a row's result.
-        long bytes(long rows) {
-            return switch (this) {
-                case F32, SUM -> 4 * rows;
-                case BF16 -> 2 * rows;
-                case ACTIVATED -> rows;
-            };
-        }
+    /// Bytes of a row's result.
+    private static long bytes(Outputs into, long rows) {
+        return switch (into) {
+            case F32, SUM -> 4 * rows;
+            case BF16 -> 2 * rows;
+            case ACTIVATED -> rows;
+        };
     }
 
     /// A product with all of a matrix; in pieces of rows where it must become bf16 first.
-    private void product(Matrix matrix, long inputs, long outputs, int vectors, Into into) {
-        int stride = into == Into.ACTIVATED ? matrix.rows() / 2 : matrix.rows();
+    private void product(Matrix matrix, long inputs, long outputs, int vectors, Outputs into) {
+        int stride = into == Outputs.ACTIVATED ? matrix.rows() / 2 : matrix.rows();
         if (matrix.format() == WeightFormat.BF16) {
             product(matrix.address(), inputs, outputs, matrix.rows(), matrix.columns(), vectors, stride, into);
             return;
         }
-        if (takesEights(matrix, vectors)) {
+        if (isWhole(matrix, vectors)) {
             products.run(extents(matrix, vectors, into), operation(matrix, inputs, outputs));
             return;
         }
@@ -378,14 +400,14 @@ final class ForwardPass {
                     row,
                     rows,
                     memory.expanded());
-            long to = outputs + into.bytes(row);
+            long to = outputs + bytes(into, row);
             product(memory.expanded(), inputs, to, rows, matrix.columns(), vectors, stride, into);
         }
     }
 
     private void product(
-            long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Into into) {
-        if (vectors <= gemvVectors && into != Into.BF16) {
+            long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Outputs into) {
+        if (vectors <= gemvVectors && into != Outputs.BF16) {
             Kernel kernel = switch (into) {
                 case SUM -> gemvAdd;
                 case ACTIVATED -> gemvSwiglu;
@@ -404,20 +426,24 @@ final class ForwardPass {
             return;
         }
         products.run(
-                new Extents(rows, columns, vectors, stride, Operands.BF16, into != Into.BF16, into == Into.SUM),
+                new Extents(rows, columns, vectors, stride, Operands.BF16, into),
                 new Operation(matrix, 0, inputs, 0, outputs));
     }
 
+    /// Whether a matrix is multiplied as it is, not in pieces that are widened.
+    private boolean isWhole(Matrix matrix, int vectors) {
+        return matrix.format() == WeightFormat.BF16 || takesEights(matrix, vectors);
+    }
+
     /// Of a product with all of a matrix at once.
-    private Extents extents(Matrix matrix, int vectors, Into into) {
+    private Extents extents(Matrix matrix, int vectors, Outputs into) {
         return new Extents(
                 matrix.rows(),
                 matrix.columns(),
                 vectors,
-                matrix.rows(),
+                into == Outputs.ACTIVATED ? matrix.rows() / 2 : matrix.rows(),
                 takesEights(matrix, vectors) ? Operands.FP8 : Operands.BF16,
-                into != Into.BF16,
-                into == Into.SUM);
+                into);
     }
 
     private Operation operation(Matrix matrix, long inputs, long outputs) {
@@ -431,7 +457,10 @@ final class ForwardPass {
     ///
     /// @param summed whether ranks' parts are summed before they are added
     void tune(List<StepBucket> buckets, boolean summed) {
-        Into added = summed ? Into.F32 : Into.SUM;
+        if (alike) {
+            return;
+        }
+        Outputs added = summed ? Outputs.F32 : Outputs.SUM;
         long sums = summed ? memory.partial() : memory.residual();
         // What tensor cores multiply decides how fast they may run: zeros would be quicker than vectors are.
         for (long vectors : new long[] {memory.normed(), memory.attended(), memory.activated()}) {
@@ -446,40 +475,78 @@ final class ForwardPass {
                     1f,
                     1);
         }
-        TreeSet<Integer> counts = new TreeSet<>();
+        TreeMap<Integer, StepBucket> counts = new TreeMap<>();
         TreeSet<Integer> samples = new TreeSet<>();
         for (StepBucket bucket : buckets) {
-            counts.add(bucket.tokens());
+            counts.put(bucket.tokens(), bucket);
             bucket.sampleCounts().forEach(samples::add);
         }
-        for (int vectors : counts.tailSet(gemvVectors, false)) {
-            tune(DeviceWeights.Layer::qkv, vectors, Into.F32, memory.normed(), memory.qkv());
-            tune(DeviceWeights.Layer::output, vectors, added, memory.attended(), sums);
-            tune(DeviceWeights.Layer::gateUp, vectors, Into.BF16, memory.normed(), memory.gateUp());
-            tune(DeviceWeights.Layer::down, vectors, added, memory.activated(), sums);
-        }
+        counts.tailMap(gemvVectors, false).forEach((vectors, bucket) -> {
+            // The kernels between products leave what is behind the step's last token.
+            device.launch(fill, Grid.of(1, 32), memory.words(), 1L, Float.intBitsToFloat(vectors));
+            tune(DeviceWeights.Layer::qkv, bucket, qkvInto(vectors), memory.normed(), memory.qkv());
+            tune(DeviceWeights.Layer::output, bucket, added, memory.attended(), sums);
+            tune(DeviceWeights.Layer::gateUp, bucket, Outputs.BF16, memory.normed(), memory.gateUp());
+            tune(DeviceWeights.Layer::down, bucket, added, memory.activated(), sums);
+            tuneActivation(bucket);
+        });
         if (weights.output() != null) {
             for (int vectors : samples.tailSet(gemvVectors, false)) {
-                tune(List.of(weights.output()), vectors, Into.F32, memory.normed(), memory.logits());
+                tune(List.of(weights.output()), vectors, Outputs.F32, memory.normed(), memory.logits(), () -> {});
             }
         }
-        // INVARIANT: the persistent kernel adds ranks' parts up where there are zeros between steps.
+        // INVARIANT: the persistent kernel adds ranks' parts up where there are zeros between steps, and products of
+        // few vectors theirs between layers.
         device.zero(memory.partial(), 4L * limits.maxStepTokens() * shape.hidden());
+        device.zero(memory.qkv(), 4L * limits.maxStepTokens() * shape.qkvSize());
     }
 
-    private void tune(Function<DeviceWeights.Layer, Matrix> which, int vectors, Into into, long inputs, long outputs) {
-        tune(weights.layers().stream().map(which).toList(), vectors, into, inputs, outputs);
+    /// Gates and ups joined by the kernel that multiplies, or by one behind it.
+    private void tuneActivation(StepBucket bucket) {
+        DeviceWeights.Layer first = weights.layers().getFirst();
+        int vectors = bucket.tokens();
+        if (!isWhole(first.gateUp(), vectors)) {
+            return;
+        }
+        List<DeviceWeights.Layer> same = weights.layers().stream()
+                .filter(layer -> layer.gateUp().format() == first.gateUp().format()
+                        && layer.down().format() == first.down().format())
+                .toList();
+        products.tune(
+                extents(first.gateUp(), vectors, Outputs.ACTIVATED),
+                same.stream()
+                        .<Runnable>map(layer -> () -> activateAtOnce(bucket, layer))
+                        .toList(),
+                same.stream()
+                        .<Runnable>map(layer -> () -> {
+                            product(layer.gateUp(), memory.normed(), memory.gateUp(), vectors, Outputs.BF16);
+                            activate(bucket, layer.down());
+                        })
+                        .toList(),
+                () -> norm(bucket, first.mlpNorm(), first.gateUp()));
+    }
+
+    private void tune(
+            Function<DeviceWeights.Layer, Matrix> which, StepBucket bucket, Outputs into, long inputs, long outputs) {
+        DeviceWeights.Layer first = weights.layers().getFirst();
+        tune(
+                weights.layers().stream().map(which).toList(),
+                bucket.tokens(),
+                into,
+                inputs,
+                outputs,
+                () -> norm(bucket, first.mlpNorm(), first.gateUp()));
     }
 
     // What is widened first is left to the library's choice: its pieces are of many extents.
-    private void tune(List<Matrix> all, int vectors, Into into, long inputs, long outputs) {
+    private void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {
         Matrix first = all.getFirst();
         List<Operation> operations = all.stream()
                 .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
                 .map(matrix -> operation(matrix, inputs, outputs))
                 .toList();
-        if (first.format() == WeightFormat.BF16 || takesEights(first, vectors)) {
-            products.tune(extents(first, vectors, into), operations);
+        if (isWhole(first, vectors)) {
+            products.tune(extents(first, vectors, into), operations, between);
         }
     }
 

@@ -9,33 +9,34 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 
-/// `cuLaunchKernel` by the Foreign Function API: 11 us a call through JCuda, most of it spent on
+/// `cuLaunchKernelEx` by the Foreign Function API: 11 us a call through JCuda, most of it spent on
 /// wrapping arguments.
 /// Used while graphs are captured, and by steps that cannot be one graph.
 final class Launcher {
     private static final MethodHandle LAUNCH = NativeLibrary.find("libcuda.so.1")
-            .function(
-                    "cuLaunchKernel",
-                    JAVA_INT,
-                    JAVA_LONG,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_LONG,
-                    ADDRESS,
-                    ADDRESS);
+            .function("cuLaunchKernelEx", JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
+    // Of `CUlaunchConfig` and `CUlaunchAttribute`: where what lies.
+    private static final int CONFIG_BYTES = 56;
+    private static final int STREAM = 32;
+    private static final int ATTRIBUTES = 40;
+    private static final int ATTRIBUTE_COUNT = 48;
+    private static final int ATTRIBUTE_BYTES = 72;
+    private static final int ATTRIBUTE_VALUE = 8;
+    private static final int PROGRAMMATIC_STREAM_SERIALIZATION = 6;
     private static final int MAX_ARGUMENTS = 32;
     // The largest argument is a struct passed by value.
     private static final int ARGUMENT_BYTES = 256;
 
+    private final MemorySegment config;
     private final MemorySegment pointers;
     private final MemorySegment values;
 
     Launcher(Arena arena) {
+        config = arena.allocate(CONFIG_BYTES, 8);
+        MemorySegment follows = arena.allocate(ATTRIBUTE_BYTES, 8);
+        follows.set(JAVA_INT, 0, PROGRAMMATIC_STREAM_SERIALIZATION);
+        follows.set(JAVA_INT, ATTRIBUTE_VALUE, 1);
+        config.set(ADDRESS, ATTRIBUTES, follows);
         pointers = arena.allocate(ADDRESS, MAX_ARGUMENTS);
         values = arena.allocate((long) MAX_ARGUMENTS * ARGUMENT_BYTES, 16);
         for (int i = 0; i < MAX_ARGUMENTS; i++) {
@@ -46,7 +47,7 @@ final class Launcher {
     /// @param arguments `Integer`, `Float`, `Long` (a device address too), or a `MemorySegment` for a
     ///     struct by value
     /// @return the driver's status
-    int launch(long function, long stream, Grid grid, Object... arguments) {
+    int launch(Kernel kernel, long stream, Grid grid, Object... arguments) {
         for (int i = 0; i < arguments.length; i++) {
             long at = (long) i * ARGUMENT_BYTES;
             switch (arguments[i]) {
@@ -57,19 +58,12 @@ final class Launcher {
                 default -> throw new IllegalArgumentException("argument %d is %s".formatted(i, arguments[i]));
             }
         }
+        int[] extents = {grid.x(), grid.y(), grid.z(), grid.threads(), 1, 1, grid.sharedBytes()};
+        MemorySegment.copy(extents, 0, config, JAVA_INT, 0, extents.length);
+        config.set(JAVA_LONG, STREAM, stream);
+        config.set(JAVA_INT, ATTRIBUTE_COUNT, kernel.follows() ? 1 : 0);
         try {
-            return (int) LAUNCH.invokeExact(
-                    function,
-                    grid.x(),
-                    grid.y(),
-                    grid.z(),
-                    grid.threads(),
-                    1,
-                    1,
-                    grid.sharedBytes(),
-                    stream,
-                    pointers,
-                    MemorySegment.NULL);
+            return (int) LAUNCH.invokeExact(config, kernel.handle(), pointers, MemorySegment.NULL);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }

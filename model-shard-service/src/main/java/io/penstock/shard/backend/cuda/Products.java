@@ -6,15 +6,17 @@ import io.penstock.shard.backend.cuda.CublasLt.Product;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import jcuda.driver.CUevent;
+import jcuda.driver.CUgraphExec;
 
-/// Which of cuBLASLt's algorithms each product is by: the one that was quickest on this device, where
-/// that was measured, else the library's own choice; or one for all numbers of vectors, so that a
-/// vector's outputs do not depend on its neighbours. For one thread.
+/// By what each product is made: our own kernel or one of cuBLASLt's algorithms, whichever was quickest
+/// on this device, where that was measured, else the library's own choice; or one for all numbers of
+/// vectors, so that a vector's outputs do not depend on its neighbours. For one thread.
 final class Products {
     private static final int CANDIDATES = 8;
-    private static final int RUNS = 3;
+    private static final int RUNS = 4;
     private static final int ROUNDS = 2;
     /// Vectors for which the one algorithm is looked for: with few, the library knows none that does not
     /// part the columns of some matrices.
@@ -22,31 +24,54 @@ final class Products {
 
     private final CudaDevice device;
     private final CublasLt cublas;
-    private final Map<Extents, byte[]> chosen;
+    private final StreamedProducts streamed;
+    private final Map<Extents, Way> chosen;
     private final boolean alike;
     private final Map<Extents, Product> plans = new HashMap<>();
     private int turn;
 
-    /// @param chosen algorithms of earlier epochs, kept up
+    /// @param streamed our own, or null
+    /// @param chosen ways of earlier epochs, kept up
     /// @param alike whether one algorithm serves all numbers of vectors
-    Products(CudaDevice device, CublasLt cublas, Map<Extents, byte[]> chosen, boolean alike) {
+    Products(CudaDevice device, CublasLt cublas, StreamedProducts streamed, Map<Extents, Way> chosen, boolean alike) {
         this.device = device;
         this.cublas = cublas;
+        this.streamed = streamed;
         this.chosen = chosen;
         this.alike = alike;
     }
 
+    /// By what a product is made.
+    sealed interface Way {
+        /// By [StreamedProducts].
+        record Own() implements Way {}
+
+        /// By one of cuBLASLt's algorithms.
+        record Library(byte[] algorithm) implements Way {}
+    }
+
     void run(Extents extents, Operation operation) {
-        cublas.run(plans.computeIfAbsent(extents, this::plan), operation, device.streamHandle());
+        if (isOwn(extents)) {
+            streamed.run(extents, operation);
+        } else {
+            run(plans.computeIfAbsent(extents, this::plan), operation);
+        }
+    }
+
+    private void run(Product product, Operation operation) {
+        cublas.run(product, operation, device.streamHandle());
+    }
+
+    /// Whether a product is by our own kernel.
+    boolean isOwn(Extents extents) {
+        return chosen.get(extents) instanceof Way.Own;
     }
 
     private Product plan(Extents extents) {
-        if (alike) {
-            return cublas.plan(extents, chosen.computeIfAbsent(extents.of(0), _ -> common(extents)));
-        }
-        byte[] known = chosen.get(extents);
-        if (known != null) {
-            return cublas.plan(extents, known);
+        Extents known = alike ? extents.of(0) : extents;
+        Way way = alike ? chosen.computeIfAbsent(known, _ -> new Way.Library(common(extents))) : chosen.get(known);
+        if (way instanceof Way.Library library) {
+            return cublas.plan(extents, library.algorithm);
         }
         return cublas.candidates(extents, 1).stream().findFirst().orElseThrow(() -> none(extents));
     }
@@ -67,43 +92,77 @@ final class Products {
         return new CudaException(15, "cuBLASLt has no kernel for %s", extents);
     }
 
-    /// Chooses the quickest algorithm for a product, unless that has been done.
+    /// Chooses the quickest way of a product, unless that has been done.
     ///
     /// @param operations on matrices that do not all fit into the second-level cache: as in a step, weights
     ///     are met there once
-    void tune(Extents extents, List<Operation> operations) {
+    /// @param between a small kernel as there is between a step's products, which ours overlap with
+    void tune(Extents extents, List<Operation> operations, Runnable between) {
         if (alike || chosen.containsKey(extents)) {
             return;
         }
+        boolean own = streamed != null && streamed.serves(extents);
+        float least = own
+                ? millis(each(operations, operation -> streamed.run(extents, operation)), between)
+                : Float.POSITIVE_INFINITY;
         List<Product> candidates = cublas.candidates(extents, CANDIDATES);
         Product best = null;
-        float least = Float.POSITIVE_INFINITY;
         for (Product candidate : candidates) {
-            float millis = candidates.size() == 1 ? 0 : millis(candidate, operations);
+            float millis = !own && candidates.size() == 1
+                    ? 0
+                    : millis(each(operations, operation -> run(candidate, operation)), between);
             if (millis < least) {
                 least = millis;
                 best = candidate;
             }
         }
-        if (best == null) {
+        if (best != null) {
+            chosen.put(extents, new Way.Library(best.algorithmBytes()));
+            plans.put(extents, best);
+        } else if (own) {
+            chosen.put(extents, new Way.Own());
+        } else {
             throw none(extents);
         }
-        chosen.put(extents, best.algorithmBytes());
-        plans.put(extents, best);
     }
 
-    private float millis(Product candidate, List<Operation> operations) {
+    /// The same of a product that only our own kernel makes, where other kernels would do it too.
+    ///
+    /// @param ours with all that follows it, for a matrix each
+    /// @param others what does the same
+    void tune(Extents extents, List<Runnable> ours, List<Runnable> others, Runnable between) {
+        if (alike || chosen.containsKey(extents) || streamed == null || !streamed.serves(extents)) {
+            return;
+        }
+        chosen.put(extents, new Way.Own());
+        if (millis(ours, between) > millis(others, between)) {
+            chosen.remove(extents);
+        }
+    }
+
+    private static List<Runnable> each(List<Operation> operations, Consumer<Operation> way) {
+        return operations.stream()
+                .<Runnable>map(operation -> () -> way.accept(operation))
+                .toList();
+    }
+
+    // Within a graph, as in a step: on its own a launch takes the host longer than some products take.
+    private float millis(List<Runnable> runs, Runnable between) {
+        // Brings the kernels onto the device.
+        next(runs).run();
+        CUgraphExec graph = device.capture(() -> {
+            for (int i = 0; i < RUNS; i++) {
+                between.run();
+                next(runs).run();
+            }
+        });
         CUevent from = device.event();
         CUevent to = device.event();
         try {
-            // The first brings the kernel onto the device.
-            cublas.run(candidate, next(operations), device.streamHandle());
             float least = Float.POSITIVE_INFINITY;
             for (int round = 0; round < ROUNDS; round++) {
                 device.record(from);
-                for (int i = 0; i < RUNS; i++) {
-                    cublas.run(candidate, next(operations), device.streamHandle());
-                }
+                device.launch(graph);
                 device.record(to);
                 device.await(to);
                 least = Math.min(least, device.millisBetween(from, to));
@@ -112,10 +171,11 @@ final class Products {
         } finally {
             device.destroy(from);
             device.destroy(to);
+            device.destroy(graph);
         }
     }
 
-    private Operation next(List<Operation> operations) {
-        return operations.get(turn++ % operations.size());
+    private Runnable next(List<Runnable> runs) {
+        return runs.get(turn++ % runs.size());
     }
 }

@@ -20,7 +20,7 @@ import java.util.List;
 /// @param residual `[tokens, hidden]` f32
 /// @param partial `[tokens, hidden]` f32, a tensor-parallel rank's part of a sum
 /// @param normed `[tokens, hidden]` bf16
-/// @param qkv `[tokens, qkvSize]` f32
+/// @param qkv `[tokens, qkvSize]` f32, zero between layers
 /// @param queries `[tokens, heads, headSize]` bf16
 /// @param attended `[tokens, heads, headSize]` bf16
 /// @param gateUp `[tokens, 2 * intermediate]` bf16
@@ -33,7 +33,8 @@ import java.util.List;
 /// @param logits `[sequences, vocabulary]` f32
 /// @param edited as large: logits after bias and penalties
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16 or e4m3: [Formats#kv]
-/// @param workspace of [CublasLt]
+/// @param workspace of [CublasLt], and of [StreamedProducts]
+/// @param productFlags of [StreamedProducts]
 /// @param decodePhases of [DecodeKernel], as are the six behind it
 /// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
 /// @param expanded rows of a matrix as bf16, where there are any that are not
@@ -65,6 +66,7 @@ record StepMemory(
         long cacheHalf,
         long cacheLayer,
         long workspace,
+        long productFlags,
         long decodePhases,
         long decodeMaps,
         long decodeQkv,
@@ -148,7 +150,8 @@ record StepMemory(
                 arena.take(2 * cacheHalf),
                 cacheHalf,
                 cacheLayer,
-                arena.take(CublasLt.WORKSPACE),
+                arena.take(Math.max(CublasLt.WORKSPACE, StreamedProducts.partBytes(multiprocessors))),
+                arena.take(4L * multiprocessors),
                 arena.take(DecodeKernel.phaseBytes(shape)),
                 arena.take(DecodeKernel.mapBytes(shape)),
                 arena.take(4L * DecodeKernel.MAX_VECTORS * shape.qkvSize()),

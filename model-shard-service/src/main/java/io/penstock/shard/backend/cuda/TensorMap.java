@@ -8,13 +8,13 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/// How Hopper's copy engine cuts a box out of a row-major matrix: 16 rows by so many blocks of 128 bytes, block behind
-/// block, the 16-byte pieces of a row permuted by the row's number. What lies past the matrix is zero.
+/// How Hopper's copy engine cuts a box out of a row-major matrix: so many rows by so many blocks of 128 bytes, block
+/// behind block, the 16-byte pieces of a row permuted by the row's number. Rows past the matrix are zero.
 final class TensorMap {
     static final int BYTES = 128;
     static final int BLOCK_BYTES = 128;
+    static final int ALIGNMENT = 64;
 
-    private static final int ROWS = WeightFormat.TILE;
     private static final int TYPE_UINT8 = 0;
     private static final int INTERLEAVE_NONE = 0;
     private static final int SWIZZLE_128B = 3;
@@ -43,13 +43,15 @@ final class TensorMap {
     /// @param to receives [#BYTES], at a multiple of 64
     /// @param address of the matrix, a multiple of 16
     /// @param rowBytes a multiple of 16
+    /// @param boxRows of a box, at most 256
     /// @param blocks of a box
-    static void encode(CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int blocks) {
+    static void encode(
+            CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int boxRows, int blocks) {
         try (Arena arena = Arena.ofConfined()) {
             long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
             MemorySegment extents = arena.allocateFrom(JAVA_LONG, BLOCK_BYTES, rows, all);
             MemorySegment strides = arena.allocateFrom(JAVA_LONG, rowBytes, BLOCK_BYTES);
-            MemorySegment box = arena.allocateFrom(JAVA_INT, BLOCK_BYTES, ROWS, blocks);
+            MemorySegment box = arena.allocateFrom(JAVA_INT, BLOCK_BYTES, boxRows, blocks);
             MemorySegment steps = arena.allocateFrom(JAVA_INT, 1, 1, 1);
             int status = (int) ENCODE.invokeExact(
                     to,

@@ -77,7 +77,8 @@ final class GpuBench {
                     backend.device(), described(), ceiling / 1e12);
             ShardShape shape = ShardShape.of(config, SequenceDriver.whole(config));
             backend.loadRandom(shape);
-            StepLimits limits = new StepLimits(16, 64, 2_048, 4_096);
+            int most = what.stream().mapToInt(Integer::parseInt).max().orElse(1);
+            StepLimits limits = new StepLimits(16, Math.max(64, most), 2_048, 4_096);
             long begun = System.nanoTime();
             SequenceDriver first = new SequenceDriver(backend, limits);
             System.out.printf(

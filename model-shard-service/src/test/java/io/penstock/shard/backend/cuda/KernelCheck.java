@@ -40,6 +40,7 @@ final class KernelCheck {
                 FormatCheck.run(device, modules, format, halves);
             }
         }
+        ProductCheck.run(device, modules);
         sampling(device, modules, 151_936);
         sampling(device, modules, 1_000);
         modules.close();

@@ -8,7 +8,11 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -26,7 +30,14 @@ class TestKernelSources {
     @Test
     void sourcesBecomeOneTextWithoutAnyInclude() {
         for (String name : List.of(
-                "attention.cu", "decode.cu", "elementwise.cu", "gemv.cu", "peers.cu", "sampling.cu", "weights.cu")) {
+                "attention.cu",
+                "decode.cu",
+                "elementwise.cu",
+                "gemm.cu",
+                "gemv.cu",
+                "peers.cu",
+                "sampling.cu",
+                "weights.cu")) {
             String text = Nvrtc.inline(name, TestKernelSources::source);
             assertThat(text)
                     .doesNotContain("#include")
@@ -48,6 +59,43 @@ class TestKernelSources {
                 .contains("GRANULES = %d;".formatted(DecodeKernel.MAX_GRANULES));
         assertThat(source("decode.cu")).contains(formats());
         assertThat(source("weights.cu")).contains(formats());
+    }
+
+    /// A kernel that is launched before the one ahead of it has ended must wait for that: one that does not would
+    /// read what is not there yet.
+    @Test
+    void everyKernelThatMayFollowEarlyWaits() {
+        Pattern launched = Pattern.compile("modules\\.following\\(\"(\\w+)\", \"(\\w+)\"");
+        Matcher kernels = launched.matcher(javaSource("ForwardPass"));
+        int found = 0;
+        while (kernels.find()) {
+            String text = source(kernels.group(1) + ".cu");
+            String body = bodyOf(text, "__global__[^;{]*\\b" + kernels.group(2) + "\\w*\\([^{]*");
+            if (!body.startsWith("dependentsLaunch();")) {
+                String called = body.replaceFirst("(?s)^(\\w+).*", "$1");
+                body = bodyOf(text, "FORCE void " + called + "\\([^{]*");
+            }
+            assertThat(body.substring(0, body.indexOf("\n}\n")))
+                    .as("%s of %s.cu", kernels.group(2), kernels.group(1))
+                    .startsWith("dependentsLaunch();\n")
+                    .contains("\n    dependencyWait();\n");
+            found++;
+        }
+        assertThat(found).isEqualTo(15);
+    }
+
+    private static String bodyOf(String text, String head) {
+        Matcher matcher = Pattern.compile(head + "\\{\\s*").matcher(text);
+        assertThat(matcher.find()).as(head).isTrue();
+        return text.substring(matcher.end());
+    }
+
+    private static String javaSource(String name) {
+        try {
+            return Files.readString(Path.of("src/main/java/io/penstock/shard/backend/cuda", name + ".java"));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static String formats() {
