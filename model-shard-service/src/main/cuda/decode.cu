@@ -60,6 +60,7 @@ struct Phase {
     const u8 *weights, *scales;
     const float* vector;  // norm weights before the product, or the bias behind it (of attention's inputs)
     const u8* maps;       // how tiles are brought where rows are as they are: a wide slot, another one, a granule
+    const float* norms;   // of attention's heads [2, head size], of queries and of keys, where the model has them
 };
 
 struct Decode {
@@ -980,9 +981,38 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             if (t + j * THREADS < rotations) value[j] = make_float2(__ldcg(qkv + low[j]), __ldcg(qkv + high[j]));
 #pragma unroll
         for (int j = 0; j < PAIRS; j++) {
+            value[j].x += bias[j].x;
+            value[j].y += bias[j].y;
+        }
+        if (p.norms) {
+            // A warp's pairs are of one head.
+            float* squares = (float*)ml;
+#pragma unroll
+            for (int j = 0; j < PAIRS; j++) {
+                const int i = t + j * THREADS;
+                if (i >= rotations) continue;
+                const float s = warpSum(value[j].x * value[j].x + value[j].y * value[j].y);
+                if (lane == 0) squares[i / 32] = s;
+            }
+            consumersSync<THREADS>();
+#pragma unroll
+            for (int j = 0; j < PAIRS; j++) {
+                const int i = t + j * THREADS, h = i / HALF;
+                if (i >= rotations || h > group) continue;
+                float s = 0;
+#pragma unroll
+                for (int w = 0; w < HALF / 32; w++) s += squares[h * (HALF / 32) + w];
+                const float r = rsqrtf(s / (float)HD + a.epsilon);
+                const float* weight = p.norms + (h < group ? 0 : HD);
+                value[j].x *= r * weight[low[j] % HD];
+                value[j].y *= r * weight[high[j] % HD];
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < PAIRS; j++) {
             const int i = t + j * THREADS, h = i / HALF;
             if (i >= rotations) continue;
-            const float x = value[j].x + bias[j].x, y = value[j].y + bias[j].y;
+            const float x = value[j].x, y = value[j].y;
             const float2 f = angle[j];
             const bf16 e = toBf16(x * f.x - y * f.y), o = toBf16(y * f.x + x * f.y);
             const int d = low[j] % HD, d2 = high[j] % HD, r = h < group ? h : 16 + h - group;

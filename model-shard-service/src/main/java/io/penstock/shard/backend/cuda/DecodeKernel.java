@@ -29,7 +29,7 @@ final class DecodeKernel {
     /// Vectors that one instruction of the tensor cores takes.
     private static final int VECTORS_A_TILE = 8;
 
-    private static final int PHASE_BYTES = 56;
+    private static final int PHASE_BYTES = 64;
     private static final int MAPS_A_MATRIX = 3;
     /// Of the columns that a block meets in a phase.
     static final int MAX_GRANULES = 64;
@@ -161,7 +161,6 @@ final class DecodeKernel {
         boolean evenBlocks = limits.blockSize() % KEYS_A_TILE == 0
                 || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!allLayers
-                || shape.config().headNorms()
                 || !evenBlocks
                 || device.computeCapability() != COMPUTE_CAPABILITY
                 || shape.group() > ShardShape.QUERY_TILE
@@ -259,7 +258,8 @@ final class DecodeKernel {
     /// @param cuts slots that a tile's columns are cut into
     /// @param vector norm weights before the product, or the bias that attention adds to its inputs
     /// @param maps device address of its matrix' maps, or 0 where its rows are not as they were
-    private record Phase(int type, int layer, Matrix matrix, int cuts, long vector, long maps) {
+    /// @param norms of attention's heads, or 0
+    private record Phase(int type, int layer, Matrix matrix, int cuts, long vector, long maps, long norms) {
         void write(MemorySegment to, long at) {
             to.set(JAVA_INT, at, type);
             to.set(JAVA_INT, at + 4, matrix.format().code());
@@ -271,6 +271,7 @@ final class DecodeKernel {
             to.set(JAVA_LONG, at + 32, matrix.scales());
             to.set(JAVA_LONG, at + 40, vector);
             to.set(JAVA_LONG, at + 48, maps);
+            to.set(JAVA_LONG, at + 56, norms);
         }
 
         /// A wide slot's, another one's, a granule's.
@@ -290,8 +291,12 @@ final class DecodeKernel {
             }
         }
 
+        Phase normedBy(long address) {
+            return new Phase(type, layer, matrix, cuts, vector, maps, address);
+        }
+
         Phase mappedAt(long address) {
-            return new Phase(type, layer, matrix, cuts, vector, address);
+            return new Phase(type, layer, matrix, cuts, vector, address, norms);
         }
 
         long bytes() {
@@ -304,7 +309,7 @@ final class DecodeKernel {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             phases.add(phase(QKV, i, layer.qkv(), layer.attentionNorm()));
-            phases.add(phase(ATTENTION, i, layer.qkv(), layer.qkvBias()));
+            phases.add(phase(ATTENTION, i, layer.qkv(), layer.qkvBias()).normedBy(layer.headNorms()));
             phases.add(phase(OUTPUT, i, layer.output(), 0));
             if (shares) {
                 phases.add(phase(SHARE, 2 * i, layer.output(), 0));
@@ -329,7 +334,7 @@ final class DecodeKernel {
 
     private static Phase phase(int type, int layer, Matrix matrix, long vector) {
         int cuts = matrix.format().cuts(matrix.columns(), type == OUTPUT || type == DOWN);
-        return new Phase(type, layer, matrix, cuts, vector, 0);
+        return new Phase(type, layer, matrix, cuts, vector, 0, 0);
     }
 
     private static final int NUMBERS = 19 * 8;

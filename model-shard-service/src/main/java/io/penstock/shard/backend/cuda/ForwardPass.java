@@ -4,9 +4,6 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.penstock.shard.backend.StepLimits;
-import io.penstock.shard.backend.cuda.CublasLt.Extents;
-import io.penstock.shard.backend.cuda.CublasLt.Operands;
-import io.penstock.shard.backend.cuda.CublasLt.Operation;
 import io.penstock.shard.backend.cuda.CublasLt.Outputs;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
@@ -19,27 +16,17 @@ import java.util.function.Function;
 /// The kernels of a step, in order, for a bucket: launched as they come, or while a graph is
 /// captured. Residual sums are f32; what goes into matrix products is bf16.
 final class ForwardPass {
-    /// Vectors that our own matrix-vector kernels take at once.
-    private static final int GEMV_VECTORS = 8;
-
-    private static final int ROWS_A_TILE = 16;
-    /// What cuBLASLt wants extents of e4m3 operands to be multiples of.
-    private static final int EIGHTS_ALIGNMENT = 16;
-
     private static final int HEADS_A_BLOCK = 8;
     // Keys and values of a tile of 64 as bf16, twice (once, where they are e4m3, and twice so), and a little more.
     private static final int ATTENTION_SHARED_A_HEAD_ELEMENT = 4 * 64 * 2;
     private static final float LOG2_E = (float) (1 / Math.log(2));
 
     private final CudaDevice device;
-    private final Products products;
+    private final WeightProducts products;
     private final ShardShape shape;
     private final DeviceWeights weights;
     private final StepMemory memory;
     private final StepLimits limits;
-    // Vectors at most that our own matrix-vector kernels take.
-    private final int gemvVectors;
-    private final boolean eights;
     private final boolean alike;
     private final boolean kvEights;
     private final MemorySegment stepArgument;
@@ -58,13 +45,9 @@ final class ForwardPass {
     private final Kernel swigluEights;
     private final Kernel narrow;
     private final Kernel add;
-    private final Kernel gemvStore;
-    private final Kernel gemvAdd;
-    private final Kernel gemvSwiglu;
     private final Kernel prefillAttention;
     private final Kernel decodeAttention;
     private final Kernel sample;
-    private final Kernel expand;
     private final Kernel random;
     private final Kernel fill;
 
@@ -79,11 +62,9 @@ final class ForwardPass {
             CudaOptions.Computing computing,
             Arena arena) {
         this.device = device;
-        this.products = products;
-        eights = computing.activations() == CudaOptions.Activations.FP8;
+        this.products = new WeightProducts(device, modules, products, memory, computing);
         alike = computing.deterministic();
         kvEights = computing.kv() == CudaOptions.Kv.FP8;
-        gemvVectors = alike ? 0 : GEMV_VECTORS;
         this.shape = shape;
         this.weights = weights;
         this.memory = memory;
@@ -98,14 +79,10 @@ final class ForwardPass {
         swigluEights = modules.following("elementwise", "swigluEights");
         narrow = modules.following("elementwise", "narrow");
         add = modules.following("elementwise", "addTo");
-        gemvStore = modules.following("gemv", "gemvStore");
-        gemvAdd = modules.following("gemv", "gemvAdd");
-        gemvSwiglu = modules.following("gemv", "gemvSwiglu");
         String kind = shape.headSize() + (kvEights ? "Fp8" : "");
         prefillAttention = modules.following("attention", "prefillAttention" + kind, attentionShared);
         decodeAttention = modules.following("attention", "decodeAttention" + kind, attentionShared);
         sample = modules.following("sampling", "sample");
-        expand = modules.following("weights", "expand");
         random = modules.kernel("elementwise", "randomWeights");
         fill = modules.kernel("elementwise", "fill");
         stepArgument = arena.allocate(16, 8);
@@ -155,7 +132,7 @@ final class ForwardPass {
         for (int i = 0; i < shape.layers(); i++) {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm(), layer.qkv());
-            product(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), qkvInto(bucket.tokens()));
+            products.run(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), qkvInto(bucket.tokens()));
             attention(bucket, layer, i);
             narrow(layer.output(), memory.attended(), bucket);
             contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
@@ -179,18 +156,10 @@ final class ForwardPass {
     }
 
     private MemorySegment normed(Matrix next, int vectors) {
-        normedArgument.set(JAVA_LONG, 0, takesEights(next, vectors) ? 0 : memory.normed());
+        normedArgument.set(JAVA_LONG, 0, products.takesEights(next, vectors) ? 0 : memory.normed());
         normedArgument.set(JAVA_LONG, 8, memory.eights());
         normedArgument.set(JAVA_LONG, 16, memory.eightScales());
         return normedArgument;
-    }
-
-    /// Whether a product takes its vectors from [StepMemory#eights()].
-    private boolean takesEights(Matrix matrix, int vectors) {
-        return eights
-                && vectors > gemvVectors
-                && matrix.format() == WeightFormat.FP8_ROWS
-                && matrix.rows() % EIGHTS_ALIGNMENT == 0;
     }
 
     private int normThreads() {
@@ -268,7 +237,7 @@ final class ForwardPass {
 
     /// Vectors as a product takes them, where that is e4m3.
     private void narrow(Matrix next, long vectors, StepBucket bucket) {
-        if (takesEights(next, bucket.tokens())) {
+        if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     narrow,
                     Grid.of(bucket.tokens(), Math.min(1024, (next.columns() / 8 + 31) / 32 * 32)),
@@ -284,24 +253,23 @@ final class ForwardPass {
         if (activatesAtOnce(layer.gateUp(), bucket.tokens())) {
             activateAtOnce(bucket, layer);
         } else {
-            product(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Outputs.BF16);
+            products.run(layer.gateUp(), memory.normed(), memory.gateUp(), bucket.tokens(), Outputs.BF16);
             activate(bucket, layer.down());
         }
     }
 
     /// Whether the kernel that multiplies with gates and ups joins them too.
     private boolean activatesAtOnce(Matrix gateUp, int vectors) {
-        return vectors <= gemvVectors
-                || (isWhole(gateUp, vectors) && products.isOwn(extents(gateUp, vectors, Outputs.ACTIVATED)));
+        return products.makes(gateUp, vectors, Outputs.ACTIVATED);
     }
 
     private void activateAtOnce(StepBucket bucket, DeviceWeights.Layer layer) {
-        product(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Outputs.ACTIVATED);
+        products.run(layer.gateUp(), memory.normed(), memory.activated(), bucket.tokens(), Outputs.ACTIVATED);
         narrow(layer.down(), memory.activated(), bucket);
     }
 
     private void activate(StepBucket bucket, Matrix next) {
-        if (takesEights(next, bucket.tokens())) {
+        if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     swigluEights,
                     Grid.of(bucket.tokens(), 512),
@@ -324,10 +292,10 @@ final class ForwardPass {
     /// Adds a product to the residual sums, by way of the other ranks' parts where there are any.
     private void contribute(Matrix matrix, long inputs, StepBucket bucket, RankSum sum, int index) {
         if (sum == null) {
-            product(matrix, inputs, memory.residual(), bucket.tokens(), Outputs.SUM);
+            products.run(matrix, inputs, memory.residual(), bucket.tokens(), Outputs.SUM);
             return;
         }
-        product(matrix, inputs, sum.part(index), bucket.tokens(), Outputs.F32);
+        products.run(matrix, inputs, sum.part(index), bucket.tokens(), Outputs.F32);
         sum.add(bucket, index);
     }
 
@@ -359,97 +327,12 @@ final class ForwardPass {
                 normed(weights.output(), samples),
                 shape.hidden(),
                 (float) shape.config().rmsNormEpsilon());
-        product(weights.output(), memory.normed(), memory.logits(), samples, Outputs.F32);
+        products.run(weights.output(), memory.normed(), memory.logits(), samples, Outputs.F32);
     }
 
     /// From the whole vocabulary's logits to ids.
     void sample(StepBucket bucket, int samples) {
         device.launch(sample, Grid.of(samples, 1024), step(bucket), samplingArgument);
-    }
-
-    /// Bytes of a row's result.
-    private static long bytes(Outputs into, long rows) {
-        return switch (into) {
-            case F32, SUM -> 4 * rows;
-            case BF16 -> 2 * rows;
-            case ACTIVATED -> rows;
-        };
-    }
-
-    /// A product with all of a matrix; in pieces of rows where it must become bf16 first.
-    private void product(Matrix matrix, long inputs, long outputs, int vectors, Outputs into) {
-        int stride = into == Outputs.ACTIVATED ? matrix.rows() / 2 : matrix.rows();
-        if (matrix.format() == WeightFormat.BF16) {
-            product(matrix.address(), inputs, outputs, matrix.rows(), matrix.columns(), vectors, stride, into);
-            return;
-        }
-        if (isWhole(matrix, vectors)) {
-            products.run(extents(matrix, vectors, into), operation(matrix, inputs, outputs));
-            return;
-        }
-        int most = StepMemory.expandedRows(matrix.columns());
-        for (int row = 0; row < matrix.rows(); row += most) {
-            int rows = Math.min(most, matrix.rows() - row);
-            device.launch(
-                    expand,
-                    Grid.of(8 * device.multiprocessors(), 256),
-                    matrix.address(),
-                    matrix.scales(),
-                    matrix.format().code(),
-                    matrix.columns(),
-                    row,
-                    rows,
-                    memory.expanded());
-            long to = outputs + bytes(into, row);
-            product(memory.expanded(), inputs, to, rows, matrix.columns(), vectors, stride, into);
-        }
-    }
-
-    private void product(
-            long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Outputs into) {
-        if (vectors <= gemvVectors && into != Outputs.BF16) {
-            Kernel kernel = switch (into) {
-                case SUM -> gemvAdd;
-                case ACTIVATED -> gemvSwiglu;
-                case F32, BF16 -> gemvStore;
-            };
-            device.launch(
-                    kernel,
-                    Grid.of((rows + ROWS_A_TILE - 1) / ROWS_A_TILE, 256),
-                    matrix,
-                    inputs,
-                    rows,
-                    columns,
-                    vectors,
-                    outputs,
-                    stride);
-            return;
-        }
-        products.run(
-                new Extents(rows, columns, vectors, stride, Operands.BF16, into),
-                new Operation(matrix, 0, inputs, 0, outputs));
-    }
-
-    /// Whether a matrix is multiplied as it is, not in pieces that are widened.
-    private boolean isWhole(Matrix matrix, int vectors) {
-        return matrix.format() == WeightFormat.BF16 || takesEights(matrix, vectors);
-    }
-
-    /// Of a product with all of a matrix at once.
-    private Extents extents(Matrix matrix, int vectors, Outputs into) {
-        return new Extents(
-                matrix.rows(),
-                matrix.columns(),
-                vectors,
-                into == Outputs.ACTIVATED ? matrix.rows() / 2 : matrix.rows(),
-                takesEights(matrix, vectors) ? Operands.FP8 : Operands.BF16,
-                into);
-    }
-
-    private Operation operation(Matrix matrix, long inputs, long outputs) {
-        return matrix.format() == WeightFormat.BF16
-                ? new Operation(matrix.address(), 0, inputs, 0, outputs)
-                : new Operation(matrix.address(), matrix.scales(), memory.eights(), memory.eightScales(), outputs);
     }
 
     /// Chooses the quickest way of all products that steps of these buckets have. Overwrites what steps
@@ -481,7 +364,7 @@ final class ForwardPass {
             counts.put(bucket.tokens(), bucket);
             bucket.sampleCounts().forEach(samples::add);
         }
-        counts.tailMap(gemvVectors, false).forEach((vectors, bucket) -> {
+        counts.tailMap(products.untunedVectors(), false).forEach((vectors, bucket) -> {
             // The kernels between products leave what is behind the step's last token.
             device.launch(fill, Grid.of(1, 32), memory.words(), 1L, Float.intBitsToFloat(vectors));
             tune(DeviceWeights.Layer::qkv, bucket, qkvInto(vectors), memory.normed(), memory.qkv());
@@ -491,8 +374,9 @@ final class ForwardPass {
             tuneActivation(bucket);
         });
         if (weights.output() != null) {
-            for (int vectors : samples.tailSet(gemvVectors, false)) {
-                tune(List.of(weights.output()), vectors, Outputs.F32, memory.normed(), memory.logits(), () -> {});
+            for (int vectors : samples.tailSet(products.untunedVectors(), false)) {
+                products.tune(
+                        List.of(weights.output()), vectors, Outputs.F32, memory.normed(), memory.logits(), () -> {});
             }
         }
         // INVARIANT: the persistent kernel adds ranks' parts up where there are zeros between steps, and products of
@@ -505,7 +389,7 @@ final class ForwardPass {
     private void tuneActivation(StepBucket bucket) {
         DeviceWeights.Layer first = weights.layers().getFirst();
         int vectors = bucket.tokens();
-        if (!isWhole(first.gateUp(), vectors)) {
+        if (!products.isWhole(first.gateUp(), vectors)) {
             return;
         }
         List<DeviceWeights.Layer> same = weights.layers().stream()
@@ -513,13 +397,14 @@ final class ForwardPass {
                         && layer.down().format() == first.down().format())
                 .toList();
         products.tune(
-                extents(first.gateUp(), vectors, Outputs.ACTIVATED),
+                first.gateUp(),
+                vectors,
                 same.stream()
                         .<Runnable>map(layer -> () -> activateAtOnce(bucket, layer))
                         .toList(),
                 same.stream()
                         .<Runnable>map(layer -> () -> {
-                            product(layer.gateUp(), memory.normed(), memory.gateUp(), vectors, Outputs.BF16);
+                            products.run(layer.gateUp(), memory.normed(), memory.gateUp(), vectors, Outputs.BF16);
                             activate(bucket, layer.down());
                         })
                         .toList(),
@@ -529,25 +414,13 @@ final class ForwardPass {
     private void tune(
             Function<DeviceWeights.Layer, Matrix> which, StepBucket bucket, Outputs into, long inputs, long outputs) {
         DeviceWeights.Layer first = weights.layers().getFirst();
-        tune(
+        products.tune(
                 weights.layers().stream().map(which).toList(),
                 bucket.tokens(),
                 into,
                 inputs,
                 outputs,
                 () -> norm(bucket, first.mlpNorm(), first.gateUp()));
-    }
-
-    // What is widened first is left to the library's choice: its pieces are of many extents.
-    private void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {
-        Matrix first = all.getFirst();
-        List<Operation> operations = all.stream()
-                .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
-                .map(matrix -> operation(matrix, inputs, outputs))
-                .toList();
-        if (isWhole(first, vectors)) {
-            products.tune(extents(first, vectors, into), operations, between);
-        }
     }
 
     private MemorySegment step(StepBucket bucket) {

@@ -23,6 +23,8 @@ final class DecodeCheck {
         compare("deep", config(8_192, 1_024, 64, 8, 128, 1_000, false), format, new int[] {1, 4}, 200);
         compare("small", config(896, 4_864, 14, 2, 64, 4_016, true), format, new int[] {1, 4, 7, 16}, 300);
         compare("odd", config(480, 1_216, 6, 6, 64, 1_003, false), format, new int[] {1, 5}, 90);
+        compare("normed", normed(2_560, 4_096, 32, 8, 128), format, new int[] {1, 3, 8}, 500);
+        compare("small normed", normed(1_024, 3_072, 16, 8, 64), format, new int[] {1, 5}, 200);
     }
 
     private static ModelConfig config(
@@ -43,6 +45,29 @@ final class DecodeCheck {
                 new RopeScaling.None(),
                 bias,
                 false);
+    }
+
+    /// As Qwen3 is: each head's query and key normalised.
+    private static ModelConfig normed(int hidden, int intermediate, int heads, int kvHeads, int headSize) {
+        return new ModelConfig(
+                ModelConfig.Architecture.QWEN3,
+                2,
+                hidden,
+                intermediate,
+                heads,
+                kvHeads,
+                headSize,
+                1_000,
+                16_384,
+                1e-6,
+                1e6,
+                ModelConfig.RopeLayout.HALVES,
+                new RopeScaling.None(),
+                false,
+                false,
+                true,
+                Optional.empty(),
+                Optional.empty());
     }
 
     private static void compare(String name, ModelConfig config, WeightFormat format, int[] counts, int longest) {

@@ -193,7 +193,7 @@ final class GpuBench {
             CublasLt.Operation operation = new CublasLt.Operation(
                     memory.address(), 0, memory.address() + bytes, 0, memory.address() + 2 * bytes);
             CublasLt.Extents extents =
-                    new CublasLt.Extents(extent, extent, extent, extent, CublasLt.Operands.BF16, false, false);
+                    new CublasLt.Extents(extent, extent, extent, extent, CublasLt.Operands.BF16, CublasLt.Outputs.BF16);
             for (CublasLt.Product product : cublas.candidates(extents, 8)) {
                 for (int i = 0; i < 6; i++) {
                     device.record(from);
