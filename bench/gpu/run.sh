@@ -63,6 +63,7 @@ for stage in "$@"; do
         java kernels 2>&1 | tail -30
         java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
         PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
+        java products 2>&1 | tail -12
         java kernels 2>&1 | tail -12
         PREFIX=()
         ;;

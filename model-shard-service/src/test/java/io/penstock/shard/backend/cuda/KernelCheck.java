@@ -47,6 +47,15 @@ final class KernelCheck {
         device.close();
     }
 
+    /// Our own products alone: what a tool that watches every access can be waited for.
+    static void products() {
+        CudaDevice device = new CudaDevice(0);
+        CudaModules modules = new CudaModules(device);
+        ProductCheck.run(device, modules);
+        modules.close();
+        device.close();
+    }
+
     private static void conversion(CudaDevice device, CudaModules modules, DType type, int rowMap) {
         int rows = 24;
         int columns = 192;
