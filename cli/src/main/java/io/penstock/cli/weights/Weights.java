@@ -19,8 +19,8 @@ import io.penstock.api.weights.PinRequest;
 import io.penstock.api.weights.PushEvent;
 import io.penstock.api.weights.PushRequest;
 import io.penstock.api.weights.PushResult;
+import io.penstock.api.weights.TierProgress;
 import io.penstock.api.weights.TierResult;
-import io.penstock.api.weights.TransferProgress;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyRequest;
 import io.penstock.api.weights.WeightLoaderGrpc;
@@ -34,6 +34,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.Model.CommandSpec;
@@ -116,24 +117,28 @@ public final class Weights {
                     EnsureRequest.newBuilder().setModel(model).setRevision(files.getRevision());
             files.getFilesList()
                     .forEach(file -> request.addFiles(FileRanges.newBuilder().setName(file.getName())));
+            List<TierProgress> tiers = List.of();
             try (Progress progress = new Progress("Fetch")) {
                 for (Iterator<EnsureEvent> events = stub.ensure(request.build()); events.hasNext(); ) {
                     EnsureEvent event = events.next();
                     if (event.hasProgress()) {
-                        TransferProgress now = event.getProgress();
-                        progress.show(now.getBytesPresent(), now.getBytesNeeded());
+                        tiers = event.getProgress().getTiersList();
+                        progress.show(tiers);
                     } else if (event.hasComplete()) {
                         progress.end();
-                        say(
-                                "%s@%s, %d MB fetched",
-                                model,
-                                files.getRevision(),
-                                megabytes(event.getComplete().getBytesFetched()));
+                        say("%s@%s, %s", model, files.getRevision(), told(tiers));
                     }
                 }
             }
             return 0;
         });
+    }
+
+    /// Where bytes came from, as `fast 0 MB, oci 70 MB`.
+    private static String told(List<TierProgress> tiers) {
+        return tiers.stream()
+                .map(tier -> tier.getTier() + " " + megabytes(tier.getBytesDone()) + " MB")
+                .collect(Collectors.joining(", "));
     }
 
     @Command(name = "pin", description = "Keeps a revision from being evicted.")
@@ -182,10 +187,7 @@ public final class Weights {
                 while (events.hasNext()) {
                     VerifyEvent event = events.next();
                     switch (event.getEventCase()) {
-                        case PROGRESS ->
-                            progress.show(
-                                    event.getProgress().getBytesRead(),
-                                    event.getProgress().getBytesPresent());
+                        case PROGRESS -> progress.show(event.getProgress().getTiersList());
                         case DAMAGED -> {
                             exit = 1;
                             say(

@@ -23,18 +23,17 @@ public final class Blob implements AutoCloseable {
     private final RemoteFile file;
     private final Path path;
     private final int pieceSize;
-    private final long bootId;
     private final FileChannel channel;
     private final PieceJournal journal;
     /// Guards the journal.
     private final ReentrantLock lock = new ReentrantLock();
 
-    /// Opens what the cache has of the file, or begins it.
+    /// Opens what the cache has of the file, or begins it. Of pieces of an earlier boot only those count whose bytes
+    /// still give the CRC that the journal holds.
     Blob(RemoteFile file, Path path, int pieceSize, long bootId) {
         this.file = file;
         this.path = path;
         this.pieceSize = pieceSize;
-        this.bootId = bootId;
         FileChannel opened = null;
         try {
             Files.createDirectories(path.getParent());
@@ -48,8 +47,13 @@ public final class Blob implements AutoCloseable {
                     path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
             channel = opened;
             if (begun && (channel.size() != file.size() || (!journal.isOfThisBoot() && !journal.isComplete()))) {
-                recheck();
+                BitSet wrong = wrongPieces(_ -> {});
+                if (!wrong.isEmpty()) {
+                    journal.markAbsent(wrong);
+                }
             }
+            // Only now: whoever is killed while those of an earlier boot are read has it done again.
+            journal.begin(bootId);
             if (file.size() > 0 && channel.size() != file.size()) {
                 channel.truncate(file.size());
                 if (channel.size() < file.size()) {
@@ -66,7 +70,6 @@ public final class Blob implements AutoCloseable {
         this.file = file;
         this.path = path;
         this.pieceSize = pieceSize;
-        this.bootId = 0;
         this.channel = channel;
         this.journal = journal;
     }
@@ -102,14 +105,6 @@ public final class Blob implements AutoCloseable {
         }
     }
 
-    /// Believes only pieces whose bytes still give the CRC that the journal holds.
-    private void recheck() throws IOException {
-        BitSet wrong = wrongPieces(_ -> {});
-        for (int piece = wrong.nextSetBit(0); piece >= 0; piece = wrong.nextSetBit(piece + 1)) {
-            journal.markAbsent(piece);
-        }
-    }
-
     /// Reads all that is there.
     ///
     /// @param onRead hears of each piece's length
@@ -122,13 +117,9 @@ public final class Blob implements AutoCloseable {
         }
     }
 
-    /// Forgets pieces that turned out to be wrong.
+    /// Forgets pieces that turned out to be wrong. Durable when it returns.
     public void forget(BitSet pieces) {
-        locked(() -> {
-            for (int piece = pieces.nextSetBit(0); piece >= 0; piece = pieces.nextSetBit(piece + 1)) {
-                journal.markAbsent(piece);
-            }
-        });
+        locked(() -> journal.markAbsent(pieces));
     }
 
     private BitSet wrongPieces(IntConsumer onRead) throws IOException {
@@ -216,9 +207,9 @@ public final class Blob implements AutoCloseable {
     /// Forgets every piece: their bytes are wrong, and none says which.
     public void forget() {
         locked(() -> {
-            for (int piece = 0; piece < journal.pieces(); piece++) {
-                journal.markAbsent(piece);
-            }
+            BitSet all = new BitSet();
+            all.set(0, journal.pieces());
+            journal.markAbsent(all);
         });
     }
 
@@ -279,9 +270,10 @@ public final class Blob implements AutoCloseable {
                 throw new PenstockException(ErrorCategory.INTERNAL, "%s is not complete", path);
             }
             channel.force(true);
-            // The names of both files, which may be new.
+            // The names of both files and of their folder, which may be new.
             CacheDirectory.sync(path.getParent());
-            journal.markComplete(bootId);
+            CacheDirectory.sync(path.getParent().getParent());
+            journal.markComplete();
         });
     }
 

@@ -31,13 +31,13 @@ import java.util.stream.Stream;
 
 /// The folder that holds all bytes of this node. Layout:
 /// ```
-/// lock                                    held by the one loader that writes here blobs/<xx>/<id>,
-/// <id>.journal           bytes by content, sparse until complete
-/// models/<model>/<revision>/snapshot.json names, sizes and pins of a revision
-/// models/<model>/<revision>/used, pinned  when it was used last; that it must not be evicted
-/// models/<model>/<revision>/arriving/... hard links to blobs under their names: only announced
-/// ranges are valid models/<model>/<revision>/complete/...  the same for files that are whole,
-/// verified and durable trash/...                               what was evicted and is being removed
+/// lock                                     held by the one loader that writes here
+/// blobs/<xx>/<id>, <id>.journal            bytes by content, sparse until complete
+/// models/<model>/<revision>/snapshot.json  names, sizes and checksums of a revision's files
+/// models/<model>/<revision>/used, pinned   when it was used last; that it must not be evicted
+/// models/<model>/<revision>/arriving/...   hard links to blobs under their names: only announced ranges are valid
+/// models/<model>/<revision>/complete/...   the same for files that are whole, verified and durable
+/// trash/...                                what was evicted and is being removed
 /// ```
 /// A name appears below `complete` by one atomic step, after the bytes and the journal are on the disk.
 ///
@@ -87,6 +87,7 @@ public final class CacheDirectory implements AutoCloseable {
             Files.createDirectories(this.root.resolve("blobs"));
             Files.createDirectories(this.root.resolve("models"));
             Files.createDirectories(trash());
+            sync(this.root);
         } catch (IOException e) {
             throw failure(this.root, e);
         }
@@ -161,7 +162,10 @@ public final class CacheDirectory implements AutoCloseable {
     public boolean holds(RemoteFile file) {
         Path path = blobPath(file);
         try {
-            return PieceJournal.isComplete(Blob.journalPath(path), file.size(), pieceSize(file));
+            return PieceJournal.isComplete(Blob.journalPath(path), file.size(), pieceSize(file))
+                    // A power cut in an eviction may leave the journal alone.
+                    && Files.exists(path)
+                    && Files.size(path) == file.size();
         } catch (IOException e) {
             throw failure(path, e);
         }
@@ -203,41 +207,46 @@ public final class CacheDirectory implements AutoCloseable {
     ///
     /// @return that path
     public Path linkArriving(Snapshot snapshot, Blob blob) {
-        return link(snapshot, "arriving", blob);
+        Path base = revisionFolder(snapshot.model(), snapshot.revision()).resolve("arriving");
+        Path target = base.resolve(checked(blob.file().name(), base));
+        try {
+            link(target, blob);
+            return target;
+        } catch (IOException e) {
+            throw failure(target, e);
+        }
     }
 
-    /// Publishes a complete file under its name.
+    /// Publishes a complete file under its name. Durable when it returns.
     ///
     /// @return that path
     public Path linkComplete(Snapshot snapshot, Blob blob) {
         if (!blob.isComplete()) {
             throw new PenstockException(ErrorCategory.INTERNAL, "%s is not complete", blob.path());
         }
-        return link(snapshot, "complete", blob);
-    }
-
-    private Path link(Snapshot snapshot, String folder, Blob blob) {
-        Path base = revisionFolder(snapshot.model(), snapshot.revision()).resolve(folder);
+        Path base = revisionFolder(snapshot.model(), snapshot.revision()).resolve("complete");
         Path target = base.resolve(checked(blob.file().name(), base));
         try {
-            if (Files.exists(target) && Files.isSameFile(target, blob.path())) {
-                return target;
-            }
-            boolean begun = Files.exists(target.getParent());
-            Files.createDirectories(target.getParent());
-            Path fresh = target.resolveSibling("." + UUID.randomUUID() + ".link");
-            Files.createLink(fresh, blob.path());
-            Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            sync(target.getParent());
-            // Of folders that are new their own names must be on the disk, too.
-            for (Path above = target.getParent(); !begun && !above.equals(root); ) {
-                above = above.getParent();
-                sync(above);
+            if (link(target, blob)) {
+                // Any of the folders above may be new.
+                syncUpTo(root, target.getParent());
             }
             return target;
         } catch (IOException e) {
             throw failure(target, e);
         }
+    }
+
+    /// @return false where it has that name already
+    private static boolean link(Path target, Blob blob) throws IOException {
+        if (Files.exists(target) && Files.isSameFile(target, blob.path())) {
+            return false;
+        }
+        Files.createDirectories(target.getParent());
+        Path fresh = target.resolveSibling("." + UUID.randomUUID() + ".link");
+        Files.createLink(fresh, blob.path());
+        Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        return true;
     }
 
     /// The name was checked when it was made; this is the second lock on the same door.
@@ -272,22 +281,33 @@ public final class CacheDirectory implements AutoCloseable {
 
     /// Takes a revision's names away, and the bytes that are its own.
     void discard(Snapshot snapshot, List<RemoteFile> own) {
-        toTrash(revisionFolder(snapshot.model(), snapshot.revision()));
-        for (RemoteFile file : own) {
-            // The journal first: without it the bytes are nothing.
-            toTrash(Blob.journalPath(blobPath(file)));
-            toTrash(blobPath(file));
+        Path folder = revisionFolder(snapshot.model(), snapshot.revision());
+        try {
+            toTrash(folder);
+            for (RemoteFile file : own) {
+                discard(blobPath(file));
+            }
+        } catch (IOException e) {
+            throw failure(folder, e);
         }
     }
 
-    private void toTrash(Path path) {
-        try {
-            if (Files.exists(path)) {
-                Files.move(path, trash().resolve(UUID.randomUUID().toString()), StandardCopyOption.ATOMIC_MOVE);
-            }
-        } catch (IOException e) {
-            throw failure(path, e);
+    private void discard(Path blob) throws IOException {
+        // INVARIANT: no journal outlives its bytes, a power cut included, or it would speak for those of the next
+        // fetch. Without it they are nothing.
+        if (toTrash(Blob.journalPath(blob))) {
+            sync(blob.getParent());
         }
+        toTrash(blob);
+    }
+
+    /// @return false where nothing was there
+    private boolean toTrash(Path path) throws IOException {
+        if (!Files.exists(path)) {
+            return false;
+        }
+        Files.move(path, trash().resolve(UUID.randomUUID().toString()), StandardCopyOption.ATOMIC_MOVE);
+        return true;
     }
 
     /// Removes what was thrown away, now or before a restart.
@@ -303,11 +323,14 @@ public final class CacheDirectory implements AutoCloseable {
         }
     }
 
-    /// Takes a file's name below `complete` away: its bytes are not what they should be.
+    /// Takes a file's name below `complete` away: its bytes are not what they should be. Durable when it returns.
     public void unpublish(Snapshot snapshot, RemoteFile file) {
         Path base = revisionFolder(snapshot.model(), snapshot.revision()).resolve("complete");
+        Path name = base.resolve(checked(file.name(), base));
         try {
-            Files.deleteIfExists(base.resolve(checked(file.name(), base)));
+            if (Files.deleteIfExists(name)) {
+                sync(name.getParent());
+            }
         } catch (IOException e) {
             throw failure(base, e);
         }
@@ -332,6 +355,17 @@ public final class CacheDirectory implements AutoCloseable {
         }
     }
 
+    /// Makes the names in a folder durable, and the folder's own, and so on to the top.
+    static void syncUpTo(Path top, Path folder) throws IOException {
+        for (Path at = folder; ; at = at.getParent()) {
+            sync(at);
+            if (at.equals(top)) {
+                return;
+            }
+        }
+    }
+
+    /// Makes the names in a folder durable.
     static void sync(Path folder) throws IOException {
         try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
             channel.force(true);

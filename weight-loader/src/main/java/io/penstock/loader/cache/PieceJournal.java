@@ -12,9 +12,9 @@ import java.util.BitSet;
 /// fixed place.
 ///
 /// A slot is written after its piece. A killed process loses nothing, because the kernel holds both
-/// writes; after a crash of the machine either may be missing, so the header names the boot that wrote
-/// it and the owner re-reads pieces of an earlier boot. A torn slot does not match its own mark and
-/// counts as absent.
+/// writes; after a crash of the machine either may be missing, so the header names the boot in which all
+/// that is promised was written or read again, and the owner re-reads pieces of an earlier boot. A torn slot does not
+/// match its own mark and counts as absent.
 final class PieceJournal implements AutoCloseable {
     private static final long MAGIC = 0x504E_5354_4B4A_0001L;
     private static final int HEADER = 64;
@@ -28,6 +28,8 @@ final class PieceJournal implements AutoCloseable {
     private final BitSet present = new BitSet();
     private final boolean sameBoot;
     private boolean complete;
+    /// The boot in which its promises hold; 0, which is none, before [#begin].
+    private long boot;
 
     private PieceJournal(FileChannel channel, long fileSize, int pieceSize, long bootId) throws IOException {
         this.channel = channel;
@@ -37,7 +39,7 @@ final class PieceJournal implements AutoCloseable {
         this.sameBoot = load(bootId);
     }
 
-    /// Opens it for writing; one of another size or piece is begun anew.
+    /// Opens it for writing; one of another size or piece is begun anew. [#begin] follows.
     ///
     /// @param bootId of this boot of the machine, 0 for unknown
     static PieceJournal open(Path path, long fileSize, int pieceSize, long bootId) throws IOException {
@@ -48,7 +50,6 @@ final class PieceJournal implements AutoCloseable {
             if (journal.present.isEmpty()) {
                 channel.truncate(0);
             }
-            journal.writeHeader(bootId);
             return journal;
         } catch (IOException | RuntimeException e) {
             channel.close();
@@ -120,13 +121,13 @@ final class PieceJournal implements AutoCloseable {
         return bootId != 0 && header.getLong(24) == bootId;
     }
 
-    private void writeHeader(long bootId) throws IOException {
+    private void writeHeader() throws IOException {
         ByteBuffer header = ByteBuffer.allocate(HEADER)
                 .putLong(0, MAGIC)
                 .putLong(8, fileSize)
                 .putInt(16, pieceSize)
                 .putInt(20, complete ? COMPLETE : 0)
-                .putLong(24, bootId);
+                .putLong(24, boot);
         write(header, 0);
     }
 
@@ -149,16 +150,29 @@ final class PieceJournal implements AutoCloseable {
         present.set(piece);
     }
 
-    void markAbsent(int piece) throws IOException {
-        present.clear(piece);
+    /// From now on what it promises holds in this boot: nothing is left of an earlier one that was not read again.
+    ///
+    /// @param bootId as of [#open]
+    void begin(long bootId) throws IOException {
+        boot = bootId;
+        writeHeader();
+    }
+
+    /// Takes promises back. Durable when it returns: one of them may be for bytes that are wrong.
+    void markAbsent(BitSet pieces) throws IOException {
         complete = false;
-        write(ByteBuffer.allocate(SLOT), HEADER + (long) piece * SLOT);
+        present.andNot(pieces);
+        for (int piece = pieces.nextSetBit(0); piece >= 0; piece = pieces.nextSetBit(piece + 1)) {
+            write(ByteBuffer.allocate(SLOT), HEADER + (long) piece * SLOT);
+        }
+        writeHeader();
+        channel.force(true);
     }
 
     /// Durable when it returns.
-    void markComplete(long bootId) throws IOException {
+    void markComplete() throws IOException {
         complete = true;
-        writeHeader(bootId);
+        writeHeader();
         channel.force(true);
     }
 

@@ -65,7 +65,7 @@ public final class SnapshotStore {
             }
             Files.setLastModifiedTime(fresh, afterAllOthers(snapshot.model()));
             Files.move(fresh, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            CacheDirectory.sync(folder);
+            CacheDirectory.syncUpTo(cache.root(), folder);
         } catch (IOException e) {
             throw CacheDirectory.failure(target, e);
         }
@@ -109,15 +109,16 @@ public final class SnapshotStore {
                 cache.revisionFolder(snapshot.model(), snapshot.revision()).resolve(PINNED));
     }
 
-    /// Keeps it from being evicted, or lets it go again; outlives the process.
+    /// Keeps it from being evicted, or lets it go again. Durable when it returns.
     public void pin(Snapshot snapshot, boolean pinned) {
         Path file = cache.revisionFolder(snapshot.model(), snapshot.revision()).resolve(PINNED);
-        if (pinned) {
-            mark(file);
-            return;
-        }
         try {
-            Files.deleteIfExists(file);
+            if (pinned) {
+                mark(file);
+                CacheDirectory.syncUpTo(cache.root(), file.getParent());
+            } else if (Files.deleteIfExists(file)) {
+                CacheDirectory.sync(file.getParent());
+            }
         } catch (IOException e) {
             throw CacheDirectory.failure(file, e);
         }

@@ -38,6 +38,11 @@ public interface LoaderConfig {
     /// The models that can be asked for, by their name in quotes: `penstock.loader.models."name".source`.
     Map<String, Model> models();
 
+    /// Whether a hub or an `https://` source may redirect to private addresses, as a mirror in the cluster does. What
+    /// the configuration names itself may be private in any case.
+    @WithDefault("false")
+    boolean privateRedirects();
+
     /// Access to OCI Object Storage.
     Oci oci();
 

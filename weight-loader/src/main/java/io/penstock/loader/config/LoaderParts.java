@@ -24,6 +24,7 @@ import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.transfer.TransferSettings;
 import io.penstock.loader.transfer.Transfers;
+import io.penstock.loader.wire.Reach;
 import io.penstock.loader.wire.Throttle;
 import io.penstock.loader.wire.WireClient;
 import io.penstock.model.ErrorCategory;
@@ -83,9 +84,12 @@ public class LoaderParts {
 
     @Produces
     @Singleton
-    RemoteHttp http(LoaderConfig config, LoaderMetrics metrics) {
+    RemoteHttp http(LoaderConfig config, LoaderMetrics metrics, WireClient wire) {
         LoaderConfig.Retries retries = config.retries();
-        return new RemoteHttp(new Retry(retries.attempts(), retries.base(), retries.longest(), metrics::retry));
+        return new RemoteHttp(
+                new Retry(retries.attempts(), retries.base(), retries.longest(), metrics::retry),
+                wire,
+                config.privateRedirects() ? Reach.ANYWHERE : Reach.PUBLIC);
     }
 
     void close(@Disposes RemoteHttp http) {

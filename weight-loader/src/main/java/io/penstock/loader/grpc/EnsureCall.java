@@ -48,8 +48,7 @@ final class EnsureCall {
     /// Ranges to be announced, by file; each list ascends as far as ranges do.
     private final Map<String, List<ByteRange>> untold = new LinkedHashMap<>();
 
-    private final Map<String, Long> arrived = new LinkedHashMap<>();
-    private long needed;
+    private final TierTally tally = new TierTally();
     private long told = -1;
     private long fetched;
     private int open;
@@ -79,7 +78,7 @@ final class EnsureCall {
             Source source = catalog.source(snapshot.model());
             locate(snapshot, source);
             for (FileWish wish : wishes) {
-                wish.ask(new FileListener(wish.file().name().value()));
+                wish.ask(new FileListener(wish.file().name().value(), wish.bytes()));
             }
             lock.lock();
             try {
@@ -133,7 +132,7 @@ final class EnsureCall {
                 if (ended) {
                     throw new PenstockException(ErrorCategory.UNAVAILABLE, "the caller has gone away");
                 }
-                needed = opened.stream().mapToLong(FileWish::bytes).sum();
+                opened.forEach(wish -> tally.expect(wish.bytes()));
                 open = opened.size();
                 wishes.addAll(opened);
                 observer.onNext(EnsureEvent.newBuilder().setLocated(located).build());
@@ -149,9 +148,11 @@ final class EnsureCall {
     /// Hears of one file. Under that file's lock: nothing here blocks or calls back into the transfer.
     private final class FileListener implements FileWish.Listener {
         private final String name;
+        private final long needed;
 
-        FileListener(String name) {
+        FileListener(String name, long needed) {
             this.name = name;
+            this.needed = needed;
         }
 
         @Override
@@ -173,10 +174,10 @@ final class EnsureCall {
         }
 
         @Override
-        public void progress(long bytes) {
+        public void progress(FileWish.Progress progress) {
             lock.lock();
             try {
-                arrived.put(name, bytes);
+                tally.put(name, progress, needed);
             } finally {
                 lock.unlock();
             }
@@ -231,10 +232,11 @@ final class EnsureCall {
                         .setPresent(FileRanges.newBuilder().setName(name).addAllRanges(untold.remove(name)))
                         .build());
             }
-            if (observer.isReady()) {
+            boolean isMet = begun && open == 0 && untold.isEmpty();
+            if (observer.isReady() || isMet) {
                 tellProgress();
             }
-            if (begun && open == 0 && untold.isEmpty()) {
+            if (isMet) {
                 end();
                 observer.onNext(EnsureEvent.newBuilder()
                         .setComplete(Complete.newBuilder().setBytesFetched(fetched))
@@ -247,13 +249,10 @@ final class EnsureCall {
     }
 
     private void tellProgress() {
-        long bytes = arrived.values().stream().mapToLong(Long::longValue).sum();
-        if (bytes != told) {
-            told = bytes;
-            observer.onNext(EnsureEvent.newBuilder()
-                    .setProgress(
-                            TransferProgress.newBuilder().setBytesPresent(bytes).setBytesNeeded(needed))
-                    .build());
+        TransferProgress progress = tally.progress();
+        if (progress.getBytesPresent() != told) {
+            told = progress.getBytesPresent();
+            observer.onNext(EnsureEvent.newBuilder().setProgress(progress).build());
         }
     }
 

@@ -3,6 +3,7 @@ package io.penstock.loader.grpc;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.penstock.api.ErrorStatus;
 import io.penstock.api.weights.DamagedFile;
+import io.penstock.api.weights.TierProgress;
 import io.penstock.api.weights.TierResult;
 import io.penstock.api.weights.VerifyEvent;
 import io.penstock.api.weights.VerifyProgress;
@@ -15,6 +16,7 @@ import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.transfer.ByteRange;
 import io.penstock.loader.transfer.FileWish;
+import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.transfer.Transfers;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
@@ -31,9 +33,8 @@ final class VerifyCall {
     private final ServerCallStreamObserver<VerifyEvent> observer;
     private final Catalog catalog;
     private final Transfers transfers;
-    private final Tier fast = new Tier("fast");
-    private final Tier durable = new Tier("durable");
-    private long read;
+    private final Tier fast = new Tier(LoaderMetrics.FAST);
+    private final Tier durable = new Tier(LoaderMetrics.DURABLE);
     private long told;
 
     VerifyCall(
@@ -54,15 +55,16 @@ final class VerifyCall {
             transfers.requireWritable();
             Snapshot snapshot = catalog.cached(request.getModel(), request.getRevision());
             Source source = catalog.source(snapshot.model());
-            long total = snapshot.files().stream()
-                    .mapToLong(file -> transfers.bytesPresent(file) + transfers.bytesDurable(file))
-                    .sum();
             for (RemoteFile file : snapshot.files()) {
-                verifyFast(snapshot, file, source, total);
+                fast.present += transfers.bytesPresent(file);
+                durable.present += transfers.bytesDurable(file);
+            }
+            for (RemoteFile file : snapshot.files()) {
+                verifyFast(snapshot, file, source);
             }
             // The tier that others are put right from goes first.
             for (RemoteFile file : snapshot.files()) {
-                verifyDurable(snapshot, file, source, total);
+                verifyDurable(snapshot, file, source);
             }
             observer.onNext(VerifyEvent.newBuilder()
                     .setResult(VerifyResult.newBuilder()
@@ -77,16 +79,16 @@ final class VerifyCall {
         }
     }
 
-    private void verifyFast(Snapshot snapshot, RemoteFile file, Source source, long total) {
+    private void verifyFast(Snapshot snapshot, RemoteFile file, Source source) {
         boolean whole = transfers.bytesPresent(file) == file.size();
-        List<ByteRange> damaged = transfers.verify(snapshot, file, source, bytes -> progress(fast, bytes, total));
+        List<ByteRange> damaged = transfers.verify(snapshot, file, source, bytes -> progress(fast, bytes));
         if (tell(file, fast, damaged) && request.getRepair()) {
             fast.repaired += repair(snapshot, file, source, whole ? List.of() : damaged);
         }
     }
 
-    private void verifyDurable(Snapshot snapshot, RemoteFile file, Source source, long total) {
-        List<ByteRange> damaged = transfers.verifyDurable(file, bytes -> progress(durable, bytes, total));
+    private void verifyDurable(Snapshot snapshot, RemoteFile file, Source source) {
+        List<ByteRange> damaged = transfers.verifyDurable(file, bytes -> progress(durable, bytes));
         if (tell(file, durable, damaged) && request.getRepair()) {
             // The fast tier may lack them: then they come from the source.
             repair(snapshot, file, source, damaged);
@@ -118,12 +120,21 @@ final class VerifyCall {
     /// What was found in one tier, in bytes.
     private static final class Tier {
         private final String name;
+        private long present;
         private long read;
         private long wrong;
         private long repaired;
 
         Tier(String name) {
             this.name = name;
+        }
+
+        TierProgress progress() {
+            return TierProgress.newBuilder()
+                    .setTier(name)
+                    .setBytesDone(read)
+                    .setBytesExpected(present)
+                    .build();
         }
 
         TierResult result() {
@@ -136,16 +147,21 @@ final class VerifyCall {
         }
     }
 
-    private void progress(Tier tier, int bytes, long total) {
+    private void progress(Tier tier, int bytes) {
         tier.read += bytes;
-        read += bytes;
+        long read = fast.read + durable.read;
+        long total = fast.present + durable.present;
         if (observer.isCancelled()) {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, "the caller has gone away");
         }
         if (read - told >= PROGRESS_STEP || read == total) {
             told = read;
             observer.onNext(VerifyEvent.newBuilder()
-                    .setProgress(VerifyProgress.newBuilder().setBytesRead(read).setBytesPresent(total))
+                    .setProgress(VerifyProgress.newBuilder()
+                            .setBytesRead(read)
+                            .setBytesPresent(total)
+                            .addTiers(fast.progress())
+                            .addTiers(durable.progress()))
                     .build());
         }
     }

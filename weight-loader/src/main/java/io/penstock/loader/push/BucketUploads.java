@@ -2,8 +2,12 @@ package io.penstock.loader.push;
 
 import io.penstock.loader.source.BucketFolder;
 import io.penstock.loader.verify.Checksum;
+import io.penstock.model.ErrorCategory;
+import io.penstock.model.PenstockException;
+import java.net.http.HttpHeaders;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /// Uploads below one prefix of a bucket, by the API that it is reached by.
 sealed interface BucketUploads permits OciUploads, S3Uploads {
@@ -49,6 +53,25 @@ sealed interface BucketUploads permits OciUploads, S3Uploads {
     /// @return the object, as messages name it
     default String place(String object) {
         return folder().place(object);
+    }
+
+    /// @throws PenstockException CORRUPT where the answer has none
+    default String etag(String object, HttpHeaders headers) {
+        return headers.firstValue("etag")
+                .orElseThrow(() ->
+                        new PenstockException(ErrorCategory.CORRUPT, "%s: the answer has no ETag", place(object)));
+    }
+
+    /// @return what the call gives; empty where the service says that what it is about is not there
+    static <T> Optional<T> ifThere(Supplier<T> call) {
+        try {
+            return Optional.of(call.get());
+        } catch (PenstockException e) {
+            if (e.category() == ErrorCategory.NOT_FOUND) {
+                return Optional.empty();
+            }
+            throw e;
+        }
     }
 
     /// Whether a PUT here needs the MD5 of its bytes.

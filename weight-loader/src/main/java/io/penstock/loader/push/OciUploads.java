@@ -68,30 +68,19 @@ final class OciUploads implements BucketUploads {
 
     @Override
     public Optional<Stored> head(String object) {
-        try {
+        return BucketUploads.ifThere(() -> {
             HttpHeaders headers = call("HEAD", object, folder.target(object)).headers();
-            return Optional.of(new Stored(
-                    headers.firstValueAsLong("content-length").orElse(-1), etag(object, headers), checksum(headers)));
-        } catch (PenstockException e) {
-            if (e.category() == ErrorCategory.NOT_FOUND) {
-                return Optional.empty();
-            }
-            throw e;
-        }
+            return new Stored(
+                    headers.firstValueAsLong("content-length").orElse(-1), etag(object, headers), checksum(headers));
+        });
     }
 
     private static Optional<Checksum> checksum(HttpHeaders headers) {
         return headers.firstValue(CHECKSUM).map(Checksum::crc32c);
     }
 
-    private String etag(String object, HttpHeaders headers) {
-        return headers.firstValue("etag")
-                .orElseThrow(() -> new PenstockException(
-                        ErrorCategory.CORRUPT, "%s: the answer has no ETag", folder.place(object)));
-    }
-
     private HttpResponse<byte[]> call(String method, String object, String target) {
-        return http.call(folder.place(object), () -> account.get().signed(method, target), account::renew);
+        return http.call(folder.place(object), account, signer -> signer.signed(method, target));
     }
 
     @Override
@@ -128,7 +117,7 @@ final class OciUploads implements BucketUploads {
         for (int page = 0; page < MAX_PAGES; page++) {
             String asked = target + "limit=1000"
                     + next.map(token -> "&page=" + BucketFolder.encode(token)).orElse("");
-            HttpResponse<byte[]> answer = http.call(what, () -> account.get().signed("GET", asked), account::renew);
+            HttpResponse<byte[]> answer = http.call(what, account, signer -> signer.signed("GET", asked));
             try {
                 JsonArray array = new JsonArray(new String(answer.body(), StandardCharsets.UTF_8));
                 for (int i = 0; i < array.size(); i++) {
@@ -155,8 +144,8 @@ final class OciUploads implements BucketUploads {
         String body = new JsonObject().put("object", object).encode();
         HttpResponse<byte[]> answer = http.call(
                 folder.place(object),
-                () -> account.get().signedJson(uploads.target(), body, "opc-checksum-algorithm", "CRC32C"),
-                account::renew);
+                account,
+                signer -> signer.signedJson(uploads.target(), body, "opc-checksum-algorithm", "CRC32C"));
         try {
             String id = new JsonObject(new String(answer.body(), StandardCharsets.UTF_8)).getString("uploadId", "");
             return new Upload(object, id, true);
@@ -167,14 +156,8 @@ final class OciUploads implements BucketUploads {
 
     @Override
     public void abort(Upload upload) {
-        try {
-            call("DELETE", upload.object(), target(upload));
-        } catch (PenstockException e) {
-            // It has ended otherwise.
-            if (e.category() != ErrorCategory.NOT_FOUND) {
-                throw e;
-            }
-        }
+        // Not there: it has ended otherwise.
+        BucketUploads.ifThere(() -> call("DELETE", upload.object(), target(upload)));
     }
 
     @Override
@@ -192,16 +175,10 @@ final class OciUploads implements BucketUploads {
     private HttpHeaders put(String what, String target, FileRegion region, int sum) {
         return sending.send(
                 what,
-                () -> account.get()
-                        .signedPut(
-                                target,
-                                region.body(),
-                                CHECKSUM,
-                                checksumText(sum),
-                                "content-type",
-                                "application/octet-stream"),
-                region,
-                account::renew);
+                account,
+                signer -> signer.signedPut(
+                        target, region.body(), CHECKSUM, checksumText(sum), "content-type", "application/octet-stream"),
+                region);
     }
 
     private static String checksumText(int sum) {
@@ -216,18 +193,11 @@ final class OciUploads implements BucketUploads {
             parts.add(new JsonObject().put("partNum", i + 1).put("etag", etags.get(i)));
         }
         String body = new JsonObject().put("partsToCommit", parts).encode();
-        try {
+        return BucketUploads.ifThere(() -> {
             HttpHeaders headers = http.call(
-                            folder.place(upload.object()),
-                            () -> account.get().signedJson(target(upload), body),
-                            account::renew)
+                            folder.place(upload.object()), account, signer -> signer.signedJson(target(upload), body))
                     .headers();
-            return Optional.of(new Stored(content.size(), etag(upload.object(), headers), checksum(headers)));
-        } catch (PenstockException e) {
-            if (e.category() == ErrorCategory.NOT_FOUND) {
-                return Optional.empty();
-            }
-            throw e;
-        }
+            return new Stored(content.size(), etag(upload.object(), headers), checksum(headers));
+        });
     }
 }

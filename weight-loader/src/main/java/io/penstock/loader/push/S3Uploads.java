@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -103,48 +104,36 @@ final class S3Uploads implements BucketUploads {
 
     @Override
     public Optional<Stored> head(String object) {
-        boolean checksums = knowsChecksums;
-        try {
-            HttpHeaders headers = checksums
-                    ? call("HEAD", object, folder.target(object), "x-amz-checksum-mode", "ENABLED")
-                            .headers()
-                    : call("HEAD", object, folder.target(object)).headers();
+        return BucketUploads.ifThere(() -> asFarAsItKnows(checksums -> {
+            String[] wish = checksums ? new String[] {"x-amz-checksum-mode", "ENABLED"} : new String[0];
+            HttpHeaders headers =
+                    call("HEAD", object, folder.target(object), wish).headers();
             // One with a dash is over the checksums of parts.
             Optional<Checksum> crc = headers.firstValue(CHECKSUM)
                     .filter(sum -> !sum.contains("-"))
                     .map(Checksum::crc32c);
-            return Optional.of(
-                    new Stored(headers.firstValueAsLong("content-length").orElse(-1), etag(object, headers), crc));
-        } catch (ServiceFailure e) {
-            if (e.category() == ErrorCategory.NOT_FOUND) {
-                return Optional.empty();
-            }
-            if (refusesChecksums(checksums, e)) {
-                return head(object);
-            }
-            throw e;
-        }
+            return new Stored(headers.firstValueAsLong("content-length").orElse(-1), etag(object, headers), crc);
+        }));
     }
 
-    /// Older services answer 501 or 400 to a header that they do not know: from then on they are not asked again.
+    /// Older services answer 501 or 400 to a header that they do not know: it is left out then, and from then on.
     ///
-    /// @param asked whether the request had one
-    private boolean refusesChecksums(boolean asked, ServiceFailure failure) {
-        boolean refuses = asked && (failure.status() == 501 || failure.status() == 400);
-        if (refuses) {
+    /// @param call is told whether to send one
+    private <T> T asFarAsItKnows(Function<Boolean, T> call) {
+        boolean checksums = knowsChecksums;
+        try {
+            return call.apply(checksums);
+        } catch (ServiceFailure e) {
+            if (!checksums || (e.status() != 501 && e.status() != 400)) {
+                throw e;
+            }
             knowsChecksums = false;
+            return call.apply(false);
         }
-        return refuses;
-    }
-
-    private String etag(String object, HttpHeaders headers) {
-        return headers.firstValue("etag")
-                .orElseThrow(() -> new PenstockException(
-                        ErrorCategory.CORRUPT, "%s: the answer has no ETag", folder.place(object)));
     }
 
     private HttpResponse<byte[]> call(String method, String object, String target, String... headers) {
-        return http.call(folder.place(object), () -> account.get().signed(method, target, headers), account::renew);
+        return http.call(folder.place(object), account, signer -> signer.signed(method, target, headers));
     }
 
     @Override
@@ -208,8 +197,7 @@ final class S3Uploads implements BucketUploads {
     }
 
     private S3Answer list(String target) {
-        HttpResponse<byte[]> answer =
-                http.call(folder.place(), () -> account.get().signed("GET", target), account::renew);
+        HttpResponse<byte[]> answer = http.call(folder.place(), account, signer -> signer.signed("GET", target));
         return S3Answer.parse(folder.place(), answer.body());
     }
 
@@ -231,35 +219,23 @@ final class S3Uploads implements BucketUploads {
 
     @Override
     public Upload begin(String object) {
-        boolean checksums = knowsChecksums;
-        String[] wish = checksums
-                ? new String[] {"x-amz-checksum-algorithm", "CRC32C", "x-amz-checksum-type", "FULL_OBJECT"}
-                : new String[0];
-        try {
+        return asFarAsItKnows(checksums -> {
+            String[] wish = checksums
+                    ? new String[] {"x-amz-checksum-algorithm", "CRC32C", "x-amz-checksum-type", "FULL_OBJECT"}
+                    : new String[0];
             HttpResponse<byte[]> answer = http.call(
                     folder.place(object),
-                    () -> account.get().signedXml(folder.target(object) + "?uploads=", "", wish),
-                    account::renew);
+                    account,
+                    signer -> signer.signedXml(folder.target(object) + "?uploads=", "", wish));
             return new Upload(
                     object, S3Answer.parse(folder.place(object), answer.body()).required("UploadId"), checksums);
-        } catch (ServiceFailure e) {
-            if (refusesChecksums(checksums, e)) {
-                return begin(object);
-            }
-            throw e;
-        }
+        });
     }
 
     @Override
     public void abort(Upload upload) {
-        try {
-            call("DELETE", upload.object(), folder.target(upload.object()) + "?" + id(upload));
-        } catch (PenstockException e) {
-            // It has ended otherwise.
-            if (e.category() != ErrorCategory.NOT_FOUND) {
-                throw e;
-            }
-        }
+        // Not there: it has ended otherwise.
+        BucketUploads.ifThere(() -> call("DELETE", upload.object(), folder.target(upload.object()) + "?" + id(upload)));
     }
 
     @Override
@@ -275,17 +251,11 @@ final class S3Uploads implements BucketUploads {
 
     @Override
     public Stored putObject(String object, FileRegion region, long size, FileRegion.Sums sums) {
-        boolean checksums = knowsChecksums;
-        try {
+        return asFarAsItKnows(checksums -> {
             HttpHeaders headers = put(folder.place(object), folder.target(object), region, sums, checksums);
             return new Stored(
                     size, etag(object, headers), headers.firstValue(CHECKSUM).map(Checksum::crc32c));
-        } catch (ServiceFailure e) {
-            if (refusesChecksums(checksums, e)) {
-                return putObject(object, region, size, sums);
-            }
-            throw e;
-        }
+        });
     }
 
     private HttpHeaders put(String what, String target, FileRegion region, FileRegion.Sums sums, boolean checksum) {
@@ -298,9 +268,9 @@ final class S3Uploads implements BucketUploads {
         }
         return sending.send(
                 what,
-                () -> account.get().signedPut(target, region.body(), region::open, headers.toArray(String[]::new)),
-                region,
-                account::renew);
+                account,
+                signer -> signer.signedPut(target, region.body(), region::open, headers.toArray(String[]::new)),
+                region);
     }
 
     @Override
@@ -315,20 +285,15 @@ final class S3Uploads implements BucketUploads {
                     .append("</ETag></Part>");
         }
         String body = parts.append("</CompleteMultipartUpload>").toString();
-        try {
+        return BucketUploads.ifThere(() -> {
             HttpResponse<byte[]> answer = http.call(
                     what,
-                    () -> account.get().signedXml(folder.target(upload.object()) + "?" + id(upload), body),
-                    account::renew,
+                    account,
+                    signer -> signer.signedXml(folder.target(upload.object()) + "?" + id(upload), body),
                     response -> requireDone(what, response));
             String etag = S3Answer.parse(what, answer.body()).required("ETag");
-            return Optional.of(new Stored(content.size(), etag, Optional.empty()));
-        } catch (PenstockException e) {
-            if (e.category() == ErrorCategory.NOT_FOUND) {
-                return Optional.empty();
-            }
-            throw e;
-        }
+            return new Stored(content.size(), etag, Optional.empty());
+        });
     }
 
     /// The service has begun its answer with 200 before it knows how that ends.

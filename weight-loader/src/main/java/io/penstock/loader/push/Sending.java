@@ -2,6 +2,7 @@ package io.penstock.loader.push;
 
 import io.penstock.loader.source.Failures;
 import io.penstock.loader.source.RemoteHttp;
+import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.ServiceFailure;
 import io.penstock.loader.source.TransientFailure;
 import io.penstock.model.ErrorCategory;
@@ -18,7 +19,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.function.Supplier;
+import java.util.function.Function;
 
 /// Sends bytes of a file, and gives up where nobody takes them any more.
 ///
@@ -28,13 +29,14 @@ record Sending(HttpClient client, Duration stallTimeout) {
 
     /// One attempt.
     ///
-    /// @param request with the region's body, made now
-    /// @param renew has the next request signed with credentials that are read anew
+    /// @param account renewed where it is refused
+    /// @param request with the region's body, signed now
     /// @return the answer's headers
-    HttpHeaders send(String what, Supplier<HttpRequest> request, FileRegion region, Runnable renew) {
+    <A> HttpHeaders send(String what, Renewable<A> account, Function<A, HttpRequest> request, FileRegion region) {
+        A signer = account.get();
         HttpResponse<byte[]> answer = await(
                 what,
-                client.sendAsync(request.get(), BodyHandlers.limiting(BodyHandlers.ofByteArray(), MAX_ANSWER)),
+                client.sendAsync(request.apply(signer), BodyHandlers.limiting(BodyHandlers.ofByteArray(), MAX_ANSWER)),
                 region);
         if (answer.statusCode() < 300) {
             return answer.headers();
@@ -42,7 +44,7 @@ record Sending(HttpClient client, Duration stallTimeout) {
         RuntimeException failure = RemoteHttp.failure(
                 what, answer.statusCode(), answer.headers(), new String(answer.body(), StandardCharsets.UTF_8));
         if (RemoteHttp.isRefusal(failure)) {
-            renew.run();
+            account.renew(signer);
         }
         // What is wrong with a request that others like it were right in is its bytes.
         throw failure instanceof ServiceFailure known && known.status() == 400

@@ -10,12 +10,10 @@ import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -23,10 +21,8 @@ import java.util.regex.Pattern;
 ///
 /// A branch or tag is resolved to its commit first; listing and downloads then name the commit. Large
 /// files carry their SHA-256, small ones git's own digest. Downloads are redirected to a content
-/// network: each step of that is checked by [RedirectRule], and the token stays with the hub.
+/// network, by [Locations]; the token stays with the hub.
 public final class HubSource implements Source {
-    private static final Duration LOCATION_LIFE = Duration.ofMinutes(1);
-    private static final int MAX_REDIRECTS = 5;
     private static final int MAX_PAGES = 100;
     private static final Pattern NEXT_PAGE = Pattern.compile("<([^>]+)>\\s*;\\s*rel=\"next\"");
 
@@ -37,9 +33,7 @@ public final class HubSource implements Source {
     private final String revision;
     private final String only;
     private final RedirectRule redirects;
-    private final Map<URI, Located> locations = new ConcurrentHashMap<>();
-
-    private record Located(URI uri, long until) {}
+    private final Locations locations;
 
     /// @param endpoint of the hub or its mirror, without a trailing slash
     /// @param token sent to the endpoint's host only
@@ -55,7 +49,8 @@ public final class HubSource implements Source {
         this.repository = repository;
         this.revision = revision;
         this.only = only;
-        this.redirects = new RedirectRule(endpoint);
+        this.redirects = new RedirectRule(endpoint, http.ofRedirects());
+        this.locations = new Locations(http, redirects, this::request);
     }
 
     @Override
@@ -83,8 +78,8 @@ public final class HubSource implements Source {
 
     private List<RemoteFile> list(String commit) {
         List<RemoteFile> files = new ArrayList<>();
-        Optional<URI> page = Optional.of(
-                URI.create(endpoint + "/api/models/" + path(repository) + "/tree/" + commit + "?recursive=true"));
+        URI tree = URI.create(endpoint + "/api/models/" + path(repository) + "/tree/" + commit);
+        Optional<URI> page = Optional.of(URI.create(tree + "?recursive=true"));
         for (int i = 0; i < MAX_PAGES && page.isPresent(); i++) {
             HttpResponse<byte[]> answer = call("list hf://" + repository, page.get());
             JsonArray entries = array(answer);
@@ -95,7 +90,7 @@ public final class HubSource implements Source {
                     files.add(file(new FileName(path.substring(folder().length())), entry));
                 }
             }
-            page = answer.headers().firstValue("link").flatMap(this::nextPage);
+            page = answer.headers().firstValue("link").flatMap(link -> nextPage(tree, link));
         }
         return files;
     }
@@ -123,48 +118,26 @@ public final class HubSource implements Source {
                 Optional.empty());
     }
 
-    private Optional<URI> nextPage(String link) {
+    /// Of the link only the query is taken: lists come from the endpoint, whatever host a mirror's links still name.
+    private static Optional<URI> nextPage(URI tree, String link) {
         Matcher matcher = NEXT_PAGE.matcher(link);
-        return matcher.find()
-                ? Optional.of(redirects.check(endpoint, endpoint.resolve(matcher.group(1))))
-                : Optional.empty();
+        if (!matcher.find()) {
+            return Optional.empty();
+        }
+        try {
+            return Optional.ofNullable(URI.create(matcher.group(1)).getRawQuery())
+                    .map(query -> URI.create(tree + "?" + query));
+        } catch (IllegalArgumentException e) {
+            throw new PenstockException(ErrorCategory.CORRUPT, e, "%s: its next page has no address", tree);
+        }
     }
 
     @Override
     public Access access(Snapshot snapshot, RemoteFile file) {
         URI address = URI.create(endpoint + "/" + path(repository) + "/resolve/" + snapshot.revision() + "/"
                 + path(folder() + file.name().value()));
-        return new Access.OverHttp((offset, length) -> {
-            URI location = location(address);
-            return request(location)
-                    .header("range", "bytes=" + offset + "-" + (offset + length - 1))
-                    .build();
-        });
-    }
-
-    /// Where the content network has the file; asked again after a minute, because its addresses expire.
-    private URI location(URI address) {
-        Located known = locations.get(address);
-        if (known != null && known.until() - System.nanoTime() > 0) {
-            return known.uri();
-        }
-        URI current = address;
-        for (int i = 0; i < MAX_REDIRECTS; i++) {
-            URI asked = current;
-            HttpResponse<byte[]> answer = http.call(
-                    asked.getHost() + asked.getPath(),
-                    () -> request(asked).HEAD().build());
-            if (answer.statusCode() < 300) {
-                locations.put(address, new Located(current, System.nanoTime() + LOCATION_LIFE.toNanos()));
-                return current;
-            }
-            String location = answer.headers()
-                    .firstValue("location")
-                    .orElseThrow(() -> new PenstockException(
-                            ErrorCategory.UNAVAILABLE, "%s: %d without a location", asked, answer.statusCode()));
-            current = redirects.check(asked, asked.resolve(location));
-        }
-        throw new PenstockException(ErrorCategory.UNAVAILABLE, "%s: more than %d redirects", address, MAX_REDIRECTS);
+        return new Access.OverHttp(
+                (offset, length) -> locations.range(address, offset, length, UnaryOperator.identity()));
     }
 
     private HttpResponse<byte[]> call(String what, URI uri) {

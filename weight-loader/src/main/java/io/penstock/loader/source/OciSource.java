@@ -3,13 +3,13 @@ package io.penstock.loader.source;
 import io.penstock.loader.verify.Checksum;
 import io.penstock.loader.verify.Manifest;
 import io.penstock.loader.verify.PieceChecksums;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.vertx.core.json.DecodeException;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.net.http.HttpHeaders;
-import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -64,7 +64,7 @@ public final class OciSource implements Source {
     }
 
     private HttpResponse<byte[]> call(String what, String method, String target) {
-        return http.call(what, () -> account.get().signed(method, target), account::renew);
+        return http.call(what, account, signer -> signer.signed(method, target));
     }
 
     private List<BucketFolder.Listed> list() {
@@ -118,14 +118,16 @@ public final class OciSource implements Source {
         String object = folder.object(file);
         return new Access.OverHttp(new RangeRequests() {
             @Override
-            public HttpRequest range(long offset, long length) {
+            public WireRequest range(long offset, long length) {
                 String range = "bytes=" + offset + "-" + (offset + length - 1);
-                return account.get().signed("GET", folder.target(object), "range", range, "if-match", etag);
+                OciAccount signer = account.get();
+                return WireRequest.signed(
+                        signer.signed("GET", folder.target(object), "range", range, "if-match", etag), signer);
             }
 
             @Override
-            public void renew() {
-                account.renew();
+            public void renew(WireRequest refused) {
+                refused.signer().ifPresent(account::renew);
             }
         });
     }

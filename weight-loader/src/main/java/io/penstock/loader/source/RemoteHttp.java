@@ -1,5 +1,8 @@
 package io.penstock.loader.source;
 
+import io.penstock.loader.wire.Reach;
+import io.penstock.loader.wire.WireClient;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
@@ -15,12 +18,15 @@ import java.time.Instant;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Supplier;
 
 /// The HTTP client that sources and transfers share, and what statuses mean to them.
 ///
 /// HTTP/1.1 on purpose: many connections carry more than many streams of one. Redirects are never followed
-/// unseen.
+/// unseen, and what asks at the place that one names goes by the [WireClient]: the JDK's client looks a name up by
+/// itself,
+/// where nobody can say what it may find.
 public final class RemoteHttp implements AutoCloseable {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
     private static final Duration CALL_TIMEOUT = Duration.ofSeconds(30);
@@ -33,9 +39,15 @@ public final class RemoteHttp implements AutoCloseable {
             .connectTimeout(CONNECT_TIMEOUT)
             .build();
     private final Retry retry;
+    private final WireClient wire;
+    private final Reach ofRedirects;
 
-    public RemoteHttp(Retry retry) {
+    /// @param wire closed by who made it
+    /// @param ofRedirects how far redirects to other places than those of the configuration may reach
+    public RemoteHttp(Retry retry, WireClient wire, Reach ofRedirects) {
         this.retry = retry;
+        this.wire = wire;
+        this.ofRedirects = ofRedirects;
     }
 
     public HttpClient client() {
@@ -44,6 +56,34 @@ public final class RemoteHttp implements AutoCloseable {
 
     public Retry retry() {
         return retry;
+    }
+
+    Reach ofRedirects() {
+        return ofRedirects;
+    }
+
+    /// What a HEAD brings.
+    record Head(int status, HttpHeaders headers) {}
+
+    /// A HEAD, repeated while it fails for a moment.
+    ///
+    /// @param what for messages
+    /// @param request made anew for each attempt
+    /// @return of status 2xx or 3xx
+    /// @throws PenstockException for any other status, see [#failure], and for an address that is not allowed
+    Head head(String what, Supplier<WireRequest> request) {
+        return retry.call(what, Head.class, () -> {
+            Head head = HeadCall.send(wire, what, request.get(), CALL_TIMEOUT);
+            if (head.status() >= 400) {
+                throw known(failure(what, head.status(), head.headers(), ""));
+            }
+            return head;
+        });
+    }
+
+    /// @return the failure, or where it is for credentials what does not have it repeated
+    private static RuntimeException known(RuntimeException failure) {
+        return isRefusal(failure) ? refused(failure) : failure;
     }
 
     /// A small call, repeated while it fails for a moment.
@@ -62,26 +102,28 @@ public final class RemoteHttp implements AutoCloseable {
                 .response();
     }
 
-    /// The same, and where our credentials are refused it is tried once more with those of the moment.
+    /// The same, signed; where our credentials are refused it is tried once more with those of the moment.
     ///
-    /// @param renew has the next request signed with what is read anew
-    public HttpResponse<byte[]> call(String what, Supplier<HttpRequest> request, Runnable renew) {
-        return call(what, request, renew, _ -> {});
+    /// @param request made anew for each attempt, signed with what it is given
+    public <A> HttpResponse<byte[]> call(String what, Renewable<A> account, Function<A, HttpRequest> request) {
+        return call(what, account, request, _ -> {});
     }
 
     /// The same, of a service that may say in the body of a 200 that it has failed.
     ///
     /// @param check throws what that means; a [TransientFailure] is repeated
-    public HttpResponse<byte[]> call(
-            String what, Supplier<HttpRequest> request, Runnable renew, Consumer<HttpResponse<byte[]>> check) {
+    public <A> HttpResponse<byte[]> call(
+            String what, Renewable<A> account, Function<A, HttpRequest> request, Consumer<HttpResponse<byte[]>> check) {
+        A signer = account.get();
         try {
-            return repeated(what, request, check);
+            return repeated(what, () -> request.apply(signer), check);
         } catch (PenstockException e) {
             if (!isRefusal(e.getCause())) {
                 throw e;
             }
-            renew.run();
-            return repeated(what, request, check);
+            account.renew(signer);
+            A fresh = account.get();
+            return repeated(what, () -> request.apply(fresh), check);
         }
     }
 
@@ -103,12 +145,11 @@ public final class RemoteHttp implements AutoCloseable {
             throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "%s: stopped", what);
         }
         if (response.statusCode() >= 400) {
-            RuntimeException failure = failure(
+            throw known(failure(
                     what,
                     response.statusCode(),
                     response.headers(),
-                    new String(response.body(), StandardCharsets.UTF_8));
-            throw isRefusal(failure) ? refused(failure) : failure;
+                    new String(response.body(), StandardCharsets.UTF_8)));
         }
         check.accept(response);
         return new Answer(response);

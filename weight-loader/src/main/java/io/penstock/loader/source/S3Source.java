@@ -2,12 +2,12 @@ package io.penstock.loader.source;
 
 import io.penstock.loader.verify.Checksum;
 import io.penstock.loader.verify.Manifest;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.net.http.HttpHeaders;
-import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,7 +55,7 @@ public final class S3Source implements Source {
     }
 
     private HttpResponse<byte[]> call(String what, String method, String target, String... headers) {
-        return http.call(what, () -> account.get().signed(method, target, headers), account::renew);
+        return http.call(what, account, signer -> signer.signed(method, target, headers));
     }
 
     private List<BucketFolder.Listed> list() {
@@ -137,14 +137,15 @@ public final class S3Source implements Source {
         String target = folder.target(folder.object(file));
         return new Access.OverHttp(new RangeRequests() {
             @Override
-            public HttpRequest range(long offset, long length) {
+            public WireRequest range(long offset, long length) {
                 String range = "bytes=" + offset + "-" + (offset + length - 1);
-                return account.get().signed("GET", target, "range", range, "if-match", etag);
+                S3Account signer = account.get();
+                return WireRequest.signed(signer.signed("GET", target, "range", range, "if-match", etag), signer);
             }
 
             @Override
-            public void renew() {
-                account.renew();
+            public void renew(WireRequest refused) {
+                refused.signer().ifPresent(account::renew);
             }
         });
     }

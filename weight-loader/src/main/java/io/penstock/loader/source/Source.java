@@ -1,7 +1,7 @@
 package io.penstock.loader.source;
 
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.PenstockException;
-import java.net.http.HttpRequest;
 import java.nio.file.Path;
 
 /// Where the files of one model come from.
@@ -41,10 +41,10 @@ public interface Source {
         /// @param offset first byte
         /// @param length in bytes, > 0
         /// @return a GET with `Range`, pinned to the file's revision, signed
-        HttpRequest range(long offset, long length);
+        WireRequest range(long offset, long length);
 
-        /// The source has refused our credentials: those of the next request are read anew, as after a
-        /// rotation.
-        default void renew() {}
+        /// The source has refused the credentials of a request: those of the next one are read anew, as after a
+        /// rotation, unless that has been done since.
+        default void renew(WireRequest refused) {}
     }
 }

@@ -2,7 +2,9 @@ package io.penstock.loader.transfer;
 
 import io.penstock.loader.source.Snapshot;
 import java.util.BitSet;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /// One caller's wish for ranges of one file, and how far it has been met. All state is guarded by its
 /// [FileTransfer]'s lock.
@@ -15,7 +17,9 @@ final class Asking {
     private final FileWish.Listener listener;
     private final BitSet remaining;
     private final int pieceSize;
-    private long arrived;
+    /// Bytes by where they came from.
+    private final Map<String, Long> arrived = new HashMap<>();
+
     private long fetched;
 
     /// @param ranges checked
@@ -53,8 +57,9 @@ final class Asking {
         return listener;
     }
 
-    long arrived() {
-        return arrived;
+    /// @return bytes that have come from a tier, or a kind of source
+    long arrived(String from) {
+        return arrived.getOrDefault(from, 0L);
     }
 
     long fetched() {
@@ -84,27 +89,41 @@ final class Asking {
         return remaining;
     }
 
-    /// Takes note of pieces that have come, and announces what was asked of them.
-    void arrive(BitSet present) {
+    /// Takes note of pieces that are there, and announces what was asked of them.
+    ///
+    /// @param tier that they are in
+    /// @param rest where the others will come from
+    void arrive(BitSet present, String tier, String rest) {
         for (int from = remaining.nextSetBit(0); from >= 0; ) {
             int to = remaining.nextClearBit(from);
             for (int start = present.nextSetBit(from); start >= 0 && start < to; ) {
                 int end = Math.min(present.nextClearBit(start), to);
-                arrive(start, end);
+                take(start, end, tier);
                 start = present.nextSetBit(end);
             }
             from = remaining.nextSetBit(to);
         }
+        listener.progress(new FileWish.Progress(arrived, rest));
     }
 
-    /// The same for pieces `from` to `to` (exclusive), each of which is still missing.
-    void arrive(int from, int to) {
+    /// The same for one piece that has come, and was still missing.
+    ///
+    /// @param from the tier or the source's kind
+    void arrive(int piece, String from, String rest) {
+        take(piece, piece + 1, from);
+        listener.progress(new FileWish.Progress(arrived, rest));
+    }
+
+    /// @param to exclusive
+    private void take(int from, int to, String origin) {
         remaining.clear(from, to);
-        overlaps((long) from * pieceSize, (long) to * pieceSize, (_, length) -> arrived += length);
+        overlaps(
+                (long) from * pieceSize,
+                (long) to * pieceSize,
+                (_, length) -> arrived.merge(origin, length, Long::sum));
         if (!withheld) {
             overlaps((long) from * pieceSize, (long) to * pieceSize, listener::present);
         }
-        listener.progress(arrived);
     }
 
     /// All of the file is verified.
@@ -115,10 +134,10 @@ final class Asking {
     }
 
     /// What has come was wrong and is gone.
-    void startOver() {
+    void startOver(String rest) {
         remaining.or(wanted);
-        arrived = 0;
-        listener.progress(0);
+        arrived.clear();
+        listener.progress(new FileWish.Progress(arrived, rest));
     }
 
     private interface RangeConsumer {

@@ -110,8 +110,8 @@ final class FileTransfer {
             isWholeWanted |= whole;
             transfers.retain(this);
             askings.add(asking);
-            asking.arrive(present);
-            transfers.metrics().hit(LoaderMetrics.FAST, asking.arrived());
+            asking.arrive(present, LoaderMetrics.FAST, delivery.origin());
+            transfers.metrics().hit(LoaderMetrics.FAST, asking.arrived(LoaderMetrics.FAST));
             if (opened.isComplete()) {
                 finish(asking);
                 demote(Set.of(snapshot));
@@ -264,7 +264,7 @@ final class FileTransfer {
                 claimed.clear(piece);
                 for (Asking asking : askings) {
                     if (asking.remaining().get(piece)) {
-                        asking.arrive(piece, piece + 1);
+                        asking.arrive(piece, from, delivery.origin());
                     }
                 }
                 if (isWholeWanted) {
@@ -405,7 +405,7 @@ final class FileTransfer {
         mismatched = true;
         for (Asking asking : List.copyOf(askings)) {
             if (again && !asking.wasTold()) {
-                asking.startOver();
+                asking.startOver(delivery.origin());
                 transfers.dispatcher().submit(this, asking);
             } else {
                 end(asking, failure);

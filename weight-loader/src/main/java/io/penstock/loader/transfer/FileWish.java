@@ -4,6 +4,7 @@ import io.penstock.loader.source.RemoteFile;
 import io.penstock.model.PenstockException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
 /// Ranges of one file that a caller wants on this node, wherever the file comes from.
@@ -13,9 +14,8 @@ public sealed interface FileWish extends AutoCloseable {
         /// Bytes of the asked ranges that are there and verified.
         void present(long offset, long length);
 
-        /// How many bytes of the asked ranges have arrived so far; smaller again when wrong ones were
-        /// thrown away.
-        void progress(long arrived);
+        /// How many bytes of the asked ranges have arrived so far; fewer again when wrong ones were thrown away.
+        void progress(Progress progress);
 
         /// Last call: all is present.
         ///
@@ -34,7 +34,7 @@ public sealed interface FileWish extends AutoCloseable {
                 public void present(long offset, long length) {}
 
                 @Override
-                public void progress(long arrived) {}
+                public void progress(Progress progress) {}
 
                 @Override
                 public void done(long fetched) {
@@ -46,6 +46,22 @@ public sealed interface FileWish extends AutoCloseable {
                     end.completeExceptionally(failure);
                 }
             };
+        }
+    }
+
+    /// How far a wish is met.
+    ///
+    /// @param arrived bytes by where they came from: [LoaderMetrics#FAST] for what was here already,
+    ///     [LoaderMetrics#DURABLE], or the source's kind
+    /// @param rest where those are expected from that have not arrived
+    record Progress(Map<String, Long> arrived, String rest) {
+        public Progress {
+            arrived = Map.copyOf(arrived);
+        }
+
+        /// In bytes.
+        public long total() {
+            return arrived.values().stream().mapToLong(Long::longValue).sum();
         }
     }
 
@@ -102,8 +118,10 @@ public sealed interface FileWish extends AutoCloseable {
 
     /// In place: it is all there.
     ///
+    /// @param where the tier that it lies in, or the source's kind
     /// @param release called once it is no longer needed
-    record OnNode(RemoteFile file, Path path, List<ByteRange> ranges, Runnable release) implements FileWish {
+    record OnNode(RemoteFile file, String where, Path path, List<ByteRange> ranges, Runnable release)
+            implements FileWish {
         @Override
         public boolean isComplete() {
             return true;
@@ -117,7 +135,7 @@ public sealed interface FileWish extends AutoCloseable {
         @Override
         public void ask(Listener listener) {
             ranges.forEach(range -> listener.present(range.offset(), range.length()));
-            listener.progress(bytes());
+            listener.progress(new Progress(Map.of(where, bytes()), where));
             listener.done(0);
         }
 

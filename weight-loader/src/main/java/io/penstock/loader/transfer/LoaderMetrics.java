@@ -10,9 +10,9 @@ import java.util.function.LongSupplier;
 /// What the transfers count.
 public final class LoaderMetrics {
     /// The cache.
-    static final String FAST = "fast";
+    public static final String FAST = "fast";
     /// The tier behind it.
-    static final String DURABLE = "durable";
+    public static final String DURABLE = "durable";
 
     private static final String TIER = "tier";
 

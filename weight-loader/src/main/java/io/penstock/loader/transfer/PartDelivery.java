@@ -51,6 +51,11 @@ final class PartDelivery {
         this.durable = blob.isComplete() ? Optional.empty() : transfers.tiers().promotable(file);
     }
 
+    /// @return the tier or the source's kind that the next part is to come from
+    String origin() {
+        return durable.isPresent() && isDurableTrusted ? LoaderMetrics.DURABLE : sourceKind;
+    }
+
     /// What one part may have that is no failure of the source, by count.
     private static final class Leniency {
         private int replacements;
@@ -77,7 +82,7 @@ final class PartDelivery {
         long begin = System.nanoTime();
         int evictions = transfers.evictions();
         try {
-            if (durable.isPresent() && isDurableTrusted) {
+            if (origin().equals(LoaderMetrics.DURABLE)) {
                 return promote(durable.get(), first, part.to());
             }
             transfers
@@ -94,11 +99,9 @@ final class PartDelivery {
                 leniency.replacements++;
             }
             boolean refused = e.kind().equals(TransientFailure.CREDENTIALS);
-            if (refused) {
-                if (leniency.renewals++ >= MAX_RENEWALS) {
-                    throw RemoteHttp.refused(e);
-                }
-                requests.renew();
+            // They are renewed by now.
+            if (refused && leniency.renewals++ >= MAX_RENEWALS) {
+                throw RemoteHttp.refused(e);
             }
             if (e.kind().equals(TransientFailure.THROTTLED)) {
                 transfers.dispatcher().refused();

@@ -2,12 +2,13 @@ package io.penstock.loader.transfer;
 
 import io.penstock.loader.cache.Blob;
 import io.penstock.loader.source.Failures;
+import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Source;
 import io.penstock.loader.source.TransientFailure;
 import io.penstock.loader.wire.WireClient;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
-import java.net.http.HttpRequest;
 import java.time.Duration;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -38,10 +39,10 @@ final class PartFetch {
         long offset = (long) from * blob.pieceSize();
         long length = Math.min((long) to * blob.pieceSize(), blob.file().size()) - offset;
         String what = blob.file().name() + " at " + offset;
-        HttpRequest request = requests.range(offset, length);
-        PartBody body = new PartBody(what, request.uri().getHost(), blob, from, to, replaceable, pace, sink);
+        WireRequest request = requests.range(offset, length);
+        PartBody body = new PartBody(what, request.http().uri().getHost(), blob, from, to, replaceable, pace, sink);
         pace.begin(body);
-        WireClient.Call call = wire.get(request, body);
+        WireClient.Call call = wire.send(request, body);
         boolean well = false;
         try {
             await(what, body);
@@ -50,6 +51,9 @@ final class PartFetch {
             // Another attempt may begin now: nothing of this one may reach the file after it.
             body.abandon(e);
             call.cancel();
+            if (RemoteHttp.isRefusal(e)) {
+                requests.renew(request);
+            }
             throw e;
         } finally {
             pace.end(body, well);

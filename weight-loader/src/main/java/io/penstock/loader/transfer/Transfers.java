@@ -14,16 +14,20 @@ import io.penstock.loader.wire.WireClient;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntConsumer;
 
 /// All transfers of this node: at most one per file, over one pool of connections.
 public final class Transfers implements AutoCloseable {
+    private static final Duration LEAVING = Duration.ofMillis(500);
+
     private final CacheDirectory cache;
     private final RemoteHttp http;
     private final LoaderMetrics metrics;
@@ -40,9 +44,12 @@ public final class Transfers implements AutoCloseable {
     /// Guards the fields below. Taken after a file's own lock, never before it.
     private final ReentrantLock lock = new ReentrantLock();
 
+    /// Somebody no longer needs a file.
+    private final Condition left = lock.newCondition();
+
     private final Map<String, Active> active = new HashMap<>();
-    /// How many use a file in place, by its content.
-    private final Map<String, Integer> inPlace = new HashMap<>();
+    /// How many use a file in place, or are about to close it, by its content.
+    private final Map<String, Integer> held = new HashMap<>();
 
     /// @param users open files, wishes and queued work that need it
     private record Active(FileTransfer transfer, int users) {}
@@ -81,13 +88,13 @@ public final class Transfers implements AutoCloseable {
     public FileWish wish(Snapshot snapshot, RemoteFile file, Source source, List<ByteRange> ranges) {
         List<ByteRange> checked = ByteRange.checked(file.name().value(), ranges, file.size());
         return switch (source.access(snapshot, file)) {
-            case Source.Access.OnNode(var path) -> new FileWish.OnNode(file, path, checked, () -> {});
+            case Source.Access.OnNode(var path) -> new FileWish.OnNode(file, source.kind(), path, checked, () -> {});
             case Source.Access.OverHttp(var requests) -> {
                 Optional<Path> durable = useDurable(snapshot, file);
                 if (durable.isPresent()) {
                     checked.forEach(range -> metrics.hit(LoaderMetrics.DURABLE, range.length()));
                     AtomicBoolean held = new AtomicBoolean(true);
-                    yield new FileWish.OnNode(file, durable.get(), checked, () -> {
+                    yield new FileWish.OnNode(file, LoaderMetrics.DURABLE, durable.get(), checked, () -> {
                         if (held.getAndSet(false)) {
                             letGo(file);
                         }
@@ -103,7 +110,7 @@ public final class Transfers implements AutoCloseable {
     private Optional<Path> useDurable(Snapshot snapshot, RemoteFile file) {
         lock.lock();
         try {
-            inPlace.merge(file.contentId(), 1, Integer::sum);
+            held.merge(file.contentId(), 1, Integer::sum);
         } finally {
             lock.unlock();
         }
@@ -122,7 +129,8 @@ public final class Transfers implements AutoCloseable {
     private void letGo(RemoteFile file) {
         lock.lock();
         try {
-            inPlace.computeIfPresent(file.contentId(), (_, count) -> count == 1 ? null : count - 1);
+            held.computeIfPresent(file.contentId(), (_, count) -> count == 1 ? null : count - 1);
+            left.signalAll();
         } finally {
             lock.unlock();
         }
@@ -194,6 +202,13 @@ public final class Transfers implements AutoCloseable {
     /// @return bytes that are free now
     public long evict(Snapshot snapshot) {
         requireWritable();
+        try {
+            // Those in use for longer are refused below; a call that has just ended lets go on another thread.
+            awaitIdle(snapshot, LEAVING);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new PenstockException(ErrorCategory.UNAVAILABLE, e, "the weight-loader is stopping");
+        }
         return tiers.evict(snapshot);
     }
 
@@ -244,8 +259,27 @@ public final class Transfers implements AutoCloseable {
         }
     }
 
+    /// Waits until no file of it is open or on its way, and all that follows a transfer is done.
+    ///
+    /// @return false where that took longer
+    boolean awaitIdle(Snapshot snapshot, Duration patience) throws InterruptedException {
+        long nanos = patience.toNanos();
+        lock.lock();
+        try {
+            while (isInUse(snapshot)) {
+                if (nanos <= 0) {
+                    return false;
+                }
+                nanos = left.awaitNanos(nanos);
+            }
+            return true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     private boolean isInUse(String content) {
-        return active.containsKey(content) || inPlace.containsKey(content);
+        return active.containsKey(content) || held.containsKey(content);
     }
 
     /// Runs the action, unless a file of the revision is in use; none can become so while it runs.
@@ -320,15 +354,22 @@ public final class Transfers implements AutoCloseable {
         boolean unused;
         lock.lock();
         try {
-            Active left = active.computeIfPresent(
+            Active others = active.computeIfPresent(
                     transfer.file().contentId(),
                     (_, there) -> there.users() == 1 ? null : new Active(there.transfer(), there.users() - 1));
-            unused = left == null;
+            unused = others == null;
+            if (unused) {
+                held.merge(transfer.file().contentId(), 1, Integer::sum);
+            }
         } finally {
             lock.unlock();
         }
         if (unused) {
-            transfer.close();
+            try {
+                transfer.close();
+            } finally {
+                letGo(transfer.file());
+            }
         }
     }
 

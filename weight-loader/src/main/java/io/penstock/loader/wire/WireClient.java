@@ -15,6 +15,7 @@ import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
+import io.penstock.model.PenstockException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -30,7 +31,7 @@ import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLParameters;
 
-/// HTTP/1.1 GETs whose bodies go from the socket's buffer to their receiver without a copy: many
+/// HTTP/1.1 GETs and HEADs whose bodies go from the socket's buffer to their receiver without a copy: many
 /// connections over a few event loops, each with one read in memory at a time.
 ///
 /// A receiver may block its loop for as long as a write to a file takes; the sockets of that loop then
@@ -50,21 +51,32 @@ public final class WireClient implements AutoCloseable {
     private final PooledByteBufAllocator allocator;
     private final SslContext tls;
     private final Throttle throttle;
+    private final Names names;
     private final Map<Origin, Deque<WireConnection>> idle = new ConcurrentHashMap<>();
     private final AtomicInteger turns = new AtomicInteger();
 
-    record Origin(boolean secure, String host, int port) {
-        static Origin of(URI uri) {
+    /// What requests may share a connection for.
+    ///
+    /// @param reach part of it: a connection that one request may use may lead where another must not
+    record Origin(boolean secure, String host, int port, Reach reach) {
+        static Origin of(WireRequest request) {
+            URI uri = request.http().uri();
             boolean secure = uri.getScheme().equalsIgnoreCase("https");
             int port = uri.getPort() >= 0 ? uri.getPort() : secure ? 443 : 80;
-            return new Origin(secure, uri.getHost(), port);
+            return new Origin(secure, uri.getHost(), port, request.reach());
         }
     }
 
     /// @param threads event loops, > 0
     /// @param throttle over all connections
     public WireClient(int threads, Throttle throttle) {
+        this(threads, throttle, Names.OF_THE_SYSTEM);
+    }
+
+    /// @param names asked once for each new connection
+    public WireClient(int threads, Throttle throttle, Names names) {
         this.throttle = throttle;
+        this.names = names;
         this.loops = new NioEventLoopGroup(threads, new DefaultThreadFactory("wire", true));
         this.allocator = new PooledByteBufAllocator(true, 0, threads, PAGE_SIZE, CHUNK_ORDER, 0, 0, false);
         try {
@@ -74,7 +86,7 @@ public final class WireClient implements AutoCloseable {
         }
     }
 
-    /// One GET. [#cancel] gives its connection up.
+    /// One request. [#cancel] gives its connection up.
     public static final class Call {
         final HttpRequest request;
         final Receiver receiver;
@@ -103,9 +115,9 @@ public final class WireClient implements AutoCloseable {
     }
 
     /// Sends it; the receiver hears of everything else, failures to connect included.
-    public Call get(HttpRequest request, Receiver receiver) {
-        Call call = new Call(request, receiver);
-        Origin origin = Origin.of(request.uri());
+    public Call send(WireRequest request, Receiver receiver) {
+        Call call = new Call(request.http(), receiver);
+        Origin origin = Origin.of(request);
         WireConnection free = free(origin);
         if (free != null) {
             free.start(call);
@@ -138,12 +150,13 @@ public final class WireClient implements AutoCloseable {
     }
 
     /// To the addresses of a name by turns: large services have many front ends behind one.
+    // INVARIANT: nothing here connects to what was not looked up and checked for that very connection.
     void connect(Origin origin, Call call) {
         InetAddress address;
         try {
-            InetAddress[] addresses = InetAddress.getAllByName(origin.host());
+            InetAddress[] addresses = origin.reach().addresses(origin.host(), names);
             address = addresses[Math.floorMod(turns.getAndIncrement(), addresses.length)];
-        } catch (UnknownHostException e) {
+        } catch (UnknownHostException | PenstockException e) {
             call.receiver.broken(e);
             return;
         }

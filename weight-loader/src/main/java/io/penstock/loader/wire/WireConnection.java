@@ -3,6 +3,7 @@ package io.penstock.loader.wire;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.http.DefaultFullHttpRequest;
 import io.netty.handler.codec.http.FullHttpRequest;
 import io.netty.handler.codec.http.HttpContent;
@@ -179,7 +180,11 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
 
     @Override
     public void exceptionCaught(ChannelHandlerContext context, Throwable failure) {
-        finish(failure);
+        // A failed handshake comes wrapped.
+        finish(
+                failure instanceof DecoderException && failure.getCause() instanceof IOException cause
+                        ? cause
+                        : failure);
         channel.close();
     }
 

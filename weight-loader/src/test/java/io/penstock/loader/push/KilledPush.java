@@ -2,12 +2,10 @@ package io.penstock.loader.push;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.opentelemetry.api.OpenTelemetry;
-import io.penstock.loader.source.RemoteHttp;
-import io.penstock.loader.source.Retry;
+import io.penstock.loader.source.Web;
 import io.penstock.loader.transfer.LoaderMetrics;
 import java.net.URI;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.Optional;
 
 /// Pushes a folder in a process of its own, to be killed: endpoint, config file, allowed folder, folder, API.
@@ -15,9 +13,9 @@ final class KilledPush {
     private KilledPush() {}
 
     static void main(String[] arguments) {
-        try (RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(20), _ -> {}))) {
+        try (Web web = Web.open(4, _ -> {})) {
             PushContract.push(
-                            http,
+                            web.http(),
                             new LoaderMetrics(new SimpleMeterRegistry()),
                             URI.create(arguments[0]),
                             Path.of(arguments[1]),

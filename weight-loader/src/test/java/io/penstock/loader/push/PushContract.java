@@ -19,11 +19,11 @@ import io.penstock.loader.source.OciSource;
 import io.penstock.loader.source.RemoteFile;
 import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Renewable;
-import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.S3Account;
 import io.penstock.loader.source.S3Source;
 import io.penstock.loader.source.Snapshot;
 import io.penstock.loader.source.Source;
+import io.penstock.loader.source.Web;
 import io.penstock.loader.transfer.LoaderMetrics;
 import io.penstock.loader.verify.Checksum;
 import io.penstock.loader.verify.Manifest;
@@ -78,6 +78,7 @@ abstract class PushContract {
     Path model;
     private Path config;
     Emulator emulator;
+    private Web web;
     RemoteHttp http;
     private Push push;
 
@@ -120,7 +121,8 @@ abstract class PushContract {
                 aws_secret_access_key = %s
                 """.formatted(KEY.id(), KEY.secret()));
         LoaderMetrics metrics = new LoaderMetrics(registry);
-        http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(20), metrics::retry));
+        web = Web.open(4, metrics::retry);
+        http = web.http();
         push = push(http, metrics, emulator.endpoint(), config, Optional.of(folder.resolve("root")), spans.tracer());
     }
 
@@ -145,7 +147,7 @@ abstract class PushContract {
 
     @AfterEach
     void stop() {
-        http.close();
+        web.close();
         emulator.close();
     }
 
@@ -448,7 +450,7 @@ abstract class PushContract {
         assertThat(weights.checksum().orElseThrow()).isInstanceOf(Checksum.Crc32cSum.class);
         Source.Access.OverHttp access = (Source.Access.OverHttp) source.access(snapshot, weights);
         assertThat(http.client()
-                        .send(access.requests().range(0, SIZE), BodyHandlers.ofByteArray())
+                        .send(access.requests().range(0, SIZE).http(), BodyHandlers.ofByteArray())
                         .body())
                 .isEqualTo(content);
     }

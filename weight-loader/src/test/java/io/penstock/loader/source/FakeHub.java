@@ -36,8 +36,11 @@ public final class FakeHub implements AutoCloseable {
     private final String token;
     private volatile String redirectTo;
 
-    /// What the content network was asked, with the Authorization header it saw.
+    /// What the content network was asked with a token.
     final List<String> leaked = new CopyOnWriteArrayList<>();
+
+    /// What the content network was asked.
+    final List<String> atNetwork = new CopyOnWriteArrayList<>();
 
     /// @param token that the hub demands
     /// @param files by name; those named `*.bin` are large ones
@@ -68,6 +71,7 @@ public final class FakeHub implements AutoCloseable {
         HttpServerResponse response = request.response();
         String path = request.path();
         if (path.startsWith("/cdn/")) {
+            atNetwork.add(path);
             if (request.getHeader("authorization") != null) {
                 leaked.add(path);
             }
@@ -107,7 +111,8 @@ public final class FakeHub implements AutoCloseable {
                 .limit(2)
                 .forEach(file -> entries.add(entry(file.getKey(), file.getValue())));
         if (from + 2 < files.size()) {
-            String next = endpoint() + request.path() + "?recursive=true&cursor=" + (from + 2);
+            // As a mirror's links do that are still the hub's own.
+            String next = "http://hub.example" + request.path() + "?recursive=true&cursor=" + (from + 2);
             request.response().putHeader("link", "<" + next + ">; rel=\"next\"");
         }
         request.response().end(entries.encode());

@@ -1,12 +1,15 @@
 package io.penstock.loader.source;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.penstock.loader.verify.Manifest;
+import io.penstock.loader.wire.Names;
+import io.penstock.loader.wire.Reach;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.PenstockException;
+import java.net.InetAddress;
 import java.net.URI;
-import java.net.http.HttpRequest;
-import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterAll;
@@ -23,23 +26,23 @@ class TestHostileHub {
     /// One for all rows: a server takes longer to start than to be refused.
     private static FakeHub hub;
 
-    private static RemoteHttp http;
+    private static Web web;
 
     @BeforeAll
     static void start() {
         hub = new FakeHub("t", Map.of());
-        http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+        web = Web.open();
     }
 
     @AfterAll
     static void stop() {
-        http.close();
+        web.close();
         hub.close();
     }
 
     private static HubSource source(String repository, Map<String, byte[]> files) {
         hub.hold(files);
-        return new HubSource(http, hub.endpoint(), Optional.of("t"), repository, "main", "");
+        return new HubSource(web.http(), hub.endpoint(), Optional.of("t"), repository, "main", "");
     }
 
     @ParameterizedTest
@@ -88,8 +91,27 @@ class TestHostileHub {
         assertThatThrownBy(() -> sent(access.requests().range(0, 1))).isInstanceOf(RuntimeException.class);
     }
 
-    private static URI sent(HttpRequest request) {
-        return request.uri();
+    /// The content network's owner decides what its name means, and may change that at any moment.
+    @Test
+    void aContentNetworkThatTurnsOutToBePrivateIsNotAsked() {
+        hub.hold(Map.of("x.bin", new byte[3]));
+        hub.redirectTo("http://network.example:" + hub.endpoint().getPort());
+        Names names = host -> InetAddress.getAllByName(host.equals("network.example") ? "127.0.0.1" : host);
+        try (Web strict = Web.open(2, _ -> {}, Reach.PUBLIC, names)) {
+            HubSource source =
+                    new HubSource(strict.http(), hub.endpoint(), Optional.of("t"), FakeHub.REPOSITORY, "main", "");
+            Snapshot snapshot = source.resolve("m", "");
+            Source.Access.OverHttp access =
+                    (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName("x.bin")));
+            assertThatThrownBy(() -> access.requests().range(0, 1))
+                    .isInstanceOf(PenstockException.class)
+                    .hasMessageContaining("network.example is refused");
+        }
+        assertThat(hub.atNetwork).isEmpty();
+    }
+
+    private static URI sent(WireRequest request) {
+        return request.http().uri();
     }
 
     @ParameterizedTest

@@ -9,7 +9,6 @@ import io.penstock.model.PenstockException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
@@ -18,7 +17,7 @@ import org.junit.jupiter.api.Test;
 
 class TestHubSource {
     private FakeHub hub;
-    private RemoteHttp http;
+    private Web web;
 
     @BeforeEach
     void start() {
@@ -30,12 +29,12 @@ class TestHubSource {
                         "sub/other name.bin", bytes("more"),
                         "tokenizer.json", bytes("tokens"),
                         "zz", bytes("")));
-        http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+        web = Web.open();
     }
 
     @AfterEach
     void stop() {
-        http.close();
+        web.close();
         hub.close();
     }
 
@@ -111,14 +110,14 @@ class TestHubSource {
     }
 
     private HubSource source(Optional<String> token, String only) {
-        return new HubSource(http, hub.endpoint(), token, FakeHub.REPOSITORY, "main", only);
+        return new HubSource(web.http(), hub.endpoint(), token, FakeHub.REPOSITORY, "main", only);
     }
 
     private String read(HubSource source, Snapshot snapshot, String name, long offset, long length) throws Exception {
         Source.Access.OverHttp access =
                 (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName(name)));
-        HttpRequest request = access.requests().range(offset, length);
-        return http.client().send(request, BodyHandlers.ofString()).body();
+        HttpRequest request = access.requests().range(offset, length).http();
+        return web.http().client().send(request, BodyHandlers.ofString()).body();
     }
 
     private static byte[] bytes(String text) {

@@ -11,7 +11,6 @@ import io.penstock.model.PenstockException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -28,7 +27,7 @@ class TestOciSource {
     private Emulator emulator;
     private Path config;
     private Path small;
-    private RemoteHttp http;
+    private Web web;
 
     @BeforeEach
     void start() throws IOException {
@@ -37,12 +36,12 @@ class TestOciSource {
         emulator.register(CREDENTIALS);
         config = CREDENTIALS.writeConfigFile(folder.resolve("oci"), "x");
         small = Files.writeString(folder.resolve("small"), "content");
-        http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+        web = Web.open();
     }
 
     @AfterEach
     void stop() {
-        http.close();
+        web.close();
         emulator.close();
     }
 
@@ -96,7 +95,7 @@ class TestOciSource {
 
     private OciSource paged(int pageSize) {
         return new OciSource(
-                http,
+                web.http(),
                 new Renewable<>(() -> account(config)),
                 BucketFolder.oci(Emulator.NAMESPACE, "models", "m"),
                 pageSize);
@@ -114,7 +113,7 @@ class TestOciSource {
     void saysWhatIsMissing() {
         assertThatThrownBy(() -> source("none").resolve("m", "")).hasMessageContaining("holds no files");
         assertThatThrownBy(() -> new OciSource(
-                                http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "nobucket", "")
+                                web.http(), new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "nobucket", "")
                         .resolve("m", ""))
                 .isInstanceOfSatisfying(
                         PenstockException.class,
@@ -134,19 +133,34 @@ class TestOciSource {
                 .hasMessageContaining("partial");
     }
 
+    /// A service that pays no heed to the pin is found by the answer's ETag; one that does must be asked.
+    @Test
+    void everyRangeIsPinnedToTheVersionThatWasResolved() throws IOException {
+        emulator.putFile("models", "m/a.bin", small);
+        OciSource source = source("m");
+        Snapshot snapshot = source.resolve("m", "");
+        RemoteFile file = snapshot.files().getFirst();
+        Source.Access.OverHttp access = (Source.Access.OverHttp) source.access(snapshot, file);
+        assertThat(access.requests().range(0, 1).http().headers().firstValue("if-match"))
+                .isEqualTo(file.etag());
+    }
+
     private OciAccount account(Path file) {
         return OciAccount.read(file, "DEFAULT", Optional.of(emulator.endpoint()));
     }
 
     private OciSource source(String prefix) {
-        return new OciSource(http, new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "models", prefix);
+        return new OciSource(web.http(), new Renewable<>(() -> account(config)), Emulator.NAMESPACE, "models", prefix);
     }
 
     private String read(OciSource source, Snapshot snapshot) throws Exception {
         RemoteFile file = snapshot.files().getFirst();
         Source.Access.OverHttp access = (Source.Access.OverHttp) source.access(snapshot, file);
-        return http.client()
-                .send(access.requests().range(0, file.size()), java.net.http.HttpResponse.BodyHandlers.ofString())
+        return web.http()
+                .client()
+                .send(
+                        access.requests().range(0, file.size()).http(),
+                        java.net.http.HttpResponse.BodyHandlers.ofString())
                 .body();
     }
 }

@@ -3,8 +3,11 @@ package io.penstock.loader.source;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.penstock.loader.wire.Names;
+import io.penstock.loader.wire.Reach;
 import io.penstock.model.PenstockException;
 import java.net.URI;
+import java.net.UnknownHostException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -59,6 +62,29 @@ class TestRedirectRule {
                 "https://2130706433/x",
                 "https://0x7f000001/x",
                 "https://127.1/x",
+                // Octal, hexadecimal, short and whole numbers: what every C library reads and not every program.
+                "https://0177.0.0.1/x",
+                "https://0177.0.0.01/x",
+                "https://00000177.0.0.1/x",
+                "https://017700000001/x",
+                "https://0x7f.0.0.1/x",
+                "https://0X7F.1/x",
+                "https://127.0.0x1/x",
+                "https://127.0.0.01/x",
+                "https://127.0.0.1./x",
+                "https://0/x",
+                "https://00.0.0.0/x",
+                "https://0x/x",
+                "https://8.8.4.010/x",
+                "https://8.8.1028/x",
+                "https://134744072/x",
+                "https://8.8.8.256/x",
+                "https://8.8.8.8.8/x",
+                "https://network.example.1/x",
+                "https://[64:ff9b:1::808:808]/x",
+                "https://[::ffff:7f00:1]/x",
+                "https://[::127.0.0.1]/x",
+                "https://[::ffff:0:127.0.0.1]/x",
                 "https://127.0.0.1:443/x",
                 "https://[::ffff:127.0.0.1]/x",
                 "https://[0:0:0:0:0:0:0:1]/x",
@@ -81,8 +107,16 @@ class TestRedirectRule {
                 "jar:https://8.8.4.4/x!/"
             })
     void aPublicHubMayNotSendUsHere(String target) {
-        RedirectRule rule = new RedirectRule(PUBLIC_HOME);
-        assertThatThrownBy(() -> rule.check(PUBLIC_HOME, URI.create(target))).isInstanceOf(PenstockException.class);
+        assertThatThrownBy(() -> follow(PUBLIC_HOME, Reach.PUBLIC, target)).isInstanceOf(PenstockException.class);
+    }
+
+    /// As far as the connection: the rule looks at what is written, its reach at what that turns out to be.
+    private static URI follow(URI home, Reach others, String location) throws UnknownHostException {
+        RedirectRule rule = new RedirectRule(home, others);
+        URI target = rule.check(home, location);
+        assertThat(rule.reach(target).addresses(target.getHost(), Names.OF_THE_SYSTEM))
+                .isNotEmpty();
+        return target;
     }
 
     /// What a private address looks like and is none.
@@ -99,23 +133,40 @@ class TestRedirectRule {
                 "https://[64:ff9b::808:808]/x",
                 "https://[2002:808:808::1]/x"
             })
-    void otherPublicAddressesAreFine(String target) {
-        URI uri = URI.create(target);
-        assertThat(new RedirectRule(PUBLIC_HOME).check(PUBLIC_HOME, uri)).isEqualTo(uri);
+    void otherPublicAddressesAreFine(String target) throws Exception {
+        assertThat(follow(PUBLIC_HOME, Reach.PUBLIC, target)).isEqualTo(URI.create(target));
     }
 
     @Test
-    void publicTargetsAndPrivateMirrorsAreFine() {
-        URI network = URI.create("https://8.8.4.4/signed?x=1");
-        assertThat(new RedirectRule(PUBLIC_HOME).check(PUBLIC_HOME, network)).isEqualTo(network);
-        URI neighbour = URI.create("http://10.0.0.8/x");
-        assertThat(new RedirectRule(PRIVATE_HOME).check(PRIVATE_HOME, neighbour))
-                .isEqualTo(neighbour);
+    void privateTargetsAreFineWhereTheConfigurationSaysSo() throws Exception {
+        String neighbour = "http://10.0.0.8/x";
+        assertThat(follow(PRIVATE_HOME, Reach.ANYWHERE, neighbour)).isEqualTo(URI.create(neighbour));
+        assertThatThrownBy(() -> follow(PRIVATE_HOME, Reach.PUBLIC, neighbour))
+                .hasMessageContaining("10.0.0.8 is refused: it is the private address");
+    }
+
+    @Test
+    void theConfiguredPlaceItselfMayBePrivate() throws Exception {
+        assertThat(follow(PRIVATE_HOME, Reach.PUBLIC, "/elsewhere")).isEqualTo(PRIVATE_HOME.resolve("/elsewhere"));
+    }
+
+    @Test
+    void aConfiguredAddressOfTwoMeaningsIsRefused() {
+        assertThatThrownBy(() -> new RedirectRule(URI.create("https://0177.0.0.1"), Reach.ANYWHERE))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("four decimal numbers");
+    }
+
+    @Test
+    void whatIsNoAddressIsRefused() {
+        assertThatThrownBy(() -> follow(PUBLIC_HOME, Reach.PUBLIC, "https://[::1/x y"))
+                .isInstanceOf(PenstockException.class)
+                .hasMessageContaining("no address");
     }
 
     @Test
     void homeIsSchemeHostAndPort() {
-        RedirectRule rule = new RedirectRule(PRIVATE_HOME);
+        RedirectRule rule = new RedirectRule(PRIVATE_HOME, Reach.PUBLIC);
         assertThat(rule.isHome(URI.create("http://127.0.0.1:8000/a/b"))).isTrue();
         assertThat(rule.isHome(URI.create("http://127.0.0.1:8001/a/b"))).isFalse();
         assertThat(rule.isHome(URI.create("https://127.0.0.1:8000/a/b"))).isFalse();

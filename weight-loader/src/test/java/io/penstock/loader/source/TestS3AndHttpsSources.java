@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.penstock.loader.verify.Checksum;
+import io.penstock.loader.wire.WireRequest;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.io.IOException;
@@ -14,7 +15,6 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -32,7 +32,7 @@ class TestS3AndHttpsSources {
     Path folder;
 
     private FakeStore store;
-    private RemoteHttp http;
+    private Web web;
 
     @BeforeEach
     void start() throws Exception {
@@ -42,12 +42,12 @@ class TestS3AndHttpsSources {
                 "m/sub/a & b+c.bin", bytes("more"),
                 "m/sub/", bytes(""),
                 "mx", bytes("another's")));
-        http = new RemoteHttp(new Retry(2, Duration.ofMillis(1), Duration.ofMillis(5), _ -> {}));
+        web = Web.open();
     }
 
     @AfterEach
     void stop() {
-        http.close();
+        web.close();
         store.close();
     }
 
@@ -80,19 +80,24 @@ class TestS3AndHttpsSources {
     void s3KeysThatWereRenewedInTheirFileAreReadAnewWhenTheOldOnesAreRefused() throws Exception {
         Path file = writeKeys("key", "");
         Renewable<S3Account> account =
-                new Renewable<>(() -> S3Account.read(store.endpoint(), "eu-frankfurt-1", file, "default"), 0);
-        S3Source source = new S3Source(http, account, "bucket", "m");
+                new Renewable<>(() -> S3Account.read(store.endpoint(), "eu-frankfurt-1", file, "default"));
+        S3Source source = new S3Source(web.http(), account, "bucket", "m");
         Snapshot snapshot = source.resolve("m", "");
         Source.Access.OverHttp access =
                 (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName("model.bin")));
 
         store.key = "newer";
         writeKeys("newer", "aws_session_token = temporary\n");
-        // In mid-transfer: a range is refused as by an expired key, and asked for anew after that.
+        // In mid-transfer: ranges are refused as by an expired key, and asked for anew after that.
         assertThat(status(source, snapshot, "model.bin")).isEqualTo(403);
-        access.requests().renew();
+        WireRequest refused = access.requests().range(0, 1);
+        access.requests().renew(refused);
+        S3Account renewed = account.get();
+        // Of many that are refused one renews.
+        access.requests().renew(refused);
+        assertThat(account.get()).isSameAs(renewed);
         assertThat(read(source, snapshot, "model.bin", 6, 7)).isEqualTo("content");
-        assertThat(access.requests().range(0, 1).headers().firstValue("x-amz-security-token"))
+        assertThat(access.requests().range(0, 1).http().headers().firstValue("x-amz-security-token"))
                 .contains("temporary");
 
         store.key = "newest";
@@ -149,7 +154,10 @@ class TestS3AndHttpsSources {
         try (FakeStore many = new FakeStore(objects)) {
             many.gather(8);
             S3Source source = new S3Source(
-                    http, new Renewable<>(() -> new S3Account(many.endpoint(), "x", "key", "secret")), "bucket", "m");
+                    web.http(),
+                    new Renewable<>(() -> new S3Account(many.endpoint(), "x", "key", "secret")),
+                    "bucket",
+                    "m");
             assertThat(source.resolve("m", "").files()).hasSize(60);
             assertThat(many.busiest.get()).isBetween(8, 16);
         }
@@ -190,24 +198,26 @@ class TestS3AndHttpsSources {
 
     private S3Source s3(String key) {
         return new S3Source(
-                http,
+                web.http(),
                 new Renewable<>(() -> new S3Account(store.endpoint(), "eu-frankfurt-1", key, "secret")),
                 "bucket",
                 "m");
     }
 
     private HttpsSource https(String path) {
-        return new HttpsSource(http, URI.create(store.endpoint() + path), new Checksum.Sha256(SUM));
+        return new HttpsSource(web.http(), URI.create(store.endpoint() + path), new Checksum.Sha256(SUM));
     }
 
     private String read(Source source, Snapshot snapshot, String name, long offset, long length) throws Exception {
-        return http.client()
+        return web.http()
+                .client()
                 .send(request(source, snapshot, name, offset, length), BodyHandlers.ofString())
                 .body();
     }
 
     private int status(Source source, Snapshot snapshot, String name) throws Exception {
-        return http.client()
+        return web.http()
+                .client()
                 .send(request(source, snapshot, name, 0, 1), BodyHandlers.ofString())
                 .statusCode();
     }
@@ -215,7 +225,7 @@ class TestS3AndHttpsSources {
     private static HttpRequest request(Source source, Snapshot snapshot, String name, long offset, long length) {
         Source.Access.OverHttp access =
                 (Source.Access.OverHttp) source.access(snapshot, snapshot.file(new FileName(name)));
-        return access.requests().range(offset, length);
+        return access.requests().range(offset, length).http();
     }
 
     private static byte[] bytes(String text) {

@@ -4,11 +4,12 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import com.sun.net.httpserver.HttpsConfigurator;
 import com.sun.net.httpserver.HttpsServer;
+import io.penstock.api.Keytool;
+import io.penstock.emulator.Credentials;
 import io.penstock.emulator.Emulator;
 import io.vertx.core.json.JsonObject;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.math.BigInteger;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -16,10 +17,11 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
+import java.security.KeyPair;
 import java.security.KeyStore;
-import java.security.PrivateKey;
 import java.security.PublicKey;
 import java.security.Signature;
 import java.security.cert.Certificate;
@@ -27,10 +29,10 @@ import java.security.cert.CertificateFactory;
 import java.security.interfaces.RSAPublicKey;
 import java.security.spec.X509EncodedKeySpec;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.regex.Matcher;
@@ -40,97 +42,58 @@ import javax.net.ssl.SSLContext;
 
 /// What gives machines and pods their identity in the cloud, as OCI's SDK speaks to it: an instance's metadata service,
 /// the federation service that makes a session of an instance's certificate, and the one on OKE's nodes (`proxymux`)
-/// that makes one of a pod's service account. Sessions are made known to the emulator.
+/// that makes one of a pod's service account; and the files that a resource finds its own in. Sessions are made known
+/// to the
+/// emulator.
 final class CloudIdentity implements AutoCloseable {
-    static final String TENANCY = "ocid1.tenancy.oc1..a";
+    private static final String TENANCY = "ocid1.tenancy.oc1..a";
     /// Good until the year 2286.
-    static final String POD_TOKEN = token("{\"exp\":9999999999}");
+    private static final String POD_TOKEN = token("{\"exp\":9999999999}");
 
     /// The port that the SDK asks on, whatever host the environment names.
     private static final int PROXYMUX_PORT = 12250;
 
-    private static final String PASSWORD = "for-tests-only";
-
-    private final Emulator emulator;
-    private final Certificate leaf;
-    private final PrivateKey leafKey;
+    private final Path folder;
+    private final KeyStore.PrivateKeyEntry leaf;
     private final HttpServer server;
     private final HttpsServer pods;
     private final String host;
-    private final Path authority;
+    private volatile Emulator emulator;
+    private volatile int lifeSeconds;
     /// Tokens that were given out, the newest last.
     final List<String> sessions = new CopyOnWriteArrayList<>();
     /// Why somebody was turned away.
     final List<String> refused = new CopyOnWriteArrayList<>();
 
-    volatile int lifeSeconds = 1200;
-
-    CloudIdentity(Path folder, Emulator emulator) throws Exception {
-        this.emulator = emulator;
-        Files.createDirectories(folder);
+    /// @param folder made where it is missing
+    CloudIdentity(Path folder) throws Exception {
+        this.folder = Files.createDirectories(folder);
         // The port is given, so that the address has to differ from others'.
         ThreadLocalRandom random = ThreadLocalRandom.current();
         host = "127.%d.%d.%d".formatted(random.nextInt(1, 255), random.nextInt(256), random.nextInt(1, 255));
-        KeyStore store = keys(folder.resolve("keys.p12"));
-        leaf = store.getCertificate("leaf");
-        leafKey = (PrivateKey) store.getKey("leaf", PASSWORD.toCharArray());
-        authority = Files.writeString(
-                folder.resolve("ca.crt"),
-                pem("CERTIFICATE", store.getCertificate("pods").getEncoded()));
+        Keytool keys = new Keytool(folder.resolve("keys.p12"));
+        keys.generate("leaf", "RSA", "CN=ocid1.instance.oc1..a, OU=opc-tenant:" + TENANCY, "-keysize", "2048");
+        keys.generate("pods", "EC", "CN=proxymux", "-ext", "san=ip:" + host);
+        leaf = keys.entry("leaf");
+        Files.writeString(
+                authority(),
+                Keytool.pem("CERTIFICATE", keys.entry("pods").getCertificate().getEncoded()));
+        Files.writeString(podToken(), POD_TOKEN);
         server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/opc/v2/", exchange -> answer(exchange, this::metadata));
         server.createContext("/v1/x509", exchange -> answer(exchange, this::instanceSession));
         server.start();
         pods = HttpsServer.create(new InetSocketAddress(host, PROXYMUX_PORT), 0);
-        pods.setHttpsConfigurator(new HttpsConfigurator(tls(store)));
+        pods.setHttpsConfigurator(new HttpsConfigurator(tls(keys.entry("pods"))));
         pods.createContext("/resourcePrincipalSessionTokens", exchange -> answer(exchange, this::podSession));
         pods.start();
     }
 
-    private KeyStore keys(Path file) throws Exception {
-        keytool(file, "leaf", "CN=ocid1.instance.oc1..a, OU=opc-tenant:" + TENANCY);
-        keytool(file, "pods", "CN=proxymux", "-ext", "san=ip:" + host);
-        KeyStore store = KeyStore.getInstance("PKCS12");
-        try (InputStream in = Files.newInputStream(file)) {
-            store.load(in, PASSWORD.toCharArray());
-        }
-        return store;
-    }
-
-    private static void keytool(Path file, String alias, String name, String... more) throws Exception {
-        List<String> line = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
-                "-genkeypair",
-                "-alias",
-                alias,
-                "-keyalg",
-                "RSA",
-                "-dname",
-                name,
-                "-validity",
-                "2",
-                "-keystore",
-                file.toString(),
-                "-storepass",
-                PASSWORD));
-        line.addAll(List.of(more));
-        Process keytool = new ProcessBuilder(line).redirectErrorStream(true).start();
-        String output = new String(keytool.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        if (keytool.waitFor() != 0) {
-            throw new IllegalStateException("keytool: " + output);
-        }
-    }
-
-    private static SSLContext tls(KeyStore store) throws GeneralSecurityException {
-        KeyStore one;
-        try {
-            one = KeyStore.getInstance("PKCS12");
-            one.load(null, null);
-        } catch (IOException e) {
-            throw new IllegalStateException(e);
-        }
-        char[] password = PASSWORD.toCharArray();
-        one.setKeyEntry("pods", store.getKey("pods", password), password, store.getCertificateChain("pods"));
+    private static SSLContext tls(KeyStore.PrivateKeyEntry entry) throws GeneralSecurityException, IOException {
+        char[] password = "in memory only".toCharArray();
+        KeyStore one = KeyStore.getInstance("PKCS12");
+        one.load(null, null);
+        one.setKeyEntry("pods", entry.getPrivateKey(), password, entry.getCertificateChain());
         KeyManagerFactory managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
         managers.init(one, password);
         SSLContext context = SSLContext.getInstance("TLS");
@@ -138,23 +101,65 @@ final class CloudIdentity implements AutoCloseable {
         return context;
     }
 
-    /// What `OCI_METADATA_BASE_URL` is set to.
-    URI metadata() {
-        return URI.create(federation() + "/opc/v2/");
+    /// Forgets what was, and makes sessions known to another service from now on.
+    ///
+    /// @param seconds that each session lives
+    void begin(Emulator service, int seconds) {
+        emulator = service;
+        lifeSeconds = seconds;
+        sessions.clear();
+        refused.clear();
+    }
+
+    /// What a process finds all this by.
+    Map<String, String> environment() {
+        return Map.of(
+                "OCI_METADATA_BASE_URL",
+                federation() + "/opc/v2/",
+                "KUBERNETES_SERVICE_HOST",
+                host,
+                "OCI_KUBERNETES_SERVICE_ACCOUNT_CERT_PATH",
+                authority().toString(),
+                "OCI_RESOURCE_PRINCIPAL_VERSION",
+                "2.2",
+                "OCI_RESOURCE_PRINCIPAL_RPST",
+                folder.resolve("session").toString(),
+                "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM",
+                folder.resolve("session.pem").toString(),
+                "OCI_RESOURCE_PRINCIPAL_REGION",
+                "us-ashburn-1");
     }
 
     URI federation() {
         return URI.create("http://127.0.0.1:" + server.getAddress().getPort());
     }
 
-    /// What `KUBERNETES_SERVICE_HOST` is set to.
-    String host() {
-        return host;
+    /// The file of the pod's own token.
+    Path podToken() {
+        return folder.resolve("pod-token");
     }
 
     /// The certificate that the pods' service is known by.
-    Path authority() {
-        return authority;
+    private Path authority() {
+        return folder.resolve("ca.crt");
+    }
+
+    /// Writes a resource's next token and key where the cloud would.
+    void renewResource() throws IOException {
+        KeyPair keys = Credentials.generate().keys();
+        RSAPublicKey key = (RSAPublicKey) keys.getPublic();
+        String token = token(key, lifeSeconds);
+        emulator.registerSession(token, key);
+        sessions.add(token);
+        replace(
+                folder.resolve("session.pem"),
+                Keytool.pem("PRIVATE KEY", keys.getPrivate().getEncoded()));
+        replace(folder.resolve("session"), token);
+    }
+
+    private static void replace(Path file, String content) throws IOException {
+        Path fresh = Files.writeString(file.resolveSibling(file.getFileName() + ".new"), content);
+        Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 
     private interface Answer {
@@ -197,8 +202,10 @@ final class CloudIdentity implements AutoCloseable {
         }
         String text = switch (exchange.getRequestURI().getPath().substring("/opc/v2/".length())) {
             case "instance/region" -> "iad";
-            case "identity/cert.pem", "identity/intermediate.pem" -> pem("CERTIFICATE", leaf.getEncoded());
-            case "identity/key.pem" -> pem("PRIVATE KEY", leafKey.getEncoded());
+            case "identity/cert.pem", "identity/intermediate.pem" ->
+                Keytool.pem("CERTIFICATE", leaf.getCertificate().getEncoded());
+            case "identity/key.pem" ->
+                Keytool.pem("PRIVATE KEY", leaf.getPrivateKey().getEncoded());
             default -> throw new Refused("nothing is there");
         };
         return text.getBytes(StandardCharsets.UTF_8);
@@ -210,7 +217,7 @@ final class CloudIdentity implements AutoCloseable {
         Certificate given = CertificateFactory.getInstance("X.509")
                 .generateCertificate(
                         new ByteArrayInputStream(Base64.getDecoder().decode(asked.getString("certificate"))));
-        if (!given.equals(leaf)) {
+        if (!given.equals(leaf.getCertificate())) {
             throw new Refused("the certificate is not the instance's");
         }
         requireSigned(exchange);
@@ -230,7 +237,7 @@ final class CloudIdentity implements AutoCloseable {
             text.append(text.isEmpty() ? "" : "\n").append(name).append(": ").append(value);
         }
         Signature signature = Signature.getInstance("SHA256withRSA");
-        signature.initVerify(leaf.getPublicKey());
+        signature.initVerify(leaf.getCertificate().getPublicKey());
         signature.update(text.toString().getBytes(StandardCharsets.UTF_8));
         if (!parameter(authorization, "keyId").startsWith(TENANCY + "/fed-x509-sha256/")
                 || !signature.verify(Base64.getDecoder().decode(parameter(authorization, "signature")))) {
@@ -267,7 +274,7 @@ final class CloudIdentity implements AutoCloseable {
     }
 
     /// A session's token, of nobody's signature.
-    static String token(RSAPublicKey key, int lifeSeconds) {
+    private static String token(RSAPublicKey key, int lifeSeconds) {
         String jwk = "{\\\"kty\\\":\\\"RSA\\\",\\\"n\\\":\\\"%s\\\",\\\"e\\\":\\\"%s\\\"}"
                 .formatted(number(key.getModulus()), number(key.getPublicExponent()));
         long now = Instant.now().getEpochSecond();
@@ -288,11 +295,6 @@ final class CloudIdentity implements AutoCloseable {
 
     private static String encoded(byte[] bytes) {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
-    }
-
-    static String pem(String kind, byte[] content) {
-        String base64 = Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(content);
-        return "-----BEGIN %1$s-----\n%2$s\n-----END %1$s-----\n".formatted(kind, base64);
     }
 
     @Override

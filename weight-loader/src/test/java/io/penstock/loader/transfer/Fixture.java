@@ -16,6 +16,7 @@ import io.penstock.loader.source.RemoteHttp;
 import io.penstock.loader.source.Renewable;
 import io.penstock.loader.source.Retry;
 import io.penstock.loader.source.Snapshot;
+import io.penstock.loader.wire.Reach;
 import io.penstock.loader.wire.Throttle;
 import io.penstock.loader.wire.WireClient;
 import io.penstock.model.PenstockException;
@@ -26,13 +27,15 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.StandardWatchEventKinds;
+import java.nio.file.WatchService;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.BooleanSupplier;
+import java.util.concurrent.TimeUnit;
 
 /// An emulator with one model of one file, and a loader's parts against it with short patience.
 final class Fixture implements AutoCloseable {
@@ -41,7 +44,7 @@ final class Fixture implements AutoCloseable {
     static final int CONNECTIONS = 4;
     static final long MEMORY = 4 << 20;
     static final Duration STALL = Duration.ofMillis(400);
-    private static final long PATIENCE_NANOS = 20_000_000_000L;
+    private static final Duration PATIENCE = Duration.ofSeconds(20);
     static final FileName NAME = new FileName("weights.bin");
 
     /// One for all tests: making a key takes long.
@@ -138,9 +141,10 @@ final class Fixture implements AutoCloseable {
                 Tracer tracer,
                 Throttle throttle) {
             LoaderMetrics metrics = new LoaderMetrics(registry);
-            RemoteHttp http = new RemoteHttp(new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry));
-            OciSource source = new OciSource(http, account, Emulator.NAMESPACE, "models", "m");
             WireClient wire = new WireClient(2, throttle);
+            RemoteHttp http = new RemoteHttp(
+                    new Retry(4, Duration.ofMillis(1), Duration.ofMillis(30), metrics::retry), wire, Reach.PUBLIC);
+            OciSource source = new OciSource(http, account, Emulator.NAMESPACE, "models", "m");
             Transfers transfers = new Transfers(
                     cache,
                     new Eviction(cache, new SnapshotStore(cache), budget),
@@ -226,24 +230,34 @@ final class Fixture implements AutoCloseable {
 
     /// Publication follows the end that callers hear of.
     static byte[] await(Path file) throws IOException, InterruptedException {
-        await(() -> Files.exists(file));
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        while (!Files.exists(file)) {
+            awaitNext(file, deadline - System.nanoTime());
+        }
         return Files.readAllBytes(file);
     }
 
-    /// Waits for what changes without a word, as files and their journals do.
-    static void await(BooleanSupplier condition) throws InterruptedException {
-        long deadline = System.nanoTime() + PATIENCE_NANOS;
-        while (!condition.getAsBoolean()) {
-            if (System.nanoTime() > deadline) {
-                throw new AssertionError("20 s have passed");
+    /// Waits until something comes into the innermost folder on the way to a file that is there.
+    private static void awaitNext(Path file, long nanos) throws IOException, InterruptedException {
+        Path innermost = file.getParent();
+        while (!Files.isDirectory(innermost)) {
+            innermost = innermost.getParent();
+        }
+        Path next = innermost.resolve(innermost.relativize(file).getName(0));
+        try (WatchService watch = innermost.getFileSystem().newWatchService()) {
+            innermost.register(watch, StandardWatchEventKinds.ENTRY_CREATE);
+            // It may have come before somebody watched.
+            if (!Files.exists(next) && watch.poll(nanos, TimeUnit.NANOSECONDS) == null) {
+                throw new AssertionError(file + " has not come");
             }
-            Thread.sleep(1);
         }
     }
 
-    /// The last user lets go on another thread.
+    /// The last user lets go on another thread, after all that was to follow.
     static void awaitIdle(Parts parts, Snapshot snapshot) throws InterruptedException {
-        await(() -> !parts.transfers().isInUse(snapshot));
+        if (!parts.transfers().awaitIdle(snapshot, PATIENCE)) {
+            throw new AssertionError(snapshot + " is still in use");
+        }
     }
 
     void awaitIdle(Snapshot snapshot) throws InterruptedException {
@@ -275,6 +289,9 @@ final class Fixture implements AutoCloseable {
         final FileWish wish;
         final List<ByteRange> present = new ArrayList<>();
         final CompletableFuture<Long> end = new CompletableFuture<>();
+        /// Something has come.
+        final CompletableFuture<Void> begun = new CompletableFuture<>();
+
         volatile long arrived;
 
         Heard(FileWish wish) {
@@ -287,8 +304,11 @@ final class Fixture implements AutoCloseable {
         }
 
         @Override
-        public void progress(long bytes) {
-            arrived = bytes;
+        public void progress(FileWish.Progress progress) {
+            arrived = progress.total();
+            if (arrived > 0) {
+                begun.complete(null);
+            }
         }
 
         @Override

@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -137,9 +138,7 @@ class TestFullVolume {
         heard.end.get();
         heard.wish.close();
         fixture.awaitPublished(snapshot);
-        while (fixture.parts().transfers().isInUse(snapshot)) {
-            Thread.onSpinWait();
-        }
+        fixture.awaitIdle(snapshot);
         return snapshot;
     }
 
@@ -148,9 +147,7 @@ class TestFullVolume {
         new SnapshotStore(fixture.parts().cache()).save(snapshot);
         fixture.emulator.link(Link.of(Duration.ZERO, 150_000));
         Fixture.Heard heard = fixture.ask(snapshot);
-        while (heard.arrived == 0 && !heard.end.isDone()) {
-            Thread.onSpinWait();
-        }
+        CompletableFuture.anyOf(heard.begun, heard.end).join();
         assertThat(heard.end).isNotDone();
         return heard;
     }

@@ -80,7 +80,8 @@ class TestSpans {
             Snapshot snapshot;
             try (Fixture.Parts parts = node(fixture, "fast")) {
                 snapshot = fetch(parts);
-                Fixture.await(() -> parts.transfers().bytesDurable(snapshot.file(Fixture.NAME)) == SIZE);
+                assertThat(parts.transfers().bytesDurable(snapshot.file(Fixture.NAME)))
+                        .isEqualTo(SIZE);
                 // All of it is there: nothing is fetched, and that is no span.
                 fetch(parts);
             }

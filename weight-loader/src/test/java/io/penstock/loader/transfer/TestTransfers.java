@@ -126,22 +126,15 @@ class TestTransfers {
 
     @Test
     void cancellingLeavesWhatHasArrivedAndStopsTheRest() throws Exception {
-        CompletableFuture<Void> some = new CompletableFuture<>();
         fixture.emulator.faults().inject(new Fault.Latency(Duration.ofMillis(60)), Integer.MAX_VALUE);
-        FileWish wish = fixture.wish(snapshot, List.of());
-        wish.ask(new Heard(wish) {
-            @Override
-            public void progress(long bytes) {
-                if (bytes > 0) {
-                    some.complete(null);
-                }
-            }
-        });
-        some.get();
-        wish.close();
+        Heard whole = fixture.ask(snapshot);
+        whole.begun.get();
+        whole.wish.close();
         // What is in flight ends; a wish for another end of the file is served behind it.
         Heard other = fixture.ask(snapshot, new ByteRange(SIZE - 1, 1));
         other.end.get();
+        other.wish.close();
+        fixture.awaitIdle(snapshot);
         fixture.stop();
         long begun = fixture.emulator.traffic().bytes();
         assertThat(begun).isLessThanOrEqualTo((2L * Fixture.CONNECTIONS + 1) * Fixture.PART);

@@ -1,12 +1,13 @@
-package io.penstock.loader.source;
+package io.penstock.loader.wire;
 
 import java.net.InetAddress;
 
 /// Addresses that only mean something near by: this machine, the cluster, the cloud's metadata service. What is not
 /// meant for the public network at all counts as well.
 ///
-/// Source: IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052 and 3056 for the
-/// forms of IPv6 that carry an address of IPv4.
+/// Source: IANA's registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 8215, 2765 and
+/// 3056 for
+/// the forms of IPv6 that carry an address of IPv4.
 final class PrivateNetworks {
     private static final int IPV4_BYTES = 4;
 
@@ -26,14 +27,18 @@ final class PrivateNetworks {
         }
         boolean uniqueLocal = (bytes[0] & 0xFE) == 0xFC;
         boolean sixToFour = group(bytes, 0) == 0x2002;
-        boolean translated = group(bytes, 0) == 0x64 && (group(bytes, 1) == 0xFF9B);
+        boolean translation = group(bytes, 0) == 0x64 && group(bytes, 1) == 0xFF9B;
+        // RFC 8215: each network's own translation.
+        boolean localTranslation = translation && group(bytes, 2) == 1;
         boolean compatible = isZero(bytes, 12);
+        boolean stateless = isZero(bytes, 8) && group(bytes, 4) == 0xFFFF && group(bytes, 5) == 0;
         boolean teredo = group(bytes, 0) == 0x2001 && group(bytes, 1) == 0;
         return uniqueLocal
                 // A tunnel whose end says what is behind it only to its own protocol.
                 || teredo
+                || localTranslation
                 || (sixToFour && isSpecial(bytes, 2))
-                || ((translated || compatible) && isSpecial(bytes, 12));
+                || ((translation || stateless || compatible) && isSpecial(bytes, 12));
     }
 
     private static int group(byte[] bytes, int index) {
