@@ -4,6 +4,7 @@ import io.grpc.ChannelCredentials;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyServerBuilder;
 import io.grpc.util.AdvancedTlsX509KeyManager;
 import io.grpc.util.AdvancedTlsX509TrustManager;
 import io.netty.handler.ssl.ClientAuth;
@@ -123,6 +124,16 @@ public final class MutualTls {
     public static ChannelCredentials dialling(Optional<Path> folder) {
         return folder.<ChannelCredentials>map(path -> read(path).client())
                 .orElseGet(InsecureChannelCredentials::create);
+    }
+
+    /// Has a server take callers by certificate only.
+    ///
+    /// @param folder see [#read(Path)]; empty: whoever calls, in the clear
+    public static void require(Optional<Path> folder, NettyServerBuilder server) {
+        folder.ifPresent(path -> {
+            server.sslContext(read(path).server());
+            LOG.log(System.Logger.Level.INFO, "gRPC takes callers by certificate only, as {0} has them", path);
+        });
     }
 
     public ChannelCredentials client() {

@@ -19,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -66,14 +67,25 @@ public final class ServicesBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        double[] firsts = new double[starts];
         // The first run records the caches that later ones start from, as every installation has them.
         start(true, chats);
+        List<Start> counted = new ArrayList<>();
         for (int i = 0; i < starts; i++) {
-            firsts[i] = start(false, 0);
+            counted.add(start(false, 0));
         }
         if (starts > 0) {
-            print("process start to first token", firsts, "s");
+            print(
+                    "process start to first token",
+                    counted.stream().mapToDouble(Start::seconds).toArray(),
+                    "s");
+            for (String service : counted.getFirst().processorNanos().keySet()) {
+                print(
+                        "processor time until then, " + service,
+                        counted.stream()
+                                .mapToDouble(start -> start.processorNanos().get(service) / 1e9)
+                                .toArray(),
+                        "s");
+            }
         }
         if (chats > 0) {
             compare();
@@ -143,12 +155,15 @@ public final class ServicesBench implements Callable<Integer> {
                 .toNanos();
     }
 
-    /// @return seconds from starting the processes to the first token
-    private double start(boolean record, int further) throws Exception {
+    /// @param seconds from starting the processes to the first token
+    /// @param processorNanos that each service took meanwhile
+    private record Start(double seconds, Map<String, Long> processorNanos) {}
+
+    private Start start(boolean record, int further) throws Exception {
         long begin = System.nanoTime();
         Run run = new Run(record);
         try (run) {
-            double first = (run.firstToken() - begin) / 1e9;
+            Start first = new Start((run.firstToken() - begin) / 1e9, run.processorNanos());
             for (int i = 0; i < further; i++) {
                 run.gapMillis();
             }

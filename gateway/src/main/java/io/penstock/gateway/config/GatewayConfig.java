@@ -42,7 +42,8 @@ public interface GatewayConfig {
     MemorySize maxBody();
 
     /// How long a request line with its headers may take to come in, from its first byte; the first
-    /// of a connection, from the connection's start. HTTP/1 only.
+    /// of a connection, from the connection's start. On HTTP/2, any frame. On gRPC, how long a client
+    /// may be silent before it is asked whether it is there, and then has to answer.
     @WithDefault("30s")
     Duration headTimeout();
 

@@ -72,7 +72,7 @@ final class BodyReader {
             refuse(HttpError.bodyTooLarge(limit));
         } else {
             timer = vertx.setTimer(patience.toMillis(), id -> refuse(HttpError.bodyTooSlow()));
-            if ("100-continue".equalsIgnoreCase(request.getHeader("expect"))) {
+            if (mayBeAsked() && "100-continue".equalsIgnoreCase(request.getHeader("expect"))) {
                 request.response().writeContinue();
             }
         }
@@ -154,6 +154,11 @@ final class BodyReader {
         }
         whole.completeExceptionally(new RefusedException(error));
         vertx.setTimer(LINGER_MILLIS, id -> hangUp());
+    }
+
+    /// Whether the client understands an answer before the answer (RFC 9110, 10.1.1).
+    private boolean mayBeAsked() {
+        return request.version() != HttpVersion.HTTP_1_0;
     }
 
     private boolean multiplexed() {

@@ -11,8 +11,10 @@ import io.netty.channel.ServerChannel;
 import io.netty.channel.socket.DatagramChannel;
 import io.netty.channel.socket.InternetProtocolFamily;
 import io.penstock.gateway.config.GatewayConfig;
+import io.quarkus.runtime.configuration.MemorySize;
 import io.smallrye.config.SmallRyeConfig;
 import io.vertx.core.datagram.DatagramSocketOptions;
+import io.vertx.core.http.HttpServerOptions;
 import io.vertx.core.net.ClientOptionsBase;
 import io.vertx.core.net.NetServerOptions;
 import io.vertx.core.net.SocketAddress;
@@ -34,16 +36,26 @@ final class GuardedTransport implements Transport {
     @Override
     public void configure(NetServerOptions options, boolean domainSocket, ServerBootstrap bootstrap) {
         transport.configure(options, domainSocket, bootstrap);
-        GatewayConfig config =
-                ConfigProvider.getConfig().unwrap(SmallRyeConfig.class).getConfigMapping(GatewayConfig.class);
+        SmallRyeConfig configuration = ConfigProvider.getConfig().unwrap(SmallRyeConfig.class);
+        GatewayConfig config = configuration.getConfigMapping(GatewayConfig.class);
+        HttpServerOptions limits = new HttpServerOptions()
+                .setMaxHeaderSize(bytes(configuration, "quarkus.http.limits.max-header-size"))
+                .setMaxInitialLineLength(
+                        configuration.getValue("quarkus.http.limits.max-initial-line-length", Integer.class));
         ChannelHandler server = bootstrap.config().childHandler();
         bootstrap.childHandler(new ChannelInitializer<>() {
             @Override
             protected void initChannel(Channel channel) {
                 // Behind what the server puts there at once, which is what decrypts, and tells HTTP/1 and 2 apart.
-                channel.pipeline().addLast(server).addLast(new HeadWatch(config.headTimeout(), config.bodyTimeout()));
+                channel.pipeline()
+                        .addLast(server)
+                        .addLast(new HeadWatch(limits, config.headTimeout(), config.bodyTimeout()));
             }
         });
+    }
+
+    private static int bytes(SmallRyeConfig configuration, String key) {
+        return Math.toIntExact(configuration.getValue(key, MemorySize.class).asLongValue());
     }
 
     @Override

@@ -60,9 +60,7 @@ public class RequestGuard {
 
     /// Whether a proxy before us may have understood another request than we do.
     private static boolean isAmbiguous(HttpServerRequest request) {
-        String encoding = request.getHeader("transfer-encoding");
-        return request.headers().getAll("host").size() > 1
-                || (encoding != null && !encoding.equalsIgnoreCase("chunked"));
+        return request.headers().getAll("host").size() > 1;
     }
 
     // What has ended must not be touched: over HTTP/2 that is an error.

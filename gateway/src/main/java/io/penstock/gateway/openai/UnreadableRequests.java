@@ -10,6 +10,7 @@ import io.netty.handler.codec.DecoderResult;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.HttpHeaderNames;
 import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpHeaders;
 import io.netty.handler.codec.http.HttpObject;
 import io.netty.handler.codec.http.HttpRequest;
 import io.netty.handler.codec.http.HttpResponse;
@@ -24,6 +25,8 @@ import io.netty.util.ReferenceCountUtil;
 import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.Base64;
+import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
@@ -38,10 +41,17 @@ final class UnreadableRequests extends ChannelDuplexHandler {
     /// A read brings a few hundred of them; reading stops with the first.
     private static final int MOST_HELD = 10_000;
 
+    private static final String HTTP2_SETTINGS = "http2-settings";
+    private static final int SETTING_BYTES = 6;
+
+    private final HeadDecoder decoder;
     private final Duration headTimeout;
     private final Duration bodyTimeout;
     private ChannelHandlerContext context;
+
+    /// The connection speaks HTTP/1 no longer.
     private boolean left;
+
     private Future<?> deadline;
 
     /// A request's head has come, and the end of its body has not.
@@ -59,7 +69,8 @@ final class UnreadableRequests extends ChannelDuplexHandler {
     private HttpError refusal;
     private boolean refused;
 
-    UnreadableRequests(Duration headTimeout, Duration bodyTimeout) {
+    UnreadableRequests(HeadDecoder decoder, Duration headTimeout, Duration bodyTimeout) {
+        this.decoder = decoder;
         this.headTimeout = headTimeout;
         this.bodyTimeout = bodyTimeout;
     }
@@ -76,18 +87,9 @@ final class UnreadableRequests extends ChannelDuplexHandler {
         releaseHeld();
     }
 
-    boolean attached() {
-        return context != null && !left;
-    }
-
-    /// Whether the connection speaks HTTP/1 no longer.
-    boolean left() {
-        return left;
-    }
-
-    /// Called before the decoder has them.
-    void bytesArrived() {
-        if (attached() && !inBody && held.isEmpty() && deadline == null && refusal == null) {
+    /// Called when the decoder is done with what has come.
+    void bytesDecoded() {
+        if (!left && held.isEmpty() && deadline == null && refusal == null && decoder.inHead()) {
             within(headTimeout, HttpError.headersTooSlow());
         }
     }
@@ -138,6 +140,7 @@ final class UnreadableRequests extends ChannelDuplexHandler {
         context.fireChannelReadComplete();
         if (held.isEmpty()) {
             context.channel().config().setAutoRead(true);
+            bytesDecoded();
         }
     }
 
@@ -165,13 +168,45 @@ final class UnreadableRequests extends ChannelDuplexHandler {
         context.fireChannelRead(message);
     }
 
-    /// What the decoder lets through: other protocols and versions, which would be answered in
-    /// kind, and headers without a name.
+    /// Not so with what the decoder lets through: other protocols and versions, which would be
+    /// answered in kind, headers without a name, bodies that may end in two places; and what the
+    /// server refuses in words of its own: backslashes in the address, a change to HTTP/2 with
+    /// settings that are none, after which it would not even close.
     private static boolean isSound(HttpRequest request) {
         HttpVersion version = request.protocolVersion();
         return version.protocolName().equals("HTTP")
                 && version.majorVersion() == 1
-                && !request.headers().contains("");
+                && !request.headers().contains("")
+                && request.uri().indexOf('\\') < 0
+                && endsInOnePlace(request)
+                && (!request.headers().contains(HttpHeaderNames.UPGRADE, "h2c", true)
+                        || hasSettings(request.headers()));
+    }
+
+    /// As RFC 7540, 3.2.1 has them: base64url, six bytes a setting.
+    private static boolean hasSettings(HttpHeaders headers) {
+        String settings = headers.get(HTTP2_SETTINGS);
+        if (settings == null
+                || !headers.containsValue(HttpHeaderNames.CONNECTION, HttpHeaderValues.UPGRADE, true)
+                || !headers.containsValue(HttpHeaderNames.CONNECTION, HTTP2_SETTINGS, true)) {
+            return false;
+        }
+        try {
+            return Base64.getUrlDecoder().decode(settings).length % SETTING_BYTES == 0;
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
+    }
+
+    /// A proxy before us may go by the other header, and take for the next request what is body here
+    /// (RFC 9112, 6.1).
+    private static boolean endsInOnePlace(HttpRequest request) {
+        List<String> codings = request.headers().getAll(HttpHeaderNames.TRANSFER_ENCODING);
+        return codings.isEmpty()
+                || (codings.size() == 1
+                        && HttpHeaderValues.CHUNKED.contentEqualsIgnoreCase(codings.getFirst())
+                        && !request.headers().contains(HttpHeaderNames.CONTENT_LENGTH)
+                        && request.protocolVersion().minorVersion() > 0);
     }
 
     @Override

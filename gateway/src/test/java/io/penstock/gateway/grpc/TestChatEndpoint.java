@@ -15,6 +15,7 @@ import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.MetadataUtils;
 import io.penstock.api.RapidReset;
+import io.penstock.api.RawHttp2;
 import io.penstock.api.chat.ChatEvent;
 import io.penstock.api.chat.ChatMessage;
 import io.penstock.api.chat.ChatRequest;
@@ -35,7 +36,9 @@ import io.penstock.gateway.fake.TinyTokenizer;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import jakarta.inject.Inject;
+import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
@@ -294,8 +297,8 @@ class TestChatEndpoint {
         assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
     }
 
-    @Test
-    void callsThatAreResetAtOnce() throws Exception {
+    /// About to speak HTTP/2.
+    private static SSLSocket socket() throws IOException {
         SSLSocket socket = (SSLSocket) Certificate.context()
                 .getSocketFactory()
                 .createSocket(
@@ -304,7 +307,75 @@ class TestChatEndpoint {
         SSLParameters parameters = socket.getSSLParameters();
         parameters.setApplicationProtocols(new String[] {"h2"});
         socket.setSSLParameters(parameters);
-        assertThat(RapidReset.isStopped(socket, "https", "/" + ChatServiceGrpc.SERVICE_NAME + "/Chat", 50_000))
+        return socket;
+    }
+
+    /// Who speaks no further has both times: until it is asked, and to answer.
+    @Test
+    void callsThatAreNeverWhole() throws Exception {
+        byte[] headers = RawHttp2.frame(
+                RawHttp2.HEADERS, 0, 1, RawHttp2.headers(":method", "POST", "content-type", "application/grpc"));
+        for (byte[] half : new byte[][] {headers, Arrays.copyOf(headers, 20), {0}}) {
+            try (RawHttp2 client = new RawHttp2(socket())) {
+                client.send(half);
+                client.readToEnd();
+            }
+        }
+        scheduler.plays(Script.saying("a"));
+        assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
+    }
+
+    /// A small message that becomes a large one is refused; gRPC (1.79) has no better word for it than
+    /// UNKNOWN.
+    @Test
+    void callsThatAreMoreThanTheySeem() {
+        ChatRequest.Builder large =
+                request().addMessages(ChatMessage.newBuilder().setRole("user").setContent("0".repeat(64 << 20)));
+        assertThatThrownBy(() -> ChatServiceGrpc.newBlockingStub(channel)
+                        .withCompression("gzip")
+                        .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(key(TinyGateway.KEY)))
+                        .withDeadlineAfter(20, TimeUnit.SECONDS)
+                        .chat(large.build())
+                        .next())
+                .isInstanceOfSatisfying(
+                        StatusRuntimeException.class,
+                        e -> assertThat(e.getStatus().getCode())
+                                .isIn(Status.Code.RESOURCE_EXHAUSTED, Status.Code.UNKNOWN));
+        scheduler.plays(Script.saying("a"));
+        assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
+    }
+
+    /// What is no call of gRPC is answered as HTTP has it, or not at all.
+    @Test
+    void callsThatAreNone() throws Exception {
+        scheduler.plays(Script.saying("a"));
+        String path = "/" + ChatServiceGrpc.SERVICE_NAME + "/Chat";
+        for (String[] fields : new String[][] {
+            {":method", "POST", ":scheme", "https", ":path", path, ":authority", "a", "content-type", "application/json"
+            },
+            {":method", "GET", ":scheme", "https", ":path", path, ":authority", "a", "content-type", "application/grpc"
+            },
+            {":method", "POST", ":scheme", "https", ":path", "/x", ":authority", "a", "content-type", "application/grpc"
+            },
+            {":method", "POST", ":scheme", "https", ":authority", "a", "content-type", "application/grpc"},
+        }) {
+            try (RawHttp2 client = new RawHttp2(socket())) {
+                client.send(RawHttp2.frame(
+                        RawHttp2.HEADERS, RawHttp2.END_HEADERS | RawHttp2.END_STREAM, 1, RawHttp2.headers(fields)));
+                RawHttp2.Frame answer = client.read();
+                while (answer.stream() != 1) {
+                    answer = client.read();
+                }
+                assertThat(answer.type()).isIn(RawHttp2.HEADERS, RawHttp2.RST_STREAM);
+                assertThat(client.answersPing()).isTrue();
+            }
+        }
+        assertThat(scheduler.callSoFar()).isNull();
+    }
+
+    @Test
+    void callsThatAreResetAtOnce() throws Exception {
+        assertThat(RapidReset.isStopped(socket(), "https", "/" + ChatServiceGrpc.SERVICE_NAME + "/Chat", 50_000))
                 .isTrue();
         scheduler.plays(Script.saying("a"));
         assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");

@@ -20,6 +20,8 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -67,6 +69,29 @@ class TestUnreadableRequests {
         try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
             send(socket, request);
             return rest(socket);
+        }
+    }
+
+    /// Of connections that stand side by side: each may take its whole time.
+    ///
+    /// @return as [#answer]
+    private static List<String> answers(String... requests) throws IOException {
+        List<Socket> sockets = new ArrayList<>();
+        try {
+            for (String request : requests) {
+                Socket socket = Gateway.connect(TinyGateway.port(), 0);
+                sockets.add(socket);
+                send(socket, request);
+            }
+            List<String> answers = new ArrayList<>();
+            for (Socket socket : sockets) {
+                answers.add(rest(socket));
+            }
+            return answers;
+        } finally {
+            for (Socket socket : sockets) {
+                socket.close();
+            }
         }
     }
 
@@ -154,11 +179,43 @@ class TestUnreadableRequests {
     /// Not even where the rest of it keeps coming, a byte at a time.
     @Test
     void headsWithoutEnd() throws Exception {
-        assertRefused(answer("GET /v1/mod"), 408, "headers_too_slow");
-        assertRefused(answer(GET + "x: "), 408, "headers_too_slow");
+        List<String> answers = answers("GET /v1/mod", GET + "x: ", "", "PRI * HTTP/2.0\r\n\r\nSM");
+        assertRefused(answers.get(0), 408, "headers_too_slow");
+        assertRefused(answers.get(1), 408, "headers_too_slow");
+        assertThat(answers.get(2)).as("who says nothing is told nothing").isEmpty();
+        assertThat(answers.get(3)).as("half a preface").isEmpty();
         assertRefused(trickled(GET + "x: "), 408, "headers_too_slow");
-        assertThat(answer("")).as("who says nothing is told nothing").isEmpty();
-        assertThat(answer("PRI * HTTP/2.0\r\n\r\nSM")).as("half a preface").isEmpty();
+    }
+
+    /// What comes in one piece with the end of a request has its time from then on.
+    @Test
+    void headsWithoutEndBehindAnother() throws Exception {
+        String body = Gateway.chat("");
+        String chat = POST + "content-length: " + body.length() + "\r\n\r\n" + body;
+        for (String answer : answers(
+                GET + "\r\n" + "G",
+                GET + "\r\n" + "GET /v1/models HTTP/1.1\r\n",
+                GET + "\r\n" + GET,
+                chat + GET + "x: ",
+                chat + chat + "GET /")) {
+            assertThat(answer)
+                    .matches("(?s)HTTP/1.1 200 .*HTTP/1.1 408 .*")
+                    .satisfies(all -> assertRefusal(all, "headers_too_slow"));
+        }
+    }
+
+    /// Only bytes of a head begin one: an old client ends its body with a line of its own.
+    @Test
+    void linesBetweenRequestsAreNoHead() throws Exception {
+        try (Socket kept = Gateway.connect(TinyGateway.port(), 0)) {
+            var lines = Gateway.lines(kept);
+            send(kept, GET + "\r\n\r\n");
+            assertThat(lines.readLine()).contains(" 200 ");
+            // As long as a head would have, and longer.
+            assertRefused(answer("GET /v1/mod"), 408, "headers_too_slow");
+            send(kept, GET + "\r\n");
+            Gateway.readUntil(lines, "HTTP/1.1 200 ");
+        }
     }
 
     /// What comes on a kept connection has its time, too.
@@ -177,12 +234,15 @@ class TestUnreadableRequests {
 
     @Test
     void bodiesWithoutEnd() throws Exception {
-        assertRefused(answer(POST + "content-length: 100\r\n\r\n{"), 408, "body_too_slow");
+        List<String> answers = answers(
+                POST + "content-length: 100\r\n\r\n{",
+                CHUNKED + "5\r\n{",
+                // Nobody waits for this one.
+                POST.replace("/v1/chat/completions", "/v1/nothing") + "content-length: 100\r\n\r\n{");
+        assertRefused(answers.get(0), 408, "body_too_slow");
+        assertRefused(answers.get(1), 408, "body_too_slow");
+        assertRefused(answers.get(2).replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"), 404, "unknown_url");
         assertRefused(trickled(POST + "content-length: 100000\r\n\r\n"), 408, "body_too_slow");
-        assertRefused(answer(CHUNKED + "5\r\n{"), 408, "body_too_slow");
-        // Nobody waits for this one.
-        String unread = answer(POST.replace("/v1/chat/completions", "/v1/nothing") + "content-length: 100\r\n\r\n{");
-        assertRefused(unread.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"), 404, "unknown_url");
     }
 
     /// A byte for each moment in which no answer comes.

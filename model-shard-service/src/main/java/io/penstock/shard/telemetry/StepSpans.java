@@ -5,9 +5,7 @@ import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanBuilder;
 import io.opentelemetry.api.trace.SpanContext;
 import io.opentelemetry.api.trace.Tracer;
-import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
-import io.opentelemetry.context.Context;
-import io.opentelemetry.context.propagation.TextMapGetter;
+import io.penstock.api.TraceContexts;
 import io.penstock.api.shard.Admission;
 import io.penstock.api.shard.Row;
 import io.penstock.api.shard.Step;
@@ -19,18 +17,6 @@ import java.util.concurrent.TimeUnit;
 /// A span for each step that the scheduler traces, under the scheduler's own and linked to the requests in
 /// it.
 final class StepSpans {
-    private static final TextMapGetter<Map<String, String>> GETTER = new TextMapGetter<>() {
-        @Override
-        public Iterable<String> keys(Map<String, String> carrier) {
-            return carrier.keySet();
-        }
-
-        @Override
-        public String get(Map<String, String> carrier, String key) {
-            return carrier == null ? null : carrier.get(key);
-        }
-    };
-
     private final RankPlace place;
     private final Tracer tracer;
     // Of the sequences whose request is traced.
@@ -55,12 +41,10 @@ final class StepSpans {
         if (step.getTraceparent().isEmpty()) {
             return;
         }
-        Context parent = W3CTraceContextPropagator.getInstance()
-                .extract(Context.root(), Map.of("traceparent", step.getTraceparent()), GETTER);
         // The monotonic clock's times, moved to the wall clock's.
         long offset = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) - System.nanoTime();
         SpanBuilder builder = tracer.spanBuilder("compute step")
-                .setParent(parent)
+                .setParent(TraceContexts.read(Map.of("traceparent", step.getTraceparent())))
                 .setStartTimestamp(startNanos + offset, TimeUnit.NANOSECONDS)
                 .setAttribute("penstock.step.number", step.getNumber())
                 .setAttribute("penstock.step.rows", step.getRowsCount())
@@ -80,8 +64,7 @@ final class StepSpans {
     private void admit(Admission admission) {
         requests.remove(admission.getSlot());
         if (admission.getTraceContextCount() > 0) {
-            SpanContext request = Span.fromContext(W3CTraceContextPropagator.getInstance()
-                            .extract(Context.root(), admission.getTraceContextMap(), GETTER))
+            SpanContext request = Span.fromContext(TraceContexts.read(admission.getTraceContextMap()))
                     .getSpanContext();
             if (request.isValid()) {
                 requests.put(admission.getSlot(), request);

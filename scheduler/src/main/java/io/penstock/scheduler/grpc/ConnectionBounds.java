@@ -8,7 +8,8 @@ import jakarta.inject.Singleton;
 
 /// What one connection may have at once. A gateway has all its sequences on one, and may lose all
 /// their readers at once; calls that are begun and cancelled without end (CVE-2023-44487) are a
-/// defect or worse, and the connection is closed.
+/// defect or worse, and the connection is closed. So is one that stands still in the midst of a frame
+/// or a block of headers: it cannot answer the pings that `application.properties` asks for.
 @Singleton
 @Unremovable
 public class ConnectionBounds implements ServerBuilderCustomizer<VertxServerBuilder> {

@@ -5,6 +5,7 @@ import io.grpc.Deadline;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.opentelemetry.api.trace.Span;
+import io.penstock.api.TraceContexts;
 import io.penstock.api.inference.GenerateEvent;
 import io.penstock.api.inference.GenerateRequest;
 import io.penstock.api.inference.InferenceGrpc;
@@ -59,7 +60,7 @@ public class InferenceService extends InferenceGrpc.InferenceImplBase {
         try {
             GroupLoop loop = groups.pick(request.getModel(), request.getRevision());
             SequenceRequest checked = RequestCheck.check(
-                    request, loop.snapshot().identity(), clock.getAsLong(), callNanosLeft(), spans.context(span));
+                    request, loop.snapshot().identity(), clock.getAsLong(), callNanosLeft(), TraceContexts.of(span));
             Sequence sequence = new Sequence(checked, stream, span);
             observer.setOnCancelHandler(() -> {
                 stream.cancelled();

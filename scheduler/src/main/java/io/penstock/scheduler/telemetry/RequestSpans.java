@@ -7,14 +7,12 @@ import io.opentelemetry.api.trace.SpanBuilder;
 import io.opentelemetry.api.trace.SpanKind;
 import io.opentelemetry.api.trace.StatusCode;
 import io.opentelemetry.api.trace.Tracer;
-import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
-import io.opentelemetry.context.propagation.TextMapGetter;
+import io.penstock.api.TraceContexts;
 import io.penstock.model.ErrorCategory;
 import io.penstock.scheduler.batch.Sequence;
 import io.penstock.scheduler.batch.StepRecord;
 import jakarta.inject.Singleton;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.eclipse.microprofile.config.inject.ConfigProperty;
@@ -23,18 +21,6 @@ import org.eclipse.microprofile.config.inject.ConfigProperty;
 /// a part. No span holds a token.
 @Singleton
 public class RequestSpans {
-    private static final TextMapGetter<Map<String, String>> GETTER = new TextMapGetter<>() {
-        @Override
-        public Iterable<String> keys(Map<String, String> carrier) {
-            return carrier.keySet();
-        }
-
-        @Override
-        public String get(Map<String, String> carrier, String key) {
-            return carrier == null ? null : carrier.get(key);
-        }
-    };
-
     private static final AttributeKey<List<String>> FINISH_REASONS =
             AttributeKey.stringArrayKey("gen_ai.response.finish_reasons");
 
@@ -47,22 +33,12 @@ public class RequestSpans {
 
     /// @param parent W3C trace context; may be empty
     public Span start(String model, Map<String, String> parent) {
-        Context context = W3CTraceContextPropagator.getInstance().extract(Context.root(), parent, GETTER);
         return tracer.spanBuilder("generate")
-                .setParent(context)
+                .setParent(TraceContexts.read(parent))
                 .setSpanKind(SpanKind.SERVER)
                 .setAttribute("gen_ai.operation.name", "generate_content")
                 .setAttribute("gen_ai.request.model", model)
                 .startSpan();
-    }
-
-    /// W3C trace context of a span; empty where it is not recorded.
-    public Map<String, String> context(Span span) {
-        Map<String, String> carrier = new HashMap<>();
-        if (span.getSpanContext().isSampled()) {
-            W3CTraceContextPropagator.getInstance().inject(Context.root().with(span), carrier, Map::put);
-        }
-        return carrier;
     }
 
     /// @param category null where the client went away
@@ -108,7 +84,7 @@ public class RequestSpans {
         }
         if (builder != null) {
             Span span = builder.startSpan();
-            step.traced(span, context(span).getOrDefault("traceparent", ""));
+            step.traced(span, TraceContexts.of(span).getOrDefault("traceparent", ""));
         }
     }
 

@@ -9,6 +9,7 @@ import io.opentelemetry.sdk.testing.exporter.InMemorySpanExporter;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
 import io.opentelemetry.sdk.trace.data.SpanData;
 import io.opentelemetry.sdk.trace.export.SimpleSpanProcessor;
+import io.penstock.api.TraceContexts;
 import io.penstock.scheduler.group.FakeClient;
 import io.penstock.scheduler.group.FakeCluster;
 import java.nio.file.Path;
@@ -41,7 +42,7 @@ final class TestGroupTelemetry {
     private FakeClient traced(int promptLength, int maxTokens, String flags) {
         FakeClient client = FakeClient.of(promptLength, maxTokens);
         client.span = spans.start("fake", Map.of("traceparent", "00-" + TRACE + "-" + CALLER + "-" + flags));
-        client.trace = spans.context(client.span);
+        client.trace = TraceContexts.of(client.span);
         return client;
     }
 
