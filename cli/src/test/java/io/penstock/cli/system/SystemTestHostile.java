@@ -3,28 +3,23 @@ package io.penstock.cli.system;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.penstock.cli.cluster.LocalCluster;
 import java.net.http.HttpResponse;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /// What a hostile client sends is refused with a reason, and nobody else notices.
 final class SystemTestHostile {
-    private static LocalCluster cluster;
-    private static Client client;
+    @RegisterExtension
+    static final SharedCluster CLUSTER = new SharedCluster(1, 1);
 
-    @BeforeAll
-    static void start() throws Exception {
-        cluster = Clusters.start(1, 1);
-        client = new Client(cluster.gateway());
-    }
+    private Client client;
 
-    @AfterAll
-    static void stop() {
-        cluster.close();
+    @BeforeEach
+    void connect() {
+        client = new Client(CLUSTER.get().gateway());
     }
 
     @ParameterizedTest(name = "{0}: {1}")
@@ -82,7 +77,7 @@ final class SystemTestHostile {
     void aServedChatIsUntouchedByAllThat() throws Exception {
         Reference reference = Reference.all().getFirst();
         reference.check(client.stream(Client.chat(Clusters.MODEL, reference.messages(), 48), tokens -> {}));
-        assertThat(cluster.services()).allMatch(service -> service.alive());
+        assertThat(CLUSTER.get().services()).allMatch(service -> service.alive());
     }
 
     private static JsonNode assertEnvelope(HttpResponse<String> response) throws Exception {

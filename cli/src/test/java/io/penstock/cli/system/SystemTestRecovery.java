@@ -10,17 +10,21 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// A process killed in mid-stream and started again costs its users a pause: every stream finishes,
 /// with the tokens it would have had.
 final class SystemTestRecovery {
+    @RegisterExtension
+    static final SharedCluster CLUSTER = new SharedCluster(1, 2);
+
     @ParameterizedTest
     @ValueSource(strings = {"shard tp0 pp0", "shard tp0 pp1", "scheduler"})
     void streamsSurviveTheDeathOf(String victim) throws Exception {
-        try (LocalCluster cluster = Clusters.start(1, 2);
-                ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
+        LocalCluster cluster = CLUSTER.get();
+        try (ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
             Client client = new Client(cluster.gateway());
             List<Reference> references = Reference.all().stream()
                     .filter(reference -> reference.ids().size() == 48)

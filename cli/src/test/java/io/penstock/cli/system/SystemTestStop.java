@@ -11,11 +11,15 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 
 /// A rolling upgrade tells each service in turn to stop. None may cost a stream its end, nor end as if it had failed.
 final class SystemTestStop {
     private static final int STREAMS = 4;
     private static final int TOKENS = 48;
+
+    @RegisterExtension
+    static final SharedCluster CLUSTER = new SharedCluster(1, 2);
 
     private final List<Reference> references = Reference.all().stream()
             .filter(reference -> reference.ids().size() == TOKENS)
@@ -24,8 +28,8 @@ final class SystemTestStop {
 
     @Test
     void streamsOutliveTheStopOfEachService() throws Exception {
-        try (LocalCluster cluster = Clusters.start(1, 2);
-                ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
+        LocalCluster cluster = CLUSTER.get();
+        try (ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
             Client client = new Client(cluster.gateway());
 
             // What runs is finished before the process ends: nobody is there to take it over.
@@ -48,6 +52,7 @@ final class SystemTestStop {
             streams = streamsUnderWay(client, clients);
             stop(cluster.service("weight-loader"));
             check(streams);
+            cluster.service("weight-loader").start();
         }
     }
 
