@@ -5,7 +5,7 @@
 #   machine 10, decode 75, many 40, contexts 35 (bf16 alone), prefill 15, mix 75 (not int4), and 10 a format for starting;
 #   idle 60 (bf16 alone; needs ncu), start 90 (a checkpoint of 15 GB is written first; CHECKPOINT: one that is there),
 #   yardstick 60 (YARDSTICK: a .cu file whose lines are "bf16: 3.4 ms a step"), transformers 60, vllm 170 for each of VLLM_FORMATS.
-# VLLM: what starts a Python that has vLLM, such as "env PYTHONPATH=/tmp/site python3"; without it that row is left out.
+# VLLM: what starts a Python that has vLLM, such as "env PYTHONPATH=site python3"; without it that row is left out.
 # BENCH_OPTIONS=-Dpenstock.bench.kv=FP8 FORMATS=BF16 ROWS=contexts adds the same contexts with keys and values in e4m3.
 # Two calls of ten minutes: ROWS="machine decode many contexts prefill mix start", ROWS="idle yardstick transformers vllm".
 
