@@ -41,6 +41,25 @@ final class Gateway {
         return socket;
     }
 
+    static void send(Socket socket, String text) throws IOException {
+        socket.getOutputStream().write(text.getBytes(StandardCharsets.ISO_8859_1));
+    }
+
+    /// @return all that comes until the other side closes
+    static String rest(Socket socket) throws IOException {
+        return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    }
+
+    /// Of a connection for this request alone.
+    ///
+    /// @return as [#rest]
+    static String answer(String request) throws IOException {
+        try (Socket socket = connect(TinyGateway.port(), 0)) {
+            send(socket, request);
+            return rest(socket);
+        }
+    }
+
     static void post(Socket socket, String path, byte[] body) throws IOException {
         OutputStream out = socket.getOutputStream();
         out.write(("POST " + path

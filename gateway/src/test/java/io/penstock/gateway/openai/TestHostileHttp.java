@@ -3,20 +3,12 @@ package io.penstock.gateway.openai;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.penstock.api.RawHttp2;
-import io.penstock.gateway.fake.FakeScheduler;
-import io.penstock.gateway.fake.FakeSchedulers;
-import io.penstock.gateway.fake.LoggedErrors;
-import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.net.Socket;
 import java.net.SocketException;
-import java.nio.charset.StandardCharsets;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -25,7 +17,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// with the envelope, and the connection closed, since what follows could be anything.
 @QuarkusTest
 @TestProfile(TinyGateway.class)
-class TestHostileHttp {
+class TestHostileHttp extends HostileClients {
     private static final String KEY = "authorization: Bearer first-key\r\n";
     private static final String CLOSE = "connection: close\r\n\r\n";
     private static final String MODELS = "GET /v1/models HTTP/1.1\r\nhost: a\r\n" + KEY;
@@ -33,33 +25,13 @@ class TestHostileHttp {
     /// Would be answered 401 if it were taken for a request.
     private static final String SMUGGLED = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
 
-    private final FakeScheduler scheduler = FakeSchedulers.first();
-    private final LoggedErrors errors = new LoggedErrors();
-
-    @BeforeEach
-    void ready() {
-        Gateway.awaitReady();
-        scheduler.plays(Script.saying("a"));
-    }
-
-    @AfterEach
-    void nothingIsLogged() {
-        errors.close();
-        assertThat(errors.all()).isEmpty();
-    }
-
     /// @param request `{chat}` stands for a chat's body, `{size}` and `{hex}` for its length; lines end in `|`
     private static String answer(String request) throws IOException {
         String chat = Gateway.chat("");
-        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            socket.getOutputStream()
-                    .write(request.replace("|", "\r\n")
-                            .replace("{chat}", chat)
-                            .replace("{size}", Integer.toString(chat.length()))
-                            .replace("{hex}", Integer.toHexString(chat.length()))
-                            .getBytes(StandardCharsets.ISO_8859_1));
-            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        }
+        return Gateway.answer(request.replace("|", "\r\n")
+                .replace("{chat}", chat)
+                .replace("{size}", Integer.toString(chat.length()))
+                .replace("{hex}", Integer.toHexString(chat.length())));
     }
 
     private static String post(String headersAndBody) {

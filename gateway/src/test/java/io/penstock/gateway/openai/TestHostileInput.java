@@ -11,9 +11,6 @@ import static org.hamcrest.Matchers.startsWith;
 
 import io.penstock.api.RapidReset;
 import io.penstock.gateway.fake.FakeScheduler;
-import io.penstock.gateway.fake.FakeSchedulers;
-import io.penstock.gateway.fake.LoggedErrors;
-import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
 import io.penstock.gateway.fake.TinyText;
 import io.quarkus.test.junit.QuarkusTest;
@@ -22,8 +19,6 @@ import java.io.IOException;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import org.eclipse.microprofile.config.ConfigProvider;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -32,23 +27,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// What a client must not be able to do to us. Whatever it sends, the answer is an envelope and no 500.
 @QuarkusTest
 @TestProfile(TinyGateway.class)
-class TestHostileInput {
+class TestHostileInput extends HostileClients {
     private static final String CHAT = "/v1/chat/completions";
-
-    private final FakeScheduler scheduler = FakeSchedulers.first();
-    private final LoggedErrors errors = new LoggedErrors();
-
-    @BeforeEach
-    void ready() {
-        Gateway.awaitReady();
-        scheduler.plays(Script.saying("a"));
-    }
-
-    @AfterEach
-    void nothingIsLogged() {
-        errors.close();
-        assertThat(errors.all()).isEmpty();
-    }
 
     private static Answer post(String body) {
         return Answer.to(CHAT, body);

@@ -4,9 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.penstock.gateway.fake.Certificate;
 import io.penstock.gateway.fake.FakeCall;
-import io.penstock.gateway.fake.FakeScheduler;
-import io.penstock.gateway.fake.FakeSchedulers;
-import io.penstock.gateway.fake.LoggedErrors;
 import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
 import io.quarkus.test.common.http.TestHTTPResource;
@@ -19,11 +16,8 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -32,60 +26,29 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// there is somebody to answer, and loses its connection: what follows could be anything.
 @QuarkusTest
 @TestProfile(TinyGateway.class)
-class TestUnreadableRequests {
+class TestUnreadableRequests extends HostileClients {
     private static final String GET = "GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer first-key\r\n";
     private static final String POST =
             "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer first-key\r\ncontent-type: application/json\r\n";
     private static final String CHUNKED = POST + "transfer-encoding: chunked\r\n\r\n";
 
-    private final FakeScheduler scheduler = FakeSchedulers.first();
-    private final LoggedErrors errors = new LoggedErrors();
-
     @TestHTTPResource(value = "/v1/models", tls = true)
     URI encrypted;
 
-    @BeforeEach
-    void ready() {
-        Gateway.awaitReady();
-        scheduler.plays(Script.saying("a"));
-    }
-
-    @AfterEach
-    void nothingIsLogged() {
-        errors.close();
-        assertThat(errors.all()).isEmpty();
-    }
-
-    private static void send(Socket socket, String text) throws IOException {
-        socket.getOutputStream().write(text.getBytes(StandardCharsets.ISO_8859_1));
-    }
-
-    private static String rest(Socket socket) throws IOException {
-        return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    }
-
-    /// @return all that comes until the other side closes
-    private static String answer(String request) throws IOException {
-        try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            send(socket, request);
-            return rest(socket);
-        }
-    }
-
     /// Of connections that stand side by side: each may take its whole time.
     ///
-    /// @return as [#answer]
+    /// @return as [Gateway#answer]
     private static List<String> answers(String... requests) throws IOException {
         List<Socket> sockets = new ArrayList<>();
         try {
             for (String request : requests) {
                 Socket socket = Gateway.connect(TinyGateway.port(), 0);
                 sockets.add(socket);
-                send(socket, request);
+                Gateway.send(socket, request);
             }
             List<String> answers = new ArrayList<>();
             for (Socket socket : sockets) {
-                answers.add(rest(socket));
+                answers.add(Gateway.rest(socket));
             }
             return answers;
         } finally {
@@ -115,9 +78,9 @@ class TestUnreadableRequests {
 
     @Test
     void headsTooLargeForTheDecoder() throws Exception {
-        assertRefused(answer(GET + "x: " + "y".repeat(40_000)), 431, "headers_too_large");
-        assertRefused(answer(GET + "x: y\r\n".repeat(10_000)), 431, "headers_too_large");
-        assertRefused(answer("GET /" + "y".repeat(40_000)), 414, "url_too_long");
+        assertRefused(Gateway.answer(GET + "x: " + "y".repeat(40_000)), 431, "headers_too_large");
+        assertRefused(Gateway.answer(GET + "x: y\r\n".repeat(10_000)), 431, "headers_too_large");
+        assertRefused(Gateway.answer("GET /" + "y".repeat(40_000)), 414, "url_too_long");
     }
 
     @ParameterizedTest
@@ -141,37 +104,37 @@ class TestUnreadableRequests {
                 "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003\r\n\r\n",
             })
     void headsThatAreNone(String head) throws Exception {
-        assertRefused(answer(head), 400, null);
+        assertRefused(Gateway.answer(head), 400, null);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"zz\r\n", "-1\r\n", "fffffffffffffffff\r\n", "2\r\n{}}\r\n", "\r\n", "1;\u0000"})
     void chunksThatAreNone(String chunk) throws Exception {
-        assertRefused(answer(CHUNKED + "1\r\n{\r\n" + chunk + "y".repeat(40_000)), 400, null);
+        assertRefused(Gateway.answer(CHUNKED + "1\r\n{\r\n" + chunk + "y".repeat(40_000)), 400, null);
         // Their places are free again.
         for (int i = 0; i < TinyGateway.MAX_CONCURRENT; i++) {
-            assertRefused(answer(CHUNKED + chunk + "y".repeat(40_000)), 400, null);
+            assertRefused(Gateway.answer(CHUNKED + chunk + "y".repeat(40_000)), 400, null);
         }
         Answer.to("/v1/chat/completions", Gateway.chat("")).statusCode(200);
     }
 
     @Test
     void trailersTooLarge() throws Exception {
-        assertRefused(answer(CHUNKED + "0\r\nx: " + "y".repeat(40_000)), 431, "headers_too_large");
+        assertRefused(Gateway.answer(CHUNKED + "0\r\nx: " + "y".repeat(40_000)), 431, "headers_too_large");
     }
 
     /// Their answers come first, and whole.
     @Test
     void whatWasSentBefore() throws Exception {
-        assertThat(answer(GET + "\r\n" + GET + "\r\nHELLO\r\n\r\n"))
+        assertThat(Gateway.answer(GET + "\r\n" + GET + "\r\nHELLO\r\n\r\n"))
                 .matches("(?s)HTTP/1.1 200 .*HTTP/1.1 200 .*HTTP/1.1 400 .*")
                 .satisfies(all -> assertRefusal(all, null));
         String body = Gateway.chat(",\"stream\":true");
         String stream = POST + "content-length: " + body.length() + "\r\n\r\n" + body;
-        assertThat(answer(stream + "HELLO\r\n\r\n"))
+        assertThat(Gateway.answer(stream + "HELLO\r\n\r\n"))
                 .matches("(?s)HTTP/1.1 200 .*data: \\[DONE].*HTTP/1.1 400 .*")
                 .satisfies(all -> assertRefusal(all, null));
-        assertThat(answer(stream + CHUNKED + "zz\r\n"))
+        assertThat(Gateway.answer(stream + CHUNKED + "zz\r\n"))
                 .matches("(?s)HTTP/1.1 200 .*data: \\[DONE].*HTTP/1.1 400 .*")
                 .satisfies(all -> assertRefusal(all, null));
     }
@@ -209,11 +172,11 @@ class TestUnreadableRequests {
     void linesBetweenRequestsAreNoHead() throws Exception {
         try (Socket kept = Gateway.connect(TinyGateway.port(), 0)) {
             var lines = Gateway.lines(kept);
-            send(kept, GET + "\r\n\r\n");
+            Gateway.send(kept, GET + "\r\n\r\n");
             assertThat(lines.readLine()).contains(" 200 ");
             // As long as a head would have, and longer.
-            assertRefused(answer("GET /v1/mod"), 408, "headers_too_slow");
-            send(kept, GET + "\r\n");
+            assertRefused(Gateway.answer("GET /v1/mod"), 408, "headers_too_slow");
+            Gateway.send(kept, GET + "\r\n");
             Gateway.readUntil(lines, "HTTP/1.1 200 ");
         }
     }
@@ -222,10 +185,10 @@ class TestUnreadableRequests {
     @Test
     void laterHeadsWithoutEnd() throws Exception {
         try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            send(socket, GET + "\r\n");
+            Gateway.send(socket, GET + "\r\n");
             var lines = Gateway.lines(socket);
             assertThat(lines.readLine()).contains(" 200 ");
-            send(socket, "GET /");
+            Gateway.send(socket, "GET /");
             Gateway.readUntil(lines, "HTTP/1.1 408 ");
             Gateway.readUntil(lines, "headers_too_slow");
             assertThat(lines.read()).isNegative();
@@ -248,15 +211,15 @@ class TestUnreadableRequests {
     /// A byte for each moment in which no answer comes.
     private static String trickled(String start) throws IOException {
         try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
-            send(socket, start);
+            Gateway.send(socket, start);
             socket.setSoTimeout(50);
             while (true) {
                 try {
                     int first = socket.getInputStream().read();
                     socket.setSoTimeout(20_000);
-                    return (char) first + rest(socket);
+                    return (char) first + Gateway.rest(socket);
                 } catch (SocketTimeoutException e) {
-                    send(socket, "y");
+                    Gateway.send(socket, "y");
                 }
             }
         }
@@ -270,7 +233,7 @@ class TestUnreadableRequests {
         FakeCall call;
         try (Socket socket = Gateway.connect(TinyGateway.port(), 0)) {
             String body = Gateway.wideChat(",\"stream\":true");
-            send(socket, POST + "content-length: " + body.length() + "\r\n\r\n" + body + next);
+            Gateway.send(socket, POST + "content-length: " + body.length() + "\r\n\r\n" + body + next);
             Gateway.readUntil(Gateway.lines(socket), "\"content\":\"");
             call = scheduler.nextCall();
         }
@@ -283,8 +246,8 @@ class TestUnreadableRequests {
                 Socket socket = Certificate.context()
                         .getSocketFactory()
                         .createSocket(plain, "localhost", encrypted.getPort(), true)) {
-            send(socket, GET + "\r\nHELLO\r\n\r\n");
-            assertThat(rest(socket))
+            Gateway.send(socket, GET + "\r\nHELLO\r\n\r\n");
+            assertThat(Gateway.rest(socket))
                     .matches("(?s)HTTP/1.1 200 .*HTTP/1.1 400 .*")
                     .satisfies(all -> assertRefusal(all, null));
         }
@@ -292,8 +255,8 @@ class TestUnreadableRequests {
                 Socket socket = Certificate.context()
                         .getSocketFactory()
                         .createSocket(plain, "localhost", encrypted.getPort(), true)) {
-            send(socket, GET + "x: ");
-            assertRefused(rest(socket), 408, "headers_too_slow");
+            Gateway.send(socket, GET + "x: ");
+            assertRefused(Gateway.rest(socket), 408, "headers_too_slow");
         }
     }
 

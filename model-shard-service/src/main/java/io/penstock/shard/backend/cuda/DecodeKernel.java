@@ -16,6 +16,9 @@ import jcuda.driver.CUevent;
 /// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, on a
 /// Hopper GPU, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
 /// together from the model's description as a list of phases.
+///
+/// Longer than other files: what lies where in decode.cu's arguments and shared memory is said here in one
+/// place, to be read beside it.
 final class DecodeKernel {
     static final int MAX_VECTORS = 16;
     static final int TRACE_BYTES = 512;
