@@ -3,6 +3,7 @@ package io.penstock.cli;
 import io.penstock.cli.cluster.ClusterLayout;
 import io.penstock.cli.cluster.LoadWatch;
 import io.penstock.cli.cluster.LocalCluster;
+import io.penstock.cli.cluster.LogEnd;
 import io.penstock.cli.cluster.RankSettings;
 import io.penstock.cli.cluster.ServiceProcess;
 import java.io.IOException;
@@ -188,7 +189,7 @@ final class Demo implements Callable<Integer> {
                     if (!service.alive()) {
                         throw new CommandFailure(
                                 "%s ended with exit code %d; the end of its log:%n%s",
-                                service.name(), service.exitCode(), tail(service.log()));
+                                service.name(), service.exitCode(), LogEnd.of(service.log()));
                     }
                     if (!ready.contains(service) && service.ready()) {
                         ready.add(service);
@@ -212,10 +213,5 @@ final class Demo implements Callable<Integer> {
             Thread.currentThread().interrupt();
             return true;
         }
-    }
-
-    private static String tail(Path log) throws IOException {
-        List<String> lines = Files.readAllLines(log);
-        return String.join("\n", lines.subList(Math.max(0, lines.size() - 15), lines.size()));
     }
 }

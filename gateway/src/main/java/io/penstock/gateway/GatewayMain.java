@@ -2,8 +2,6 @@ package io.penstock.gateway;
 
 import io.penstock.api.Sigterm;
 import io.penstock.gateway.access.Drain;
-import io.quarkus.arc.Arc;
-import io.quarkus.arc.ArcContainer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.annotations.QuarkusMain;
 
@@ -24,13 +22,7 @@ public final class GatewayMain {
     }
 
     private static void stop() {
-        try {
-            ArcContainer container = Arc.container();
-            if (container != null) {
-                container.instance(Drain.class).get().begin();
-            }
-        } finally {
-            Quarkus.asyncExit(0);
-        }
+        Drain.begin();
+        Quarkus.asyncExit(0);
     }
 }
