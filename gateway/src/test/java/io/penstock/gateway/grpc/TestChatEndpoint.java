@@ -315,11 +315,15 @@ class TestChatEndpoint {
     void callsThatAreNeverWhole() throws Exception {
         byte[] headers = RawHttp2.frame(
                 RawHttp2.HEADERS, 0, 1, RawHttp2.headers(":method", "POST", "content-type", "application/grpc"));
-        for (byte[] half : new byte[][] {headers, Arrays.copyOf(headers, 20), {0}}) {
-            try (RawHttp2 client = new RawHttp2(socket())) {
-                client.send(half);
-                client.readToEnd();
-            }
+        try (RawHttp2 headersAlone = new RawHttp2(socket());
+                RawHttp2 halfOfThem = new RawHttp2(socket());
+                RawHttp2 oneByte = new RawHttp2(socket())) {
+            headersAlone.send(headers);
+            halfOfThem.send(Arrays.copyOf(headers, 20));
+            oneByte.send(new byte[1]);
+            headersAlone.readToEnd();
+            halfOfThem.readToEnd();
+            oneByte.readToEnd();
         }
         scheduler.plays(Script.saying("a"));
         assertThat(chat(request()).next().getDelta().getContent()).isEqualTo("a");
