@@ -32,6 +32,15 @@ public enum Elements {
         };
     }
 
+    /// Whether a block's weights are levels from 0 up, times the scale, plus a minimum.
+    public boolean hasMinimum() {
+        return switch (this) {
+            case F32, F16, BF16, Q8_0 -> false;
+            // Its levels are signed: the minimum is -8 times the scale.
+            case Q4_0, Q4_1 -> true;
+        };
+    }
+
     /// @return empty if the kernels do not read weights of this format as they are stored
     static Optional<Elements> of(DType dtype) {
         for (Elements elements : values()) {

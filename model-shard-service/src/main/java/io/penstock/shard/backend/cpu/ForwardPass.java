@@ -74,7 +74,7 @@ final class ForwardPass {
         blockSize = limits.blockSize();
         this.memory = memory;
         frequencies = RopeFrequencies.of(config, weights.ropeDivisors(), limits.maxLength());
-        matrices = new MatrixPhase(kernels, memory.panelScratch);
+        matrices = new MatrixPhase(kernels, memory);
         queryScale = (float) (1 / Math.sqrt(sizes.headSize()));
         latentAttention = latentCache == null
                 ? null

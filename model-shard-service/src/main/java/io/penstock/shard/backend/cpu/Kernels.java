@@ -1,14 +1,12 @@
 package io.penstock.shard.backend.cpu;
 
-import java.lang.foreign.MemorySegment;
-
-/// The arithmetic of a forward pass. Everything is f32 on the weights' exact dequantised values.
+/// The arithmetic of a forward pass. Everything is f32 on the weights' exact values.
 ///
 /// Implementations give the same bits, at any vector width: the order of each sum is part of the
 /// contract, and [ScalarKernels] is its definition. They hold no state, so one serves all threads. None
 /// allocates.
 public interface Kernels {
-    /// Partial sums of [#rmsNorm], by element, and of the weights of a segment in [#attend], by
+    /// Partial sums of [#rmsNorm] and [#blockSums], by element, and of the weights of a segment in [#attend], by
     /// position within a block: term i goes to sum i mod 16, in order. The sums then meet pairwise, sum
     /// i and sum i + half.
     int SUM_LANES = 16;
@@ -23,13 +21,22 @@ public interface Kernels {
     /// For people: "vector: 512 bit, C2".
     String description();
 
-    /// Multiplies the 64 rows of one panel with each token's vector. A sum runs over the columns from
-    /// the first to the last, one fused multiply-add each.
+    /// Blocks of a panel that are unpacked at a time, at most: what a second-level cache holds.
+    int MOST_UNPACKED_BLOCKS = 24;
+
+    /// Multiplies the 64 rows of one panel with each token's vector.
+    ///
+    /// Block by block of 32 columns, in order: the products of the block's levels are summed from the
+    /// first column to the last, one fused multiply-add each; then the block's minimum times its
+    /// [#blockSums] and the scale times that sum are added to the output, in this order, by one fused
+    /// multiply-add each. Weights that are no levels have a scale of 1 and no minimum.
     ///
     /// @param x `[tokens, matrix.columns]`, token t from `xOffset + t * xStride`; zero from there to a
     ///     multiple of 32
+    /// @param sums of the vectors' blocks, block b of token t at `sumsOffset + t * matrix.blocks() + b`; read
+    ///     only if the elements have a minimum
     /// @param y receives `[tokens, 64]`, token t from `yOffset + t * yStride`
-    /// @param scratch of [#panelScratchBytes] bytes, this thread's own, aligned to 64
+    /// @param scratch of [#PANEL_SCRATCH] floats, this thread's own
     void multiply(
             PackedMatrix matrix,
             int panel,
@@ -37,15 +44,20 @@ public interface Kernels {
             int xOffset,
             int xStride,
             int tokens,
+            float[] sums,
+            int sumsOffset,
             float[] y,
             int yOffset,
             int yStride,
-            MemorySegment scratch);
+            float[] scratch);
 
-    /// Bytes of scratch that [#multiply] needs.
-    static long panelScratchBytes() {
-        return 2L * PackedMatrix.BLOCK_COLUMNS * PackedMatrix.PANEL_ROWS * Float.BYTES;
-    }
+    /// Floats of scratch that [#multiply] needs.
+    int PANEL_SCRATCH = MOST_UNPACKED_BLOCKS * (PackedMatrix.BLOCK_COLUMNS + 2) * PackedMatrix.PANEL_ROWS;
+
+    /// Sums of the blocks of a vector, each in the order that [#SUM_LANES] says.
+    ///
+    /// @param lanes scratch of [#SUM_LANES] floats
+    void blockSums(float[] x, int xOffset, int blocks, float[] sums, int sumsOffset, float[] lanes);
 
     /// Root-mean-square norm (arXiv 1910.07467): `y = x / sqrt(mean(x^2) + epsilon) * weight`.
     ///

@@ -72,7 +72,7 @@ final class MatrixPacking {
                 case F32 -> packF32(words, elements, source, at, columns);
                 case F16 -> packHalves(words, elements, source, at, columns, 0x7C00);
                 case BF16 -> packHalves(words, elements, source, at, columns, 0x7F80);
-                case Q8_0 -> packQ8(words, scales, elements, row, source, at);
+                case Q8_0 -> packQ8(words, scales, row, source, at);
                 case Q4_0 -> packQ4With8(words, scales, elements, row, source, at);
                 case Q4_1 -> packQ4WithMinimum(words, scales, elements, row, source, at);
             };
@@ -102,12 +102,12 @@ final class MatrixPacking {
         return finite;
     }
 
-    private static boolean packQ8(
-            MemorySegment words, long scales, long elements, int row, MemorySegment source, long at) {
-        for (int i = 0; i < 8; i++) {
-            words.set(INT, elements + word(i), source.get(INT, at + Short.BYTES + (long) Integer.BYTES * i));
+    private static boolean packQ8(MemorySegment words, long block, int row, MemorySegment source, long at) {
+        for (int k = 0; k < COLUMNS; k++) {
+            byte level = source.get(ValueLayout.JAVA_BYTE, at + Short.BYTES + k);
+            words.set(ValueLayout.JAVA_BYTE, block + PackedMatrix.byteOfQ8(k, row), level);
         }
-        return packHalfScale(words, scales, row, half(source, at));
+        return packHalfScale(words, block, row, half(source, at));
     }
 
     private static boolean packQ4With8(

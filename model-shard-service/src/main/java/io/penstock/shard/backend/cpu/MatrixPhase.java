@@ -1,7 +1,5 @@
 package io.penstock.shard.backend.cpu;
 
-import java.lang.foreign.MemorySegment;
-
 /// Products of several matrices of equally many columns with the same vectors, shared out among the
 /// workers as evenly as panels and tiles of tokens allow. Set up by the calling thread, then run by
 /// all.
@@ -12,7 +10,9 @@ final class MatrixPhase implements Workers.Phase {
     private static final int LEAST_TO_PART = 4 * TILE;
 
     private final Kernels kernels;
-    private final MemorySegment[] scratch;
+    private final float[][] scratch;
+    private final float[][] sums;
+    private final float[][] lanes;
     private final PackedMatrix[] matrices = new PackedMatrix[3];
     private final float[][] targets = new float[3][];
     private int count;
@@ -20,10 +20,14 @@ final class MatrixPhase implements Workers.Phase {
     private float[] x;
     private int xStride;
     private int tokens;
+    private boolean needsSums;
 
-    MatrixPhase(Kernels kernels, MemorySegment[] scratch) {
+    /// @param memory with scratch for each worker
+    MatrixPhase(Kernels kernels, StepMemory memory) {
         this.kernels = kernels;
-        this.scratch = scratch;
+        scratch = memory.panelScratch;
+        sums = memory.blockSums;
+        lanes = memory.normScratch;
     }
 
     /// @param x `[tokens, xStride]`
@@ -33,6 +37,7 @@ final class MatrixPhase implements Workers.Phase {
         this.tokens = tokens;
         count = 0;
         panels = 0;
+        needsSums = false;
         return this;
     }
 
@@ -42,6 +47,7 @@ final class MatrixPhase implements Workers.Phase {
         targets[count] = target;
         count++;
         panels += matrix.panels();
+        needsSums |= matrix.elements().hasMinimum();
         return this;
     }
 
@@ -52,12 +58,23 @@ final class MatrixPhase implements Workers.Phase {
         long units = (long) panels * tiles;
         long unit = units * worker / workers;
         long end = units * (worker + 1) / workers;
+        if (needsSums) {
+            sumBlocks(worker);
+        }
         while (unit < end) {
             int panel = (int) (unit / tiles);
             int firstTile = (int) (unit % tiles);
             int lastTile = (int) Math.min(tiles, firstTile + end - unit);
             multiply(worker, panel, firstTile * tile, Math.min(tokens, lastTile * tile));
             unit += lastTile - firstTile;
+        }
+    }
+
+    // Each worker for itself: waiting for each other would take longer.
+    private void sumBlocks(int worker) {
+        int blocks = matrices[0].blocks();
+        for (int token = 0; token < tokens; token++) {
+            kernels.blockSums(x, token * xStride, blocks, sums[worker], token * blocks, lanes[worker]);
         }
     }
 
@@ -77,6 +94,8 @@ final class MatrixPhase implements Workers.Phase {
                 from * xStride,
                 xStride,
                 to - from,
+                sums[worker],
+                from * matrices[index].blocks(),
                 targets[index],
                 y,
                 yStride,

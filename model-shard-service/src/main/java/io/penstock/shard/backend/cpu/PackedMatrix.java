@@ -16,7 +16,7 @@ import java.nio.ByteOrder;
 /// | --- | --- | --- |
 /// | F32 | | column i |
 /// | F16, BF16 | | columns 2i (low half) and 2i + 1 |
-/// | Q8_0 | 32: scales of rows r (low half) and r + 32 | columns 4i to 4i + 3, lowest byte first |
+/// | Q8_0 | 32: scales of rows r (low half) and r + 32 | (bytes, not words: byte `k * 64 + r` is column k of row r) |
 /// | Q4_0 | 32, as Q8_0 | columns 8i to 8i + 7, lowest nibble first |
 /// | Q4_1 | 64: minimum (low half) and scale of row r | as Q4_0 |
 public final class PackedMatrix {
@@ -47,7 +47,7 @@ public final class PackedMatrix {
         return Math.multiplyExact(blocks * blockBytes(elements), (long) Math.ceilDiv(rows, PANEL_ROWS));
     }
 
-    static int scaleWords(Elements elements) {
+    public static int scaleWords(Elements elements) {
         return switch (elements) {
             case F32, F16, BF16 -> 0;
             case Q8_0, Q4_0 -> PANEL_ROWS / 2;
@@ -56,7 +56,7 @@ public final class PackedMatrix {
     }
 
     /// Columns that share a word.
-    static int columnsPerWord(Elements elements) {
+    public static int columnsPerWord(Elements elements) {
         return switch (elements) {
             case F32 -> 1;
             case F16, BF16 -> 2;
@@ -114,11 +114,28 @@ public final class PackedMatrix {
         }
     }
 
+    private float element(long panel, int row, int column) {
+        int block = column / BLOCK_COLUMNS;
+        float scale = scale(panel, block, row);
+        float level = level(panel, row, column);
+        return switch (elements) {
+            case F32, F16, BF16 -> level;
+            case Q8_0 -> scale * level;
+            case Q4_0 -> scale * (level - 8);
+            case Q4_1 -> Math.fma(scale, level, minimum(panel, block, row));
+        };
+    }
+
+    /// What is multiplied with the block's scale; the weight itself where there are no scales.
+    ///
     /// @param panel byte at which the row's panel begins
     /// @param row within the panel
-    float element(long panel, int row, int column) {
+    float level(long panel, int row, int column) {
         long block = panel + (long) (column / BLOCK_COLUMNS) * blockBytes();
         int inBlock = column % BLOCK_COLUMNS;
+        if (elements == Elements.Q8_0) {
+            return words.get(ValueLayout.JAVA_BYTE, block + byteOfQ8(inBlock, row));
+        }
         int perWord = columnsPerWord(elements);
         long index = scaleWords(elements) + (long) (inBlock / perWord) * PANEL_ROWS + row;
         int word = words.get(WORD, block + Integer.BYTES * index);
@@ -127,13 +144,31 @@ public final class PackedMatrix {
             case F32 -> Float.intBitsToFloat(word);
             case F16 -> Float.float16ToFloat((short) (word >> shift));
             case BF16 -> Float.intBitsToFloat(word >> shift << 16);
-            case Q8_0 -> halfScale(block, row) * (byte) (word >> shift);
-            case Q4_0 -> halfScale(block, row) * ((word >> shift & 15) - 8);
-            case Q4_1 -> {
-                int scales = words.get(WORD, block + (long) Integer.BYTES * row);
-                float minimum = Float.float16ToFloat((short) scales);
-                yield Math.fma(Float.float16ToFloat((short) (scales >> 16)), word >> shift & 15, minimum);
-            }
+            case Q8_0, Q4_0, Q4_1 -> word >> shift & 15;
+        };
+    }
+
+    /// Where in a block of Q8_0 a weight is.
+    static long byteOfQ8(int column, int row) {
+        return (long) scaleWords(Elements.Q8_0) * Integer.BYTES + (long) column * PANEL_ROWS + row;
+    }
+
+    float scale(long panel, int block, int row) {
+        long at = panel + (long) block * blockBytes();
+        return switch (elements) {
+            case F32, F16, BF16 -> 1;
+            case Q8_0, Q4_0 -> halfScale(at, row);
+            case Q4_1 -> Float.float16ToFloat((short) (words.get(WORD, at + (long) Integer.BYTES * row) >> 16));
+        };
+    }
+
+    /// 0 where there is none.
+    float minimum(long panel, int block, int row) {
+        long at = panel + (long) block * blockBytes();
+        return switch (elements) {
+            case F32, F16, BF16, Q8_0 -> 0;
+            case Q4_0 -> -8 * halfScale(at, row);
+            case Q4_1 -> Float.float16ToFloat((short) words.get(WORD, at + (long) Integer.BYTES * row));
         };
     }
 

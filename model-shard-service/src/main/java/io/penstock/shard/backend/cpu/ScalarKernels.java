@@ -1,6 +1,5 @@
 package io.penstock.shard.backend.cpu;
 
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /// The definition of the arithmetic, one element at a time. Used where vectors are not to be had, and
@@ -19,22 +18,47 @@ public final class ScalarKernels implements Kernels {
             int xOffset,
             int xStride,
             int tokens,
+            float[] sums,
+            int sumsOffset,
             float[] y,
             int yOffset,
             int yStride,
-            MemorySegment scratch) {
+            float[] scratch) {
         long at = panel * matrix.panelBytes();
         for (int row = 0; row < PackedMatrix.PANEL_ROWS; row++) {
             for (int token = 0; token < tokens; token++) {
                 y[yOffset + token * yStride + row] = 0;
             }
-            for (int column = 0; column < matrix.columns(); column++) {
-                float weight = matrix.element(at, row, column);
+            for (int block = 0; block < matrix.blocks(); block++) {
+                int first = block * PackedMatrix.BLOCK_COLUMNS;
+                for (int k = 0; k < PackedMatrix.BLOCK_COLUMNS; k++) {
+                    scratch[k] = matrix.level(at, row, first + k);
+                }
+                float scale = matrix.scale(at, block, row);
+                float minimum = matrix.minimum(at, block, row);
                 for (int token = 0; token < tokens; token++) {
+                    float sum = 0;
+                    for (int k = 0; k < PackedMatrix.BLOCK_COLUMNS; k++) {
+                        sum = Math.fma(scratch[k], x[xOffset + token * xStride + first + k], sum);
+                    }
                     int to = yOffset + token * yStride + row;
-                    y[to] = Math.fma(weight, x[xOffset + token * xStride + column], y[to]);
+                    if (matrix.elements().hasMinimum()) {
+                        y[to] = Math.fma(minimum, sums[sumsOffset + token * matrix.blocks() + block], y[to]);
+                    }
+                    y[to] = Math.fma(scale, sum, y[to]);
                 }
             }
+        }
+    }
+
+    @Override
+    public void blockSums(float[] x, int xOffset, int blocks, float[] sums, int sumsOffset, float[] lanes) {
+        for (int block = 0; block < blocks; block++) {
+            Arrays.fill(lanes, 0, SUM_LANES, 0);
+            for (int k = 0; k < PackedMatrix.BLOCK_COLUMNS; k++) {
+                lanes[k % SUM_LANES] += x[xOffset + block * PackedMatrix.BLOCK_COLUMNS + k];
+            }
+            sums[sumsOffset + block] = Kernels.sumOfLanes(lanes, 0);
         }
     }
 

@@ -7,7 +7,6 @@ import io.penstock.model.config.LatentAttention;
 import io.penstock.model.config.ModelConfig;
 import io.penstock.shard.backend.StepLimits;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 
 /// All that the steps of an epoch write to beside the KV cache, taken once. `[tokens, stride]` each.
 final class StepMemory {
@@ -55,7 +54,10 @@ final class StepMemory {
 
     final int[] samplingRow;
     /// One for each worker.
-    final MemorySegment[] panelScratch;
+    final float[][] panelScratch;
+
+    /// Of the vectors that a phase multiplies.
+    final float[][] blockSums;
 
     final float[][] attentionScratch;
     final float[][] normScratch;
@@ -97,11 +99,18 @@ final class StepMemory {
         logits = samples ? floats(rows, sizes.vocabularyStride()) : new float[0];
         sampled = samples ? floats(rows, sizes.hiddenStride()) : new float[0];
         samplingRow = new int[limits.maxSequences()];
-        panelScratch = new MemorySegment[workers];
+        panelScratch = new float[workers][];
+        blockSums = new float[workers][];
+        int widest = Math.max(
+                Math.max(sizes.hiddenStride(), sizes.attentionStride()),
+                Math.max(
+                        sizes.mlpStride(),
+                        padded(config.latent().map(LatentAttention::queryRank).orElse(0))));
         attentionScratch = new float[workers][];
         normScratch = new float[workers][];
         for (int worker = 0; worker < workers; worker++) {
-            panelScratch[worker] = arena.allocate(Kernels.panelScratchBytes(), 64);
+            blockSums[worker] = floats(tokens, widest / PackedMatrix.BLOCK_COLUMNS);
+            panelScratch[worker] = new float[Kernels.PANEL_SCRATCH];
             attentionScratch[worker] = new float[Kernels.attentionScratchFloats(limits.blockSize(), sizes.headSize())];
             normScratch[worker] = new float[Kernels.SUM_LANES];
         }

@@ -11,7 +11,7 @@ import jdk.incubator.vector.VectorSpecies;
 
 /// The arithmetic on the Vector API. Matrix products are in [VectorDecode] (one token: weights are
 /// unpacked in registers) and [VectorTiles] (several: a panel's blocks are unpacked once, into scratch
-/// that stays in the first-level cache).
+/// that stays in a cache).
 public final class VectorKernels implements Kernels {
     static final ByteOrder LITTLE = ByteOrder.LITTLE_ENDIAN;
 
@@ -19,20 +19,14 @@ public final class VectorKernels implements Kernels {
     /// Lanes of a vector.
     private static final int L = F.length();
 
-    /// Columns that are unpacked at a time.
-    private static final int UNPACKED_BLOCKS = 2;
+    /// Blocks that are unpacked at a time for few tokens: what a first-level cache holds beside vectors and
+    /// sums. For many, a tile's sums are taken up and put down less often with more.
+    private static final int FEW_BLOCKS = 2;
+
+    private static final int FEW_TOKENS = 24;
+    private static final int MOST_BLOCKS = MOST_UNPACKED_BLOCKS;
 
     private static final long CACHE_LINE = 64;
-
-    /// From so many tokens on it pays to unpack into scratch.
-    private static final int LEAST_FOR_SCRATCH = 12;
-
-    /// The same of 4-bit weights where [VectorQuads] would have more sums and scales than there are
-    /// registers.
-    private static final int LEAST_FOR_SCRATCH_NARROW = 2;
-
-    /// Whether there are 16 vector registers only.
-    private static final boolean NARROW = L < 16;
 
     @Override
     public String description() {
@@ -47,69 +41,70 @@ public final class VectorKernels implements Kernels {
             int xOffset,
             int xStride,
             int tokens,
+            float[] sums,
+            int sumsOffset,
             float[] y,
             int yOffset,
             int yStride,
-            MemorySegment scratch) {
+            float[] scratch) {
         Elements elements = matrix.elements();
-        if (tokens == 1 && NARROW && elements.isQuantised()) {
-            VectorNarrowDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
-            return;
-        }
-        if (tokens < LEAST_FOR_SCRATCH && (NARROW || elements == Elements.Q8_0)) {
-            fetch(matrix, panel, scratch);
-        }
         if (tokens == 1) {
-            VectorDecode.multiply(matrix, panel, x, xOffset, y, yOffset);
-            return;
-        }
-        if (tokens < leastForScratch(elements) && elements != Elements.F32) {
-            VectorQuads.multiply(matrix, panel, x, xOffset, xStride, tokens, y, yOffset, yStride);
+            if (L == 16 && elements == Elements.Q8_0) {
+                fetch(matrix, panel, scratch);
+            }
+            VectorDecode.multiply(matrix, panel, x, xOffset, sums, sumsOffset, y, yOffset, scratch);
             return;
         }
         int blocks = matrix.blocks();
-        int blockBytes = matrix.blockBytes();
+        int most = tokens < FEW_TOKENS ? FEW_BLOCKS : MOST_BLOCKS;
+        // Parts of equally many blocks, about.
+        int part = Math.ceilDiv(blocks, Math.ceilDiv(blocks, most));
+        int scalesAt = part * PackedMatrix.BLOCK_COLUMNS * PackedMatrix.PANEL_ROWS;
         long at = panel * matrix.panelBytes();
         for (int token = 0; token < tokens; token++) {
             Arrays.fill(y, yOffset + token * yStride, yOffset + token * yStride + PackedMatrix.PANEL_ROWS, 0f);
         }
-        for (int block = 0; block < blocks; block += UNPACKED_BLOCKS) {
-            int here = Math.min(UNPACKED_BLOCKS, blocks - block);
-            MemorySegment weights = scratch;
-            long weightsAt = 0;
-            if (elements == Elements.F32) {
-                weights = matrix.words();
-                weightsAt = at;
-            } else {
-                VectorUnpacking.unpack(matrix, at, here, scratch);
-            }
+        for (int block = 0; block < blocks; block += part) {
+            int here = Math.min(part, blocks - block);
+            VectorUnpacking.scales(matrix, at, here, scratch, scalesAt);
+            VectorUnpacking.levels(matrix, at, here, scratch);
             VectorTiles.multiply(
-                    weights,
-                    weightsAt,
-                    here * PackedMatrix.BLOCK_COLUMNS,
+                    scratch,
+                    0,
+                    scalesAt,
+                    here,
                     x,
                     xOffset + block * PackedMatrix.BLOCK_COLUMNS,
                     xStride,
                     tokens,
+                    elements.hasMinimum() ? sums : null,
+                    sumsOffset + block,
+                    blocks,
                     y,
                     yOffset,
                     yStride);
-            at += (long) here * blockBytes;
+            at += (long) here * matrix.blockBytes();
         }
     }
 
-    private static int leastForScratch(Elements elements) {
-        return switch (elements) {
-            case Q4_0, Q4_1 -> NARROW ? LEAST_FOR_SCRATCH_NARROW : LEAST_FOR_SCRATCH;
-            case F32, F16, BF16, Q8_0 -> LEAST_FOR_SCRATCH;
-        };
+    @Override
+    public void blockSums(float[] x, int xOffset, int blocks, float[] sums, int sumsOffset, float[] lanes) {
+        for (int block = 0; block < blocks; block++) {
+            int from = xOffset + block * PackedMatrix.BLOCK_COLUMNS;
+            for (int lane = 0; lane < SUM_LANES; lane += L) {
+                FloatVector.fromArray(F, x, from + lane)
+                        .add(FloatVector.fromArray(F, x, from + SUM_LANES + lane))
+                        .intoArray(lanes, lane);
+            }
+            sums[sumsOffset + block] = Kernels.sumOfLanes(lanes, 0);
+        }
     }
 
     /// Brings a panel into the cache: one load a line and nothing else, so that many lines are under
     /// way at a time. Measured on Zen 5: 8-bit weights that are not in the cache come twice as fast so
-    /// (20 against 10 GB/s a thread); 4-bit and 16-bit ones come faster without (22 and 36 GB/s). With
-    /// 256-bit vectors, which go through a panel in several passes, on Zen 3, all come a tenth to a half faster.
-    private static void fetch(PackedMatrix matrix, int panel, MemorySegment scratch) {
+    /// (20 against 10 GB/s a thread); 4-bit and 16-bit ones come faster without (22 and 36 GB/s). On
+    /// Zen 3 all come slower with it.
+    private static void fetch(PackedMatrix matrix, int panel, float[] scratch) {
         MemorySegment words = matrix.words();
         long from = panel * matrix.panelBytes();
         int lines = (int) (matrix.panelBytes() / CACHE_LINE);
@@ -118,7 +113,7 @@ public final class VectorKernels implements Kernels {
             sum += words.get(ValueLayout.JAVA_INT_UNALIGNED, from + line * CACHE_LINE);
         }
         // Or the compiler would see that nobody wants it.
-        scratch.set(ValueLayout.JAVA_INT_UNALIGNED, 0, sum);
+        scratch[0] = sum;
     }
 
     @Override

@@ -1,128 +1,171 @@
 package io.penstock.shard.backend.cpu;
 
-import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /// Products of unpacked weights with several tokens' vectors: register tiles of tokens x vectors of rows.
 ///
-/// A tile's sums stay in registers over all columns given, so each weight and each activation is loaded
+/// A tile's sums stay in registers over a block's columns, so each weight and each activation is loaded
 /// once a tile and not once a product. How many sums there are room for depends on the machine: AVX-512
 /// has 32 registers, AVX2 16. `tileTxN` computes T tokens by N vectors of rows. Written out, for the
 /// compiler keeps no array in registers.
 final class VectorTiles {
     private static final VectorSpecies<Float> F = VectorWidth.FLOATS;
-    private static final ByteOrder LITTLE = ByteOrder.LITTLE_ENDIAN;
-    /// Lanes and bytes of a vector.
+    /// Lanes of a vector.
     private static final int L = F.length();
-    private static final long V = F.vectorByteSize();
 
     private static final int ROWS = PackedMatrix.PANEL_ROWS;
-    private static final long ROW_BYTES = (long) ROWS * Float.BYTES;
+    private static final int COLUMNS = PackedMatrix.BLOCK_COLUMNS;
 
     private VectorTiles() {}
 
-    /// Continues the sums in `y`.
+    /// Adds the products of some blocks to `y`, block by block as [Kernels#multiply] says.
     ///
-    /// @param weights `[columns, 64]` floats from byte `at`
+    /// @param w levels, `[blocks, 32, 64]` from `at`, and `[blocks, 2, 64]` from `scalesAt`: scales, then
+    ///     minima
+    /// @param sums of the tokens' blocks, from `n0 + token * ns`; null if there are no minima
     static void multiply(
-            MemorySegment weights,
-            long at,
-            int columns,
+            float[] w,
+            int at,
+            int scalesAt,
+            int blocks,
             float[] x,
-            int xOffset,
-            int xStride,
+            int x0,
+            int xs,
             int tokens,
+            float[] sums,
+            int n0,
+            int ns,
             float[] y,
-            int yOffset,
-            int yStride) {
-        if (L == 16) {
-            wide(weights, at, columns, x, xOffset, xStride, tokens, y, yOffset, yStride);
-            return;
-        }
-        for (int row = 0; row < ROWS; row += 2 * L) {
-            long from = at + (long) row * Float.BYTES;
-            narrow(weights, from, columns, x, xOffset, xStride, tokens, y, yOffset + row, yStride);
-        }
-    }
-
-    private static void wide(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, int tokens, float[] y, int y0, int ys) {
+            int y0,
+            int ys) {
         int token = 0;
         for (; token + 6 <= tokens; token += 6) {
-            tile6x4(w, at, columns, x, x0 + token * xs, xs, y, y0 + token * ys, ys);
+            rows(6, w, at, scalesAt, blocks, x, x0, xs, sums, n0, ns, y, y0, ys);
+            x0 += 6 * xs;
+            n0 += 6 * ns;
+            y0 += 6 * ys;
         }
         if (token + 4 <= tokens) {
-            tile4x4(w, at, columns, x, x0 + token * xs, xs, y, y0 + token * ys, ys);
+            rows(4, w, at, scalesAt, blocks, x, x0, xs, sums, n0, ns, y, y0, ys);
             token += 4;
+            x0 += 4 * xs;
+            n0 += 4 * ns;
+            y0 += 4 * ys;
         }
         if (token + 2 <= tokens) {
-            tile2x4(w, at, columns, x, x0 + token * xs, xs, y, y0 + token * ys, ys);
+            rows(2, w, at, scalesAt, blocks, x, x0, xs, sums, n0, ns, y, y0, ys);
             token += 2;
+            x0 += 2 * xs;
+            n0 += 2 * ns;
+            y0 += 2 * ys;
         }
         if (token < tokens) {
-            tile1x4(w, at, columns, x, x0 + token * xs, y, y0 + token * ys);
+            rows(1, w, at, scalesAt, blocks, x, x0, xs, sums, n0, ns, y, y0, ys);
         }
     }
 
-    private static void narrow(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, int tokens, float[] y, int y0, int ys) {
-        int token = 0;
-        for (; token + 6 <= tokens; token += 6) {
-            tile6x2(w, at, columns, x, x0 + token * xs, xs, y, y0 + token * ys, ys);
-        }
-        for (; token + 2 <= tokens; token += 2) {
-            tile2x2(w, at, columns, x, x0 + token * xs, xs, y, y0 + token * ys, ys);
-        }
-        if (token < tokens) {
-            tile1x2(w, at, columns, x, x0 + token * xs, y, y0 + token * ys);
+    /// All rows of a tile's tokens: as many vectors of them at a time as there are registers for.
+    private static void rows(
+            int tokens,
+            float[] w,
+            int at,
+            int scalesAt,
+            int blocks,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
+        int vectors = tokens < 4 || L == 16 ? 4 : 2;
+        for (int row = 0; row < ROWS; row += vectors * L) {
+            int from = at + row;
+            int scale = scalesAt + row;
+            int to = y0 + row;
+            for (int block = 0; block < blocks; block++) {
+                int c = x0 + block * COLUMNS;
+                int n = n0 + block;
+                switch (tokens) {
+                    case 6 -> {
+                        if (L == 16) {
+                            tile6x4(w, from, scale, x, c, xs, sums, n, ns, y, to, ys);
+                        } else {
+                            tile6x2(w, from, scale, x, c, xs, sums, n, ns, y, to, ys);
+                        }
+                    }
+                    case 4 -> {
+                        if (L == 16) {
+                            tile4x4(w, from, scale, x, c, xs, sums, n, ns, y, to, ys);
+                        } else {
+                            tile4x2(w, from, scale, x, c, xs, sums, n, ns, y, to, ys);
+                        }
+                    }
+                    case 2 -> tile2x4(w, from, scale, x, c, xs, sums, n, ns, y, to, ys);
+                    default -> tile1x4(w, from, scale, x, c, sums, n, y, to);
+                }
+                from += COLUMNS * ROWS;
+                scale += 2 * ROWS;
+            }
         }
     }
 
     private static void tile6x4(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, float[] y, int y0, int ys) {
+            float[] w,
+            int at,
+            int scale,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
         int x1 = x0 + xs;
+        int y1 = y0 + ys;
         int x2 = x1 + xs;
+        int y2 = y1 + ys;
         int x3 = x2 + xs;
+        int y3 = y2 + ys;
         int x4 = x3 + xs;
+        int y4 = y3 + ys;
         int x5 = x4 + xs;
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        FloatVector s02 = FloatVector.fromArray(F, y, o0 + 2 * L);
-        FloatVector s03 = FloatVector.fromArray(F, y, o0 + 3 * L);
-        int o1 = y0 + ys;
-        FloatVector s10 = FloatVector.fromArray(F, y, o1);
-        FloatVector s11 = FloatVector.fromArray(F, y, o1 + L);
-        FloatVector s12 = FloatVector.fromArray(F, y, o1 + 2 * L);
-        FloatVector s13 = FloatVector.fromArray(F, y, o1 + 3 * L);
-        int o2 = y0 + 2 * ys;
-        FloatVector s20 = FloatVector.fromArray(F, y, o2);
-        FloatVector s21 = FloatVector.fromArray(F, y, o2 + L);
-        FloatVector s22 = FloatVector.fromArray(F, y, o2 + 2 * L);
-        FloatVector s23 = FloatVector.fromArray(F, y, o2 + 3 * L);
-        int o3 = y0 + 3 * ys;
-        FloatVector s30 = FloatVector.fromArray(F, y, o3);
-        FloatVector s31 = FloatVector.fromArray(F, y, o3 + L);
-        FloatVector s32 = FloatVector.fromArray(F, y, o3 + 2 * L);
-        FloatVector s33 = FloatVector.fromArray(F, y, o3 + 3 * L);
-        int o4 = y0 + 4 * ys;
-        FloatVector s40 = FloatVector.fromArray(F, y, o4);
-        FloatVector s41 = FloatVector.fromArray(F, y, o4 + L);
-        FloatVector s42 = FloatVector.fromArray(F, y, o4 + 2 * L);
-        FloatVector s43 = FloatVector.fromArray(F, y, o4 + 3 * L);
-        int o5 = y0 + 5 * ys;
-        FloatVector s50 = FloatVector.fromArray(F, y, o5);
-        FloatVector s51 = FloatVector.fromArray(F, y, o5 + L);
-        FloatVector s52 = FloatVector.fromArray(F, y, o5 + 2 * L);
-        FloatVector s53 = FloatVector.fromArray(F, y, o5 + 3 * L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
-            FloatVector w2 = FloatVector.fromMemorySegment(F, w, row + 2 * V, LITTLE);
-            FloatVector w3 = FloatVector.fromMemorySegment(F, w, row + 3 * V, LITTLE);
+        int y5 = y4 + ys;
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s02 = FloatVector.zero(F);
+        FloatVector s03 = FloatVector.zero(F);
+        FloatVector s10 = FloatVector.zero(F);
+        FloatVector s11 = FloatVector.zero(F);
+        FloatVector s12 = FloatVector.zero(F);
+        FloatVector s13 = FloatVector.zero(F);
+        FloatVector s20 = FloatVector.zero(F);
+        FloatVector s21 = FloatVector.zero(F);
+        FloatVector s22 = FloatVector.zero(F);
+        FloatVector s23 = FloatVector.zero(F);
+        FloatVector s30 = FloatVector.zero(F);
+        FloatVector s31 = FloatVector.zero(F);
+        FloatVector s32 = FloatVector.zero(F);
+        FloatVector s33 = FloatVector.zero(F);
+        FloatVector s40 = FloatVector.zero(F);
+        FloatVector s41 = FloatVector.zero(F);
+        FloatVector s42 = FloatVector.zero(F);
+        FloatVector s43 = FloatVector.zero(F);
+        FloatVector s50 = FloatVector.zero(F);
+        FloatVector s51 = FloatVector.zero(F);
+        FloatVector s52 = FloatVector.zero(F);
+        FloatVector s53 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
+            FloatVector w2 = FloatVector.fromArray(F, w, row + 2 * L);
+            FloatVector w3 = FloatVector.fromArray(F, w, row + 3 * L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
@@ -154,63 +197,113 @@ final class VectorTiles {
             s52 = w2.fma(b5, s52);
             s53 = w3.fma(b5, s53);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s02.intoArray(y, o0 + 2 * L);
-        s03.intoArray(y, o0 + 3 * L);
-        s10.intoArray(y, o1);
-        s11.intoArray(y, o1 + L);
-        s12.intoArray(y, o1 + 2 * L);
-        s13.intoArray(y, o1 + 3 * L);
-        s20.intoArray(y, o2);
-        s21.intoArray(y, o2 + L);
-        s22.intoArray(y, o2 + 2 * L);
-        s23.intoArray(y, o2 + 3 * L);
-        s30.intoArray(y, o3);
-        s31.intoArray(y, o3 + L);
-        s32.intoArray(y, o3 + 2 * L);
-        s33.intoArray(y, o3 + 3 * L);
-        s40.intoArray(y, o4);
-        s41.intoArray(y, o4 + L);
-        s42.intoArray(y, o4 + 2 * L);
-        s43.intoArray(y, o4 + 3 * L);
-        s50.intoArray(y, o5);
-        s51.intoArray(y, o5 + L);
-        s52.intoArray(y, o5 + 2 * L);
-        s53.intoArray(y, o5 + 3 * L);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector m2 = FloatVector.fromArray(F, w, scale + ROWS + 2 * L);
+            FloatVector m3 = FloatVector.fromArray(F, w, scale + ROWS + 3 * L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            m2.fma(sum0, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+            m3.fma(sum0, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+            FloatVector sum1 = FloatVector.broadcast(F, sums[n0 + ns]);
+            m0.fma(sum1, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+            m1.fma(sum1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+            m2.fma(sum1, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+            m3.fma(sum1, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
+            FloatVector sum2 = FloatVector.broadcast(F, sums[n0 + 2 * ns]);
+            m0.fma(sum2, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+            m1.fma(sum2, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+            m2.fma(sum2, FloatVector.fromArray(F, y, y2 + 2 * L)).intoArray(y, y2 + 2 * L);
+            m3.fma(sum2, FloatVector.fromArray(F, y, y2 + 3 * L)).intoArray(y, y2 + 3 * L);
+            FloatVector sum3 = FloatVector.broadcast(F, sums[n0 + 3 * ns]);
+            m0.fma(sum3, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+            m1.fma(sum3, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+            m2.fma(sum3, FloatVector.fromArray(F, y, y3 + 2 * L)).intoArray(y, y3 + 2 * L);
+            m3.fma(sum3, FloatVector.fromArray(F, y, y3 + 3 * L)).intoArray(y, y3 + 3 * L);
+            FloatVector sum4 = FloatVector.broadcast(F, sums[n0 + 4 * ns]);
+            m0.fma(sum4, FloatVector.fromArray(F, y, y4)).intoArray(y, y4);
+            m1.fma(sum4, FloatVector.fromArray(F, y, y4 + L)).intoArray(y, y4 + L);
+            m2.fma(sum4, FloatVector.fromArray(F, y, y4 + 2 * L)).intoArray(y, y4 + 2 * L);
+            m3.fma(sum4, FloatVector.fromArray(F, y, y4 + 3 * L)).intoArray(y, y4 + 3 * L);
+            FloatVector sum5 = FloatVector.broadcast(F, sums[n0 + 5 * ns]);
+            m0.fma(sum5, FloatVector.fromArray(F, y, y5)).intoArray(y, y5);
+            m1.fma(sum5, FloatVector.fromArray(F, y, y5 + L)).intoArray(y, y5 + L);
+            m2.fma(sum5, FloatVector.fromArray(F, y, y5 + 2 * L)).intoArray(y, y5 + 2 * L);
+            m3.fma(sum5, FloatVector.fromArray(F, y, y5 + 3 * L)).intoArray(y, y5 + 3 * L);
+        }
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        FloatVector d2 = FloatVector.fromArray(F, w, scale + 2 * L);
+        FloatVector d3 = FloatVector.fromArray(F, w, scale + 3 * L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s02.fma(d2, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+        s03.fma(d3, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+        s10.fma(d0, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+        s11.fma(d1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+        s12.fma(d2, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+        s13.fma(d3, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
+        s20.fma(d0, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+        s21.fma(d1, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+        s22.fma(d2, FloatVector.fromArray(F, y, y2 + 2 * L)).intoArray(y, y2 + 2 * L);
+        s23.fma(d3, FloatVector.fromArray(F, y, y2 + 3 * L)).intoArray(y, y2 + 3 * L);
+        s30.fma(d0, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+        s31.fma(d1, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+        s32.fma(d2, FloatVector.fromArray(F, y, y3 + 2 * L)).intoArray(y, y3 + 2 * L);
+        s33.fma(d3, FloatVector.fromArray(F, y, y3 + 3 * L)).intoArray(y, y3 + 3 * L);
+        s40.fma(d0, FloatVector.fromArray(F, y, y4)).intoArray(y, y4);
+        s41.fma(d1, FloatVector.fromArray(F, y, y4 + L)).intoArray(y, y4 + L);
+        s42.fma(d2, FloatVector.fromArray(F, y, y4 + 2 * L)).intoArray(y, y4 + 2 * L);
+        s43.fma(d3, FloatVector.fromArray(F, y, y4 + 3 * L)).intoArray(y, y4 + 3 * L);
+        s50.fma(d0, FloatVector.fromArray(F, y, y5)).intoArray(y, y5);
+        s51.fma(d1, FloatVector.fromArray(F, y, y5 + L)).intoArray(y, y5 + L);
+        s52.fma(d2, FloatVector.fromArray(F, y, y5 + 2 * L)).intoArray(y, y5 + 2 * L);
+        s53.fma(d3, FloatVector.fromArray(F, y, y5 + 3 * L)).intoArray(y, y5 + 3 * L);
     }
 
     private static void tile4x4(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, float[] y, int y0, int ys) {
+            float[] w,
+            int at,
+            int scale,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
         int x1 = x0 + xs;
+        int y1 = y0 + ys;
         int x2 = x1 + xs;
+        int y2 = y1 + ys;
         int x3 = x2 + xs;
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        FloatVector s02 = FloatVector.fromArray(F, y, o0 + 2 * L);
-        FloatVector s03 = FloatVector.fromArray(F, y, o0 + 3 * L);
-        int o1 = y0 + ys;
-        FloatVector s10 = FloatVector.fromArray(F, y, o1);
-        FloatVector s11 = FloatVector.fromArray(F, y, o1 + L);
-        FloatVector s12 = FloatVector.fromArray(F, y, o1 + 2 * L);
-        FloatVector s13 = FloatVector.fromArray(F, y, o1 + 3 * L);
-        int o2 = y0 + 2 * ys;
-        FloatVector s20 = FloatVector.fromArray(F, y, o2);
-        FloatVector s21 = FloatVector.fromArray(F, y, o2 + L);
-        FloatVector s22 = FloatVector.fromArray(F, y, o2 + 2 * L);
-        FloatVector s23 = FloatVector.fromArray(F, y, o2 + 3 * L);
-        int o3 = y0 + 3 * ys;
-        FloatVector s30 = FloatVector.fromArray(F, y, o3);
-        FloatVector s31 = FloatVector.fromArray(F, y, o3 + L);
-        FloatVector s32 = FloatVector.fromArray(F, y, o3 + 2 * L);
-        FloatVector s33 = FloatVector.fromArray(F, y, o3 + 3 * L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
-            FloatVector w2 = FloatVector.fromMemorySegment(F, w, row + 2 * V, LITTLE);
-            FloatVector w3 = FloatVector.fromMemorySegment(F, w, row + 3 * V, LITTLE);
+        int y3 = y2 + ys;
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s02 = FloatVector.zero(F);
+        FloatVector s03 = FloatVector.zero(F);
+        FloatVector s10 = FloatVector.zero(F);
+        FloatVector s11 = FloatVector.zero(F);
+        FloatVector s12 = FloatVector.zero(F);
+        FloatVector s13 = FloatVector.zero(F);
+        FloatVector s20 = FloatVector.zero(F);
+        FloatVector s21 = FloatVector.zero(F);
+        FloatVector s22 = FloatVector.zero(F);
+        FloatVector s23 = FloatVector.zero(F);
+        FloatVector s30 = FloatVector.zero(F);
+        FloatVector s31 = FloatVector.zero(F);
+        FloatVector s32 = FloatVector.zero(F);
+        FloatVector s33 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
+            FloatVector w2 = FloatVector.fromArray(F, w, row + 2 * L);
+            FloatVector w3 = FloatVector.fromArray(F, w, row + 3 * L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
@@ -232,43 +325,83 @@ final class VectorTiles {
             s32 = w2.fma(b3, s32);
             s33 = w3.fma(b3, s33);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s02.intoArray(y, o0 + 2 * L);
-        s03.intoArray(y, o0 + 3 * L);
-        s10.intoArray(y, o1);
-        s11.intoArray(y, o1 + L);
-        s12.intoArray(y, o1 + 2 * L);
-        s13.intoArray(y, o1 + 3 * L);
-        s20.intoArray(y, o2);
-        s21.intoArray(y, o2 + L);
-        s22.intoArray(y, o2 + 2 * L);
-        s23.intoArray(y, o2 + 3 * L);
-        s30.intoArray(y, o3);
-        s31.intoArray(y, o3 + L);
-        s32.intoArray(y, o3 + 2 * L);
-        s33.intoArray(y, o3 + 3 * L);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector m2 = FloatVector.fromArray(F, w, scale + ROWS + 2 * L);
+            FloatVector m3 = FloatVector.fromArray(F, w, scale + ROWS + 3 * L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            m2.fma(sum0, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+            m3.fma(sum0, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+            FloatVector sum1 = FloatVector.broadcast(F, sums[n0 + ns]);
+            m0.fma(sum1, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+            m1.fma(sum1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+            m2.fma(sum1, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+            m3.fma(sum1, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
+            FloatVector sum2 = FloatVector.broadcast(F, sums[n0 + 2 * ns]);
+            m0.fma(sum2, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+            m1.fma(sum2, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+            m2.fma(sum2, FloatVector.fromArray(F, y, y2 + 2 * L)).intoArray(y, y2 + 2 * L);
+            m3.fma(sum2, FloatVector.fromArray(F, y, y2 + 3 * L)).intoArray(y, y2 + 3 * L);
+            FloatVector sum3 = FloatVector.broadcast(F, sums[n0 + 3 * ns]);
+            m0.fma(sum3, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+            m1.fma(sum3, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+            m2.fma(sum3, FloatVector.fromArray(F, y, y3 + 2 * L)).intoArray(y, y3 + 2 * L);
+            m3.fma(sum3, FloatVector.fromArray(F, y, y3 + 3 * L)).intoArray(y, y3 + 3 * L);
+        }
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        FloatVector d2 = FloatVector.fromArray(F, w, scale + 2 * L);
+        FloatVector d3 = FloatVector.fromArray(F, w, scale + 3 * L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s02.fma(d2, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+        s03.fma(d3, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+        s10.fma(d0, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+        s11.fma(d1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+        s12.fma(d2, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+        s13.fma(d3, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
+        s20.fma(d0, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+        s21.fma(d1, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+        s22.fma(d2, FloatVector.fromArray(F, y, y2 + 2 * L)).intoArray(y, y2 + 2 * L);
+        s23.fma(d3, FloatVector.fromArray(F, y, y2 + 3 * L)).intoArray(y, y2 + 3 * L);
+        s30.fma(d0, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+        s31.fma(d1, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+        s32.fma(d2, FloatVector.fromArray(F, y, y3 + 2 * L)).intoArray(y, y3 + 2 * L);
+        s33.fma(d3, FloatVector.fromArray(F, y, y3 + 3 * L)).intoArray(y, y3 + 3 * L);
     }
 
     private static void tile2x4(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, float[] y, int y0, int ys) {
+            float[] w,
+            int at,
+            int scale,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
         int x1 = x0 + xs;
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        FloatVector s02 = FloatVector.fromArray(F, y, o0 + 2 * L);
-        FloatVector s03 = FloatVector.fromArray(F, y, o0 + 3 * L);
-        int o1 = y0 + ys;
-        FloatVector s10 = FloatVector.fromArray(F, y, o1);
-        FloatVector s11 = FloatVector.fromArray(F, y, o1 + L);
-        FloatVector s12 = FloatVector.fromArray(F, y, o1 + 2 * L);
-        FloatVector s13 = FloatVector.fromArray(F, y, o1 + 3 * L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
-            FloatVector w2 = FloatVector.fromMemorySegment(F, w, row + 2 * V, LITTLE);
-            FloatVector w3 = FloatVector.fromMemorySegment(F, w, row + 3 * V, LITTLE);
+        int y1 = y0 + ys;
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s02 = FloatVector.zero(F);
+        FloatVector s03 = FloatVector.zero(F);
+        FloatVector s10 = FloatVector.zero(F);
+        FloatVector s11 = FloatVector.zero(F);
+        FloatVector s12 = FloatVector.zero(F);
+        FloatVector s13 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
+            FloatVector w2 = FloatVector.fromArray(F, w, row + 2 * L);
+            FloatVector w3 = FloatVector.fromArray(F, w, row + 3 * L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
@@ -280,69 +413,114 @@ final class VectorTiles {
             s12 = w2.fma(b1, s12);
             s13 = w3.fma(b1, s13);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s02.intoArray(y, o0 + 2 * L);
-        s03.intoArray(y, o0 + 3 * L);
-        s10.intoArray(y, o1);
-        s11.intoArray(y, o1 + L);
-        s12.intoArray(y, o1 + 2 * L);
-        s13.intoArray(y, o1 + 3 * L);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector m2 = FloatVector.fromArray(F, w, scale + ROWS + 2 * L);
+            FloatVector m3 = FloatVector.fromArray(F, w, scale + ROWS + 3 * L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            m2.fma(sum0, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+            m3.fma(sum0, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+            FloatVector sum1 = FloatVector.broadcast(F, sums[n0 + ns]);
+            m0.fma(sum1, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+            m1.fma(sum1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+            m2.fma(sum1, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+            m3.fma(sum1, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
+        }
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        FloatVector d2 = FloatVector.fromArray(F, w, scale + 2 * L);
+        FloatVector d3 = FloatVector.fromArray(F, w, scale + 3 * L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s02.fma(d2, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+        s03.fma(d3, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+        s10.fma(d0, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+        s11.fma(d1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+        s12.fma(d2, FloatVector.fromArray(F, y, y1 + 2 * L)).intoArray(y, y1 + 2 * L);
+        s13.fma(d3, FloatVector.fromArray(F, y, y1 + 3 * L)).intoArray(y, y1 + 3 * L);
     }
 
-    private static void tile1x4(MemorySegment w, long at, int columns, float[] x, int x0, float[] y, int y0) {
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        FloatVector s02 = FloatVector.fromArray(F, y, o0 + 2 * L);
-        FloatVector s03 = FloatVector.fromArray(F, y, o0 + 3 * L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
-            FloatVector w2 = FloatVector.fromMemorySegment(F, w, row + 2 * V, LITTLE);
-            FloatVector w3 = FloatVector.fromMemorySegment(F, w, row + 3 * V, LITTLE);
+    private static void tile1x4(
+            float[] w, int at, int scale, float[] x, int x0, float[] sums, int n0, float[] y, int y0) {
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s02 = FloatVector.zero(F);
+        FloatVector s03 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
+            FloatVector w2 = FloatVector.fromArray(F, w, row + 2 * L);
+            FloatVector w3 = FloatVector.fromArray(F, w, row + 3 * L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
             s02 = w2.fma(b0, s02);
             s03 = w3.fma(b0, s03);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s02.intoArray(y, o0 + 2 * L);
-        s03.intoArray(y, o0 + 3 * L);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector m2 = FloatVector.fromArray(F, w, scale + ROWS + 2 * L);
+            FloatVector m3 = FloatVector.fromArray(F, w, scale + ROWS + 3 * L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            m2.fma(sum0, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+            m3.fma(sum0, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
+        }
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        FloatVector d2 = FloatVector.fromArray(F, w, scale + 2 * L);
+        FloatVector d3 = FloatVector.fromArray(F, w, scale + 3 * L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s02.fma(d2, FloatVector.fromArray(F, y, y0 + 2 * L)).intoArray(y, y0 + 2 * L);
+        s03.fma(d3, FloatVector.fromArray(F, y, y0 + 3 * L)).intoArray(y, y0 + 3 * L);
     }
 
     private static void tile6x2(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, float[] y, int y0, int ys) {
+            float[] w,
+            int at,
+            int scale,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
         int x1 = x0 + xs;
+        int y1 = y0 + ys;
         int x2 = x1 + xs;
+        int y2 = y1 + ys;
         int x3 = x2 + xs;
+        int y3 = y2 + ys;
         int x4 = x3 + xs;
+        int y4 = y3 + ys;
         int x5 = x4 + xs;
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        int o1 = y0 + ys;
-        FloatVector s10 = FloatVector.fromArray(F, y, o1);
-        FloatVector s11 = FloatVector.fromArray(F, y, o1 + L);
-        int o2 = y0 + 2 * ys;
-        FloatVector s20 = FloatVector.fromArray(F, y, o2);
-        FloatVector s21 = FloatVector.fromArray(F, y, o2 + L);
-        int o3 = y0 + 3 * ys;
-        FloatVector s30 = FloatVector.fromArray(F, y, o3);
-        FloatVector s31 = FloatVector.fromArray(F, y, o3 + L);
-        int o4 = y0 + 4 * ys;
-        FloatVector s40 = FloatVector.fromArray(F, y, o4);
-        FloatVector s41 = FloatVector.fromArray(F, y, o4 + L);
-        int o5 = y0 + 5 * ys;
-        FloatVector s50 = FloatVector.fromArray(F, y, o5);
-        FloatVector s51 = FloatVector.fromArray(F, y, o5 + L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
+        int y5 = y4 + ys;
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s10 = FloatVector.zero(F);
+        FloatVector s11 = FloatVector.zero(F);
+        FloatVector s20 = FloatVector.zero(F);
+        FloatVector s21 = FloatVector.zero(F);
+        FloatVector s30 = FloatVector.zero(F);
+        FloatVector s31 = FloatVector.zero(F);
+        FloatVector s40 = FloatVector.zero(F);
+        FloatVector s41 = FloatVector.zero(F);
+        FloatVector s50 = FloatVector.zero(F);
+        FloatVector s51 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
@@ -362,59 +540,113 @@ final class VectorTiles {
             s50 = w0.fma(b5, s50);
             s51 = w1.fma(b5, s51);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s10.intoArray(y, o1);
-        s11.intoArray(y, o1 + L);
-        s20.intoArray(y, o2);
-        s21.intoArray(y, o2 + L);
-        s30.intoArray(y, o3);
-        s31.intoArray(y, o3 + L);
-        s40.intoArray(y, o4);
-        s41.intoArray(y, o4 + L);
-        s50.intoArray(y, o5);
-        s51.intoArray(y, o5 + L);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            FloatVector sum1 = FloatVector.broadcast(F, sums[n0 + ns]);
+            m0.fma(sum1, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+            m1.fma(sum1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+            FloatVector sum2 = FloatVector.broadcast(F, sums[n0 + 2 * ns]);
+            m0.fma(sum2, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+            m1.fma(sum2, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+            FloatVector sum3 = FloatVector.broadcast(F, sums[n0 + 3 * ns]);
+            m0.fma(sum3, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+            m1.fma(sum3, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+            FloatVector sum4 = FloatVector.broadcast(F, sums[n0 + 4 * ns]);
+            m0.fma(sum4, FloatVector.fromArray(F, y, y4)).intoArray(y, y4);
+            m1.fma(sum4, FloatVector.fromArray(F, y, y4 + L)).intoArray(y, y4 + L);
+            FloatVector sum5 = FloatVector.broadcast(F, sums[n0 + 5 * ns]);
+            m0.fma(sum5, FloatVector.fromArray(F, y, y5)).intoArray(y, y5);
+            m1.fma(sum5, FloatVector.fromArray(F, y, y5 + L)).intoArray(y, y5 + L);
+        }
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s10.fma(d0, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+        s11.fma(d1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+        s20.fma(d0, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+        s21.fma(d1, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+        s30.fma(d0, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+        s31.fma(d1, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
+        s40.fma(d0, FloatVector.fromArray(F, y, y4)).intoArray(y, y4);
+        s41.fma(d1, FloatVector.fromArray(F, y, y4 + L)).intoArray(y, y4 + L);
+        s50.fma(d0, FloatVector.fromArray(F, y, y5)).intoArray(y, y5);
+        s51.fma(d1, FloatVector.fromArray(F, y, y5 + L)).intoArray(y, y5 + L);
     }
 
-    private static void tile2x2(
-            MemorySegment w, long at, int columns, float[] x, int x0, int xs, float[] y, int y0, int ys) {
+    private static void tile4x2(
+            float[] w,
+            int at,
+            int scale,
+            float[] x,
+            int x0,
+            int xs,
+            float[] sums,
+            int n0,
+            int ns,
+            float[] y,
+            int y0,
+            int ys) {
         int x1 = x0 + xs;
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        int o1 = y0 + ys;
-        FloatVector s10 = FloatVector.fromArray(F, y, o1);
-        FloatVector s11 = FloatVector.fromArray(F, y, o1 + L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
+        int y1 = y0 + ys;
+        int x2 = x1 + xs;
+        int y2 = y1 + ys;
+        int x3 = x2 + xs;
+        int y3 = y2 + ys;
+        FloatVector s00 = FloatVector.zero(F);
+        FloatVector s01 = FloatVector.zero(F);
+        FloatVector s10 = FloatVector.zero(F);
+        FloatVector s11 = FloatVector.zero(F);
+        FloatVector s20 = FloatVector.zero(F);
+        FloatVector s21 = FloatVector.zero(F);
+        FloatVector s30 = FloatVector.zero(F);
+        FloatVector s31 = FloatVector.zero(F);
+        for (int k = 0; k < COLUMNS; k++) {
+            int row = at + k * ROWS;
+            FloatVector w0 = FloatVector.fromArray(F, w, row);
+            FloatVector w1 = FloatVector.fromArray(F, w, row + L);
             FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
             s00 = w0.fma(b0, s00);
             s01 = w1.fma(b0, s01);
             FloatVector b1 = FloatVector.broadcast(F, x[x1 + k]);
             s10 = w0.fma(b1, s10);
             s11 = w1.fma(b1, s11);
+            FloatVector b2 = FloatVector.broadcast(F, x[x2 + k]);
+            s20 = w0.fma(b2, s20);
+            s21 = w1.fma(b2, s21);
+            FloatVector b3 = FloatVector.broadcast(F, x[x3 + k]);
+            s30 = w0.fma(b3, s30);
+            s31 = w1.fma(b3, s31);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
-        s10.intoArray(y, o1);
-        s11.intoArray(y, o1 + L);
-    }
-
-    private static void tile1x2(MemorySegment w, long at, int columns, float[] x, int x0, float[] y, int y0) {
-        int o0 = y0;
-        FloatVector s00 = FloatVector.fromArray(F, y, o0);
-        FloatVector s01 = FloatVector.fromArray(F, y, o0 + L);
-        for (int k = 0; k < columns; k++) {
-            long row = at + k * ROW_BYTES;
-            FloatVector w0 = FloatVector.fromMemorySegment(F, w, row, LITTLE);
-            FloatVector w1 = FloatVector.fromMemorySegment(F, w, row + V, LITTLE);
-            FloatVector b0 = FloatVector.broadcast(F, x[x0 + k]);
-            s00 = w0.fma(b0, s00);
-            s01 = w1.fma(b0, s01);
+        if (sums != null) {
+            FloatVector m0 = FloatVector.fromArray(F, w, scale + ROWS);
+            FloatVector m1 = FloatVector.fromArray(F, w, scale + ROWS + L);
+            FloatVector sum0 = FloatVector.broadcast(F, sums[n0]);
+            m0.fma(sum0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+            m1.fma(sum0, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+            FloatVector sum1 = FloatVector.broadcast(F, sums[n0 + ns]);
+            m0.fma(sum1, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+            m1.fma(sum1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+            FloatVector sum2 = FloatVector.broadcast(F, sums[n0 + 2 * ns]);
+            m0.fma(sum2, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+            m1.fma(sum2, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+            FloatVector sum3 = FloatVector.broadcast(F, sums[n0 + 3 * ns]);
+            m0.fma(sum3, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+            m1.fma(sum3, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
         }
-        s00.intoArray(y, o0);
-        s01.intoArray(y, o0 + L);
+        FloatVector d0 = FloatVector.fromArray(F, w, scale);
+        FloatVector d1 = FloatVector.fromArray(F, w, scale + L);
+        s00.fma(d0, FloatVector.fromArray(F, y, y0)).intoArray(y, y0);
+        s01.fma(d1, FloatVector.fromArray(F, y, y0 + L)).intoArray(y, y0 + L);
+        s10.fma(d0, FloatVector.fromArray(F, y, y1)).intoArray(y, y1);
+        s11.fma(d1, FloatVector.fromArray(F, y, y1 + L)).intoArray(y, y1 + L);
+        s20.fma(d0, FloatVector.fromArray(F, y, y2)).intoArray(y, y2);
+        s21.fma(d1, FloatVector.fromArray(F, y, y2 + L)).intoArray(y, y2 + L);
+        s30.fma(d0, FloatVector.fromArray(F, y, y3)).intoArray(y, y3);
+        s31.fma(d1, FloatVector.fromArray(F, y, y3 + L)).intoArray(y, y3 + L);
     }
 }

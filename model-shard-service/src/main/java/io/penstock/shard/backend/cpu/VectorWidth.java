@@ -1,6 +1,7 @@
 package io.penstock.shard.backend.cpu;
 
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /// The vectors that the kernels are compiled for: the machine's widest of 128, 256 and 512 bits, or
@@ -11,6 +12,9 @@ final class VectorWidth {
 
     static final VectorSpecies<Float> FLOATS = species(Integer.getInteger(PROPERTY, 0));
     static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
+    /// As many bytes as there are floats in a vector, or 8, which are the fewest that a vector has.
+    static final VectorSpecies<Byte> BYTES =
+            VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(8, FLOATS.length()) * Byte.SIZE));
 
     private VectorWidth() {}
 
