@@ -28,6 +28,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
 /// One connection: one call at a time, then it waits for the next. Everything but [#start], [#giveUp]
@@ -47,6 +48,11 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
     private boolean interim;
     private boolean reusable;
     private long read;
+    /// Whether a read was asked for, or will be as soon as the throttle allows it: also by a call that begins
+    /// while the one before it is still being paid for.
+    private boolean reads;
+    /// Until the next read; null where there is none.
+    private Future<?> pause;
     private long turns;
 
     WireConnection(WireClient client, WireClient.Origin origin, Throttle throttle) {
@@ -83,7 +89,10 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
                     finish(sent.cause());
                 }
             });
-            channel.read();
+            if (!reads) {
+                reads = true;
+                channel.read();
+            }
         });
     }
 
@@ -161,14 +170,21 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
         }
     }
 
+    /// Reads on, also where no call is on: to learn of the other end's leaving.
     @Override
     public void channelReadComplete(ChannelHandlerContext context) {
         long wait = throttle.take(read);
         read = 0;
+        reads = true;
+        // One to come, and no more: this is also called where nothing was read.
+        if (pause != null) {
+            pause.cancel(false);
+            pause = null;
+        }
         if (wait <= 0) {
             context.read();
         } else {
-            context.executor().schedule(() -> context.read(), wait, TimeUnit.NANOSECONDS);
+            pause = context.executor().schedule(() -> context.read(), wait, TimeUnit.NANOSECONDS);
         }
     }
 
@@ -221,8 +237,6 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
         used = true;
         long now = turns;
         client.release(this);
-        // Reads on, to learn of the other end's leaving.
-        channel.read();
         channel.eventLoop()
                 .schedule(
                         () -> {
