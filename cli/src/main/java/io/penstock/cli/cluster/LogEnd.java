@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /// What the log of a service that ended says last.
 public final class LogEnd {
@@ -18,12 +17,9 @@ public final class LogEnd {
     ///     the reason above it
     /// @throws IOException if the log cannot be read
     public static String of(Path log) throws IOException {
-        List<String> told;
-        try (Stream<String> lines = Files.lines(log)) {
-            told = lines.filter(line -> !line.isBlank())
-                    .filter(line -> !STACK_FRAME.matcher(line).find())
-                    .toList();
-        }
+        List<String> told = Files.readAllLines(log).stream()
+                .filter(line -> !line.isBlank() && !STACK_FRAME.matcher(line).find())
+                .toList();
         return String.join("\n", told.subList(Math.max(0, told.size() - LINES), told.size()));
     }
 }

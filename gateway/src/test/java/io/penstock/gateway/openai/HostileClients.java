@@ -9,9 +9,8 @@ import io.penstock.gateway.fake.Script;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 
-/// What tests of hostile clients have in common: a scheduler that says "a" to whatever gets that far, and that nothing
-/// a
-/// client sends is logged as an error of ours.
+/// What tests of hostile clients have in common: a scheduler that says "a" to whatever gets that far, and that
+/// nothing a client sends is logged as an error of ours.
 abstract class HostileClients {
     final FakeScheduler scheduler = FakeSchedulers.first();
     final LoggedErrors errors = new LoggedErrors();

@@ -48,9 +48,6 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
     private boolean interim;
     private boolean reusable;
     private long read;
-    /// Whether a read was asked for, or will be as soon as the throttle allows it: also by a call that begins
-    /// while the one before it is still being paid for.
-    private boolean reads;
     /// Until the next read; null where there is none.
     private Future<?> pause;
     private long turns;
@@ -89,8 +86,8 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
                     finish(sent.cause());
                 }
             });
-            if (!reads) {
-                reads = true;
+            // Later reads follow one another: the call before this one may still have to be paid for.
+            if (turns == 1) {
                 channel.read();
             }
         });
@@ -175,7 +172,6 @@ final class WireConnection extends ChannelInboundHandlerAdapter {
     public void channelReadComplete(ChannelHandlerContext context) {
         long wait = throttle.take(read);
         read = 0;
-        reads = true;
         // One to come, and no more: this is also called where nothing was read.
         if (pause != null) {
             pause.cancel(false);

@@ -7,8 +7,9 @@ import jdk.incubator.vector.VectorSpecies;
 ///
 /// A tile's sums stay in registers over a block's columns, so each weight and each activation is loaded
 /// once a tile and not once a product. How many sums there are room for depends on the machine: AVX-512
-/// has 32 registers, AVX2 16. `tileTxN` computes T tokens by N vectors of rows. Written out, for the
-/// compiler keeps no array in registers.
+/// has 32 registers, AVX2 16. `tileTxN` computes T tokens by N vectors of rows. Longer than other files,
+/// since each is written out: the compiler keeps no array in registers, and makes an object of a vector that
+/// one method hands to another.
 final class VectorTiles {
     private static final VectorSpecies<Float> F = VectorWidth.FLOATS;
     /// Lanes of a vector.
