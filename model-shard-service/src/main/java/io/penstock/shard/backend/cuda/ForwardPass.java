@@ -197,7 +197,8 @@ final class ForwardPass {
                     case HALVES -> 0;
                     case INTERLEAVED -> 1;
                 },
-                kvEights ? 1 : 0);
+                kvEights ? 1 : 0,
+                alike ? 0 : StreamedProducts.MAX_VECTORS);
         cacheArgument.set(JAVA_LONG, 0, keys);
         cacheArgument.set(JAVA_LONG, 8, values);
         cacheArgument.set(JAVA_LONG, 16, memory.table());
@@ -229,8 +230,8 @@ final class ForwardPass {
         }
     }
 
-    /// Few vectors' products are added to the zeros that rotation leaves: blocks that have parts of the same
-    /// columns need not meet.
+    /// Few vectors' products are added to the zeros that rotation leaves in as many vectors: blocks that have parts of
+    /// the same columns need not meet.
     private Outputs qkvInto(int vectors) {
         return !alike && vectors <= StreamedProducts.MAX_VECTORS ? Outputs.SUM : Outputs.F32;
     }

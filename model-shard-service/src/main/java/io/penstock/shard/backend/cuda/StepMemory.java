@@ -20,7 +20,7 @@ import java.util.List;
 /// @param residual `[tokens, hidden]` f32
 /// @param partial `[tokens, hidden]` f32, a tensor-parallel rank's part of a sum
 /// @param normed `[tokens, hidden]` bf16
-/// @param qkv `[tokens, qkvSize]` f32, zero between layers
+/// @param qkv `[tokens, qkvSize]` f32, zero between layers as far as products are added to it
 /// @param queries `[tokens, heads, headSize]` bf16
 /// @param attended `[tokens, heads, headSize]` bf16
 /// @param gateUp `[tokens, 2 * intermediate]` bf16
