@@ -122,30 +122,16 @@ FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, 
     }
 }
 
-// One online-softmax step of a warp: its 16 queries against N * 8 keys at row `keyRow` of the tile.
-// `limit[h]`: first key that query row g + 8 h must not see.
-template <int HD, int N>
-FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
-                  float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
-    const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
-    float s[N][4] = {};
-#pragma unroll
-    for (int kk = 0; kk < HD / 32; kk++) {
-#pragma unroll
-        for (int n = 0; n < N; n++) {
-            u32 b[4];
-            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * HD + ((kk * 4 + matrix) ^ r) * 8));
-            mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
-            mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
-        }
-    }
+// One online-softmax step of a warp's 16 queries: scores against N * 8 keys become weights, what was summed before shrinks.
+// `keyOf` gives the position of a lane's score; `limit[h]`: first key that query row g + 8 h must not see.
+template <int HD, int N, class KeyOf>
+FORCE void softenScores(float (&s)[N][4], KeyOf keyOf, const int (&limit)[2], float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
     float top[2] = {m[0], m[1]};
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            const int key = firstKey + keyRow + n * 8 + c + (e & 1);
-            s[n][e] = key < limit[e / 2] ? s[n][e] * scale : NEG_INF;
+            s[n][e] = keyOf(n, e) < limit[e / 2] ? s[n][e] * scale : NEG_INF;
             top[e / 2] = fmaxf(top[e / 2], s[n][e]);
         }
     }
@@ -172,6 +158,25 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
             l[e / 2] += s[n][e];
         }
     }
+}
+
+// A warp's 16 queries against N * 8 keys at row `keyRow` of the tile; `limit` as above.
+template <int HD, int N>
+FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
+                  float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
+    const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
+    float s[N][4] = {};
+#pragma unroll
+    for (int kk = 0; kk < HD / 32; kk++) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            u32 b[4];
+            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * HD + ((kk * 4 + matrix) ^ r) * 8));
+            mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
+            mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
+        }
+    }
+    softenScores<HD, N>(s, [&](int n, int e) { return firstKey + keyRow + n * 8 + c + (e & 1); }, limit, scale, m, l, o);
 #pragma unroll
     for (int kk = 0; kk < N / 2; kk++) {
         const u32 p0 = pack(s[2 * kk][0], s[2 * kk][1]), p1 = pack(s[2 * kk][2], s[2 * kk][3]);

@@ -82,6 +82,7 @@ struct Decode {
     int fetched;                        // slots behind a full ring that are sent ahead to the second-level cache
     int pitch, vectorBytes, sumFloats;  // elements from vector to vector; shared memory for vectors; for sums
     int contextSlots;                   // that a tile of keys and values takes: one, or one each
+    int contextDepth;                   // slots in flight of those: they hold fewer bytes than weights' do
     float epsilon, scale;
 };
 
@@ -314,9 +315,9 @@ struct Producer {
 
     // Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take
     // from its share of the memory's speed: so they have fewer bytes in flight then.
-    FORCE void limitFlight(int phase, bool few) {
+    FORCE void limitFlight(int phase, bool context) {
         if (threadIdx.x % 32 == 0) {
-            for (; flying >= (few || phase <= reached[0] ? a.depth : a.ahead); flying--) {
+            for (; flying >= (context ? a.contextDepth : phase <= reached[0] ? a.depth : a.ahead); flying--) {
                 barrierWait(ring.full + old, oldParity);
                 if (++old == ring.slots) {
                     old = 0;

@@ -40,6 +40,8 @@ final class DecodeKernel {
     private static final int SLOT_ALIGNMENT = 1_024;
     /// Slots, at most, that are sent ahead to the second-level cache.
     private static final int MAX_FETCHED = 6;
+    /// Slots of keys and values in flight, to be measured.
+    private static final String CONTEXT_DEPTH_PROPERTY = "penstock.cuda.context-depth";
     private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
@@ -53,6 +55,8 @@ final class DecodeKernel {
     private final StepMemory memory;
     private final int grid;
     private final int hidden;
+    private final int slotBytes;
+    private final int contextSlotBytes;
     private final List<Phase> phases;
     private final Setup[] setups;
     private final DecodeTiling tiling;
@@ -84,6 +88,8 @@ final class DecodeKernel {
         this.memory = memory;
         grid = device.multiprocessors();
         hidden = shape.hidden();
+        slotBytes = extents.slotBytes();
+        contextSlotBytes = extents.contextSlotBytes();
         this.tiling = tiling;
         setups = new Setup[extents.vectors() + 1];
         for (int vectors = 1; vectors <= extents.vectors(); vectors++) {
@@ -214,6 +220,15 @@ final class DecodeKernel {
                 vectors--;
             }
             return new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors);
+        }
+
+        /// That a tile of keys and values takes: one, or one each.
+        int contextSlots() {
+            return slotBytes < 4 * KEYS_A_TILE * headSize ? 2 : 1;
+        }
+
+        int contextSlotBytes() {
+            return 4 * KEYS_A_TILE * headSize / contextSlots();
         }
 
         int vectorBytes(int count) {
@@ -383,7 +398,7 @@ final class DecodeKernel {
                 });
         number(Field.SLOT_BYTES, extents.slotBytes());
         number(Field.PITCH, extents.pitch());
-        number(Field.CONTEXT_SLOTS, extents.slotBytes() < 4 * KEYS_A_TILE * shape.headSize() ? 2 : 1);
+        number(Field.CONTEXT_SLOTS, extents.contextSlots());
         number(Field.EPSILON, Float.floatToRawIntBits((float) shape.config().rmsNormEpsilon()));
         number(Field.SCALE, Float.floatToRawIntBits((float) (1 / Math.log(2) / Math.sqrt(shape.headSize()))));
     }
@@ -407,8 +422,9 @@ final class DecodeKernel {
         VECTOR_BYTES(14),
         SUM_FLOATS(15),
         CONTEXT_SLOTS(16),
-        EPSILON(17),
-        SCALE(18);
+        CONTEXT_DEPTH(17),
+        EPSILON(18),
+        SCALE(19);
 
         private final int index;
 
@@ -419,6 +435,12 @@ final class DecodeKernel {
 
     private void number(Field which, int value) {
         argument.set(JAVA_INT, NUMBERS + 4L * which.index, value);
+    }
+
+    /// As many bytes in flight as weights have: fewer do not fill the memory's latency.
+    private int contextDepth() {
+        int forced = Integer.getInteger(CONTEXT_DEPTH_PROPERTY, 0);
+        return forced > 0 ? forced : (depth * slotBytes + contextSlotBytes - 1) / contextSlotBytes;
     }
 
     boolean serves(StepBucket bucket) {
@@ -439,6 +461,7 @@ final class DecodeKernel {
         number(Field.SLOTS, setup.slots);
         number(Field.DEPTH, Math.min(depth, setup.slots));
         number(Field.AHEAD, Math.min(ahead, setup.slots));
+        number(Field.CONTEXT_DEPTH, Math.min(contextDepth(), setup.slots));
         number(Field.FETCHED, fetched);
         number(Field.VECTOR_BYTES, setup.vectorBytes);
         number(Field.SUM_FLOATS, setup.sumFloats);

@@ -114,10 +114,11 @@ record StepMemory(
         int maxBlocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
         long widest = Math.max(Math.max(hidden, shape.attentionSize()), shape.intermediate());
         long rows = buckets.stream().mapToLong(StepBucket::rows).max().orElseThrow();
-        long parts = buckets.stream()
+        long split = buckets.stream()
                 .mapToLong(bucket -> (long) bucket.rows() * shape.kvHeads() * bucket.splits() * ShardShape.QUERY_TILE)
                 .max()
                 .orElseThrow();
+        long parts = Math.max(split, StreamedContexts.partRows(multiprocessors));
         long cacheLayer = kvBlocks
                 * (long) shape.kvHeads()
                 * limits.blockSize()

@@ -49,6 +49,7 @@ public final class GpuCheck {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
             case "products" -> KernelCheck.products();
+            case "contexts" -> ContextCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {
