@@ -17,7 +17,8 @@ final class ContextShares {
     static final int KEYS_A_TILE = 64;
     /// Tiles of a share, at least: parts that are shorter cost more to join than they save.
     static final int LEAST = 2;
-    /// A cut goes to a context's beginning or end where that is no farther than this part of a share, or a tile: blocks may
+    /// A cut goes to a context's beginning or end where that is no farther than this part of a share, or a tile: blocks
+    /// may
     /// differ so much, since the memory serves those that are late the quicker.
     static final int SLACK = 8;
 

@@ -14,7 +14,7 @@ import java.util.StringJoiner;
 import jcuda.driver.CUevent;
 
 /// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, on a
-/// Hopper GPU, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
+/// Hopper GPU or an A100, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
 /// together from the model's description as a list of phases.
 ///
 /// Longer than other files: what lies where in decode.cu's arguments and shared memory is said here in one
@@ -23,8 +23,7 @@ final class DecodeKernel {
     static final int MAX_VECTORS = 16;
     static final int TRACE_BYTES = 512;
 
-    private static final int SHARED_BYTES = 227 * 1024;
-    private static final int COMPUTE_CAPABILITY = 90;
+    private static final int HOPPER = 90;
     private static final int KEYS_A_TILE = 64;
     private static final int MAX_SLOTS = 16;
     private static final int MIN_SLOTS = 2;
@@ -66,6 +65,8 @@ final class DecodeKernel {
     private int depth = 2;
     private int ahead = 1;
     private int fetched = 2;
+    // Whether the device has bulk copies; else a warp's lanes fill the ring.
+    private final boolean boxes;
     private String tuning = "";
 
     /// What a number of vectors is launched with.
@@ -98,14 +99,17 @@ final class DecodeKernel {
                     .formatted(shape.headSize(), (vectors + VECTORS_A_TILE - 1) / VECTORS_A_TILE, formats(weights));
             int shared = extents.sharedBytes(vectors, slots);
             setups[vectors] = new Setup(
-                    modules.kernel(tiling.source(), name, SHARED_BYTES),
+                    modules.kernel(tiling.source(), name, extents.shared()),
                     shared,
                     slots,
                     extents.vectorBytes(vectors),
                     tiling.sumFloats(shape.headSize(), vectors));
         }
         phases = phases(shape, weights, memory.decodeMaps(), peers != null);
-        tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
+        boxes = device.computeCapability() >= HOPPER;
+        if (boxes) {
+            tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
+        }
         tell(phases);
         stepArgument = arena.allocate(16, 8);
         argument = arena.allocate(ARGUMENT_BYTES, 8);
@@ -171,25 +175,42 @@ final class DecodeKernel {
                 || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!allLayers
                 || !evenBlocks
-                || device.computeCapability() != COMPUTE_CAPABILITY
+                || sharedBytes(device.computeCapability()) == 0
                 || shape.group() > ShardShape.QUERY_TILE
                 || shape.hidden() > DecodeTiling.MAX_HIDDEN) {
             return null;
         }
-        Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors(), eights);
+        Extents extents = Extents.of(
+                shape, weights, tiling, device.multiprocessors(), sharedBytes(device.computeCapability()), eights);
         return extents.vectors() == 0
                 ? null
                 : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, peers, arena);
     }
 
+    /// What a block may have of a multiprocessor's shared memory; 0 where the kernel does not serve.
+    private static int sharedBytes(int capability) {
+        return switch (capability) {
+            case HOPPER -> 227 * 1024;
+            case 80, 87 -> 163 * 1024;
+            // A ring beside vectors and sums would be too short to hide anything.
+            default -> 0;
+        };
+    }
+
     /// How shared memory is parted.
     ///
+    /// @param shared bytes of a block
     /// @param pitch elements from a vector to the next
     /// @param slotBytes of a slot of the ring: the most that any matrix' format wants
     /// @param vectors at most; 0 where not even one fits
-    private record Extents(DecodeTiling tiling, int headSize, int pitch, int slotBytes, int vectors) {
+    private record Extents(DecodeTiling tiling, int shared, int headSize, int pitch, int slotBytes, int vectors) {
         static Extents of(
-                ShardShape shape, DeviceWeights weights, DecodeTiling tiling, int multiprocessors, boolean eights) {
+                ShardShape shape,
+                DeviceWeights weights,
+                DecodeTiling tiling,
+                int multiprocessors,
+                int shared,
+                boolean eights) {
             int widest = shape.hidden();
             int slotBytes = 2 * KEYS_A_TILE * shape.headSize();
             for (Matrix matrix : weights.matrices()) {
@@ -200,7 +221,7 @@ final class DecodeKernel {
                     // Products by columns: a block meets at most two slots' columns.
                     widest = Math.max(widest, matrix.format().columnsOfTwo(matrix.columns()));
                     if (matrix.format().cuts(matrix.columns(), true) > multiprocessors) {
-                        return new Extents(tiling, shape.headSize(), 0, slotBytes, 0);
+                        return new Extents(tiling, shared, shape.headSize(), 0, slotBytes, 0);
                     }
                 }
             }
@@ -216,10 +237,11 @@ final class DecodeKernel {
             int vectors = wide || narrow ? VECTORS_A_TILE : MAX_VECTORS;
             int least = wide ? MIN_SLOTS_WIDE : MIN_SLOTS;
             while (vectors > 0
-                    && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < least) {
+                    && new Extents(tiling, shared, shape.headSize(), pitch, slotBytes, vectors).slots(vectors)
+                            < least) {
                 vectors--;
             }
-            return new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors);
+            return new Extents(tiling, shared, shape.headSize(), pitch, slotBytes, vectors);
         }
 
         /// That a tile of keys and values takes: one, or one each.
@@ -238,7 +260,7 @@ final class DecodeKernel {
         }
 
         int slots(int count) {
-            return Math.min(MAX_SLOTS, (SHARED_BYTES - sharedBytes(count, 0)) / (slotBytes + 16));
+            return Math.min(MAX_SLOTS, (shared - sharedBytes(count, 0)) / (slotBytes + 16));
         }
 
         int sharedBytes(int count, int slots) {
@@ -501,7 +523,7 @@ final class DecodeKernel {
         int most = fastest(bucket, flights, tried).depth;
         flights.clear();
         flights.add(new Flight(most, Math.min(2, most), fetched));
-        for (int slots = 0; slots <= MAX_FETCHED; slots++) {
+        for (int slots = 0; slots <= (boxes ? MAX_FETCHED : 0); slots++) {
             flights.add(new Flight(most, 1, slots));
         }
         Flight best = fastest(bucket, flights, tried);
