@@ -409,11 +409,14 @@ struct Context {
                     if (lane == 0) to.claim(bytes);
                     __syncwarp();
                     const u32 slot = to.place();
+#if TILING_BULK
+                    if (copies)
+                        bulkCopy(slot + ((what - s) * KEYS + copy * span) * HD * 2,
+                                 from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD,
+                                 2 * span * HD, to.full(), to.policy);
+#else
                     const u32 at = slot + ((what - s) * KEYS + copy * span) * HD * 2;
                     const bf16* run = from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD;
-#if TILING_BULK
-                    if (copies) bulkCopy(at, run, 2 * span * HD, to.full(), to.policy);
-#else
                     for (u32 left = __ballot_sync(~0u, copies); left; left &= left - 1) {
                         const int which = __ffs(left) - 1;
                         warpCopy(__shfl_sync(~0u, at, which), (const u8*)__shfl_sync(~0u, (u64)run, which), 2 * span * HD, to.policy);
