@@ -195,3 +195,36 @@ FORCE float quadSum(float v) {
     v += __shfl_xor_sync(~0u, v, 1);
     return v + __shfl_xor_sync(~0u, v, 2);
 }
+
+// Four elements, from column d on, of a query's parts, joined by their log-sum-exp in their order. `at` gives the row in which a
+// part's sums and values lie. A thread that loads parts one by one waits for the memory as often as there are parts.
+template <int HD, class At>
+FORCE float4 joinParts(const float2* sums, const float* values, int used, int d, At at) {
+    constexpr int ONCE = 8;
+    float top = NEG_INF, total = 0, x = 0, y = 0, z = 0, w = 0;
+#pragma unroll 1
+    for (int s = 0; s < used; s += ONCE) {
+        float2 theirs[ONCE];
+        float4 value[ONCE];
+#pragma unroll
+        for (int k = 0; k < ONCE; k++) {
+            const i64 row = at(min(s + k, used - 1));
+            theirs[k] = __ldcg(sums + row);
+            value[k] = __ldcg((const float4*)(values + row * HD + d));
+        }
+#pragma unroll
+        for (int k = 0; k < ONCE; k++) {
+            const float higher = fmaxf(top, theirs[k].x), base = higher == NEG_INF ? 0.f : higher;
+            const float shrink = power2(top - base), e = s + k < used ? power2(theirs[k].x - base) : 0.f;
+            total = total * shrink + theirs[k].y * e;
+            x = x * shrink + value[k].x * e;
+            y = y * shrink + value[k].y * e;
+            z = z * shrink + value[k].z * e;
+            w = w * shrink + value[k].w * e;
+            top = higher;
+        }
+    }
+    const float inverse = 1.f / total;
+    return make_float4(x * inverse, y * inverse, z * inverse, w * inverse);
+}
+FORCE uint2 pack4(float4 v) { return make_uint2(pack(v.x, v.y), pack(v.z, v.w)); }

@@ -347,7 +347,7 @@ FORCE void finish(const Told& told, const Cache& cache, const Parts& parts, bf16
 // The parts of a context that blocks first to last have, in that order, by the last of them to come here.
 template <int HD>
 FORCE void join(const Told& told, const Cache& cache, const Parts& parts, bf16* out, int* isLast) {
-    constexpr int PAIRS = HD / 2;
+    constexpr int QUADS = HD / 4;
     const int t = threadIdx.x, group = cache.heads / cache.kvHeads, queries = told.count * group;
     __threadfence();
     consumersSync<THREADS>();
@@ -360,21 +360,11 @@ FORCE void join(const Told& told, const Cache& cache, const Parts& parts, bf16* 
     if (!*isLast) return;
     __threadfence();
     bf16* answer = out + ((i64)told.offset * cache.heads + told.kv * group) * HD;
-    for (int i = t; i < queries * PAIRS; i += THREADS) {
-        const int query = i / PAIRS, d = i % PAIRS * 2;
-        float top = NEG_INF, all = 0, x = 0, y = 0;
-#pragma unroll 8
-        for (int block = told.first; block <= told.last; block++) {
-            const i64 at = (i64)(2 * block + (block == told.first)) * QUERIES + query;
-            const float2 theirs = __ldcg(parts.sums + at), value = __ldcg((const float2*)(parts.values + at * HD + d));
-            const float higher = fmaxf(top, theirs.x), base = higher == NEG_INF ? 0.f : higher;
-            const float shrink = power2(top - base), e = power2(theirs.x - base);
-            all = all * shrink + theirs.y * e;
-            x = x * shrink + value.x * e;
-            y = y * shrink + value.y * e;
-            top = higher;
-        }
-        *(u32*)(answer + ((i64)(query / group) * cache.heads + query % group) * HD + d) = pack(x / all, y / all);
+    for (int i = t; i < queries * QUADS; i += THREADS) {
+        const int query = i / QUADS, d = i % QUADS * 4;
+        const float4 all = joinParts<HD>(parts.sums, parts.values, told.last - told.first + 1, d,
+                                         [&](int part) { return (i64)(2 * (told.first + part) + (part == 0)) * QUERIES + query; });
+        *(uint2*)(answer + ((i64)(query / group) * cache.heads + query % group) * HD + d) = pack4(all);
     }
 }
 

@@ -1204,19 +1204,10 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
         if (*isLast) {
             bf16* out = a.attended + ((i64)item.row * a.heads + kv * group) * HD;
             const i64 parts = index - item.split;
-            for (int i = t; i < group * HD; i += THREADS) {
-                const int r = i / HD, d = i % HD;
-                float top = NEG_INF, total = 0, sum = 0;
-#pragma unroll 8
-                for (int s = 0; s < used; s++) {
-                    const float2 theirs = __ldcg(a.partSums + (parts + s) * 16 + r);
-                    const float other = __ldcg(a.parts + ((parts + s) * 16 + r) * HD + d);
-                    const float higher = fmaxf(top, theirs.x), shrink = power2(top - higher), e = power2(theirs.x - higher);
-                    total = total * shrink + theirs.y * e;
-                    sum = sum * shrink + other * e;
-                    top = higher;
-                }
-                out[i] = toBf16(sum / total);
+            for (int i = t; i < group * (HD / 4); i += THREADS) {
+                const int r = i / (HD / 4), d = i % (HD / 4) * 4;
+                *(uint2*)(out + r * HD + d) =
+                    pack4(joinParts<HD>(a.partSums, a.parts, used, d, [&](int part) { return (parts + part) * 16 + r; }));
             }
         }
         consumersSync<THREADS>();
