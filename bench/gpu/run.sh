@@ -64,8 +64,10 @@ for stage in "$@"; do
         PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
         java kernels 2>&1 | tail -30
         java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
         PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
         java products 2>&1 | tail -12
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
         java kernels 2>&1 | tail -12
         PREFIX=()
         ;;
