@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels decode deterministic kv8 sanitizer models greedy bench mix profile variants yardstick table; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels contexts decode deterministic kv8 sanitizer models greedy bench mix profile times variants yardstick table; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -58,12 +58,16 @@ for stage in "$@"; do
     began=$(date +%s)
     case $stage in
     kernels) java kernels ;;
+    # Attention of many rows and of long contexts: against the plain kernel, and how near the memory's rate.
+    contexts) java contexts ;;
     sanitizer)
         PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
         java kernels 2>&1 | tail -30
         java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
         PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
         java products 2>&1 | tail -12
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
         java kernels 2>&1 | tail -12
         PREFIX=()
         ;;
@@ -100,13 +104,26 @@ for stage in "$@"; do
         done
         ;;
     profile)
-        # Where a decode step of many sequences spends its time: kernels by name, microseconds in all, how many.
+        # Where a step spends its time: kernels by name, microseconds in all, how many. PROFILED is the step, from 1 on: of
+        # BATCHES sequences of PROMPT tokens; BATCHES=4 PROMPT=2048 PROFILED=2 is one that is all prompt.
         for batch in ${BATCHES:-64 256}; do
             echo "-- batch $batch"
             PREFIX=(ncu --profile-from-start off --clock-control none --cache-control none --csv --metrics gpu__time_duration.sum)
-            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=${PROFILED:-50} -Dpenstock.bench.format=${FORMATS:-BF16} ${BENCH_OPTIONS:-}" java profile "$batch" 2>&1 |
+            JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=${PROFILED:-50} -Dpenstock.bench.format=${FORMATS:-BF16} ${BENCH_OPTIONS:-}" java profile "$batch" "${PROMPT:-128}" 2>&1 | tee "$WORK/profile.log" |
                 python3 "$PACK/kernels.py"
             PREFIX=()
+            grep -m 1 -A 2 'Exception in' "$WORK/profile.log"
+        done
+        ;;
+    times)
+        # The same by events between kernels, at the clocks of a device under load: prompts (0) or steps of so many
+        # sequences, and how many tokens; early and after many.
+        for format in ${FORMATS:-BF16 FP8_ROWS}; do
+            for step in ${TIMES:-0,2048 256,192}; do
+                echo "-- $format $step"
+                JAVA_TOOL_OPTIONS="-Dpenstock.bench.format=$format ${BENCH_OPTIONS:-}" java times "${step%,*}" "${step#*,}" 2>&1 |
+                    grep -v "WARN\|Picked\|^INFO\|CudaBackend"
+            done
         done
         ;;
     variants)

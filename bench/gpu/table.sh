@@ -49,7 +49,7 @@ idle_row() {
     for batch in 1 64; do
         # A step at a context of 160, in the midst of those that are timed.
         PREFIX=(ncu --profile-from-start off --clock-control none --cache-control none --csv --metrics gpu__time_duration.sum)
-        JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=34" java profile "$batch" 2>&1 |
+        JAVA_TOOL_OPTIONS="-Dpenstock.bench.profiled-step=34" java profile "$batch" 128 2>&1 |
             python3 "$PACK/kernels.py" BF16 "$batch" 128-192 | figures
         PREFIX=()
     done

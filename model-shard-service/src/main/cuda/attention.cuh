@@ -122,30 +122,16 @@ FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, 
     }
 }
 
-// One online-softmax step of a warp: its 16 queries against N * 8 keys at row `keyRow` of the tile.
-// `limit[h]`: first key that query row g + 8 h must not see.
-template <int HD, int N>
-FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
-                  float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
-    const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
-    float s[N][4] = {};
-#pragma unroll
-    for (int kk = 0; kk < HD / 32; kk++) {
-#pragma unroll
-        for (int n = 0; n < N; n++) {
-            u32 b[4];
-            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * HD + ((kk * 4 + matrix) ^ r) * 8));
-            mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
-            mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
-        }
-    }
+// One online-softmax step of a warp's 16 queries: scores against N * 8 keys become weights, what was summed before shrinks.
+// `keyOf` gives the position of a lane's score; `limit[h]`: first key that query row g + 8 h must not see.
+template <int HD, int N, class KeyOf>
+FORCE void softenScores(float (&s)[N][4], KeyOf keyOf, const int (&limit)[2], float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
     float top[2] = {m[0], m[1]};
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            const int key = firstKey + keyRow + n * 8 + c + (e & 1);
-            s[n][e] = key < limit[e / 2] ? s[n][e] * scale : NEG_INF;
+            s[n][e] = keyOf(n, e) < limit[e / 2] ? s[n][e] * scale : NEG_INF;
             top[e / 2] = fmaxf(top[e / 2], s[n][e]);
         }
     }
@@ -172,6 +158,25 @@ FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int 
             l[e / 2] += s[n][e];
         }
     }
+}
+
+// A warp's 16 queries against N * 8 keys at row `keyRow` of the tile; `limit` as above.
+template <int HD, int N>
+FORCE void attend(const u32 (&a)[HD / 16][4], const bf16* k, const bf16* v, int keyRow, int firstKey, const int (&limit)[2],
+                  float scale, float (&m)[2], float (&l)[2], float (&o)[HD / 8][4]) {
+    const int lane = threadIdx.x % 32, matrix = lane / 8, r = lane % 8, c = lane % 4 * 2;
+    float s[N][4] = {};
+#pragma unroll
+    for (int kk = 0; kk < HD / 32; kk++) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            u32 b[4];
+            ldmatrix(b, shared(k + (keyRow + n * 8 + r) * HD + ((kk * 4 + matrix) ^ r) * 8));
+            mma(s[n], a[2 * kk][0], a[2 * kk][1], a[2 * kk][2], a[2 * kk][3], b[0], b[1]);
+            mma(s[n], a[2 * kk + 1][0], a[2 * kk + 1][1], a[2 * kk + 1][2], a[2 * kk + 1][3], b[2], b[3]);
+        }
+    }
+    softenScores<HD, N>(s, [&](int n, int e) { return firstKey + keyRow + n * 8 + c + (e & 1); }, limit, scale, m, l, o);
 #pragma unroll
     for (int kk = 0; kk < N / 2; kk++) {
         const u32 p0 = pack(s[2 * kk][0], s[2 * kk][1]), p1 = pack(s[2 * kk][2], s[2 * kk][3]);
@@ -190,3 +195,36 @@ FORCE float quadSum(float v) {
     v += __shfl_xor_sync(~0u, v, 1);
     return v + __shfl_xor_sync(~0u, v, 2);
 }
+
+// Four elements, from column d on, of a query's parts, joined by their log-sum-exp in their order. `at` gives the row in which a
+// part's sums and values lie. A thread that loads parts one by one waits for the memory as often as there are parts.
+template <int HD, class At>
+FORCE float4 joinParts(const float2* sums, const float* values, int used, int d, At at) {
+    constexpr int ONCE = 8;
+    float top = NEG_INF, total = 0, x = 0, y = 0, z = 0, w = 0;
+#pragma unroll 1
+    for (int s = 0; s < used; s += ONCE) {
+        float2 theirs[ONCE];
+        float4 value[ONCE];
+#pragma unroll
+        for (int k = 0; k < ONCE; k++) {
+            const i64 row = at(min(s + k, used - 1));
+            theirs[k] = __ldcg(sums + row);
+            value[k] = __ldcg((const float4*)(values + row * HD + d));
+        }
+#pragma unroll
+        for (int k = 0; k < ONCE; k++) {
+            const float higher = fmaxf(top, theirs[k].x), base = higher == NEG_INF ? 0.f : higher;
+            const float shrink = power2(top - base), e = s + k < used ? power2(theirs[k].x - base) : 0.f;
+            total = total * shrink + theirs[k].y * e;
+            x = x * shrink + value[k].x * e;
+            y = y * shrink + value[k].y * e;
+            z = z * shrink + value[k].z * e;
+            w = w * shrink + value[k].w * e;
+            top = higher;
+        }
+    }
+    const float inverse = 1.f / total;
+    return make_float4(x * inverse, y * inverse, z * inverse, w * inverse);
+}
+FORCE uint2 pack4(float4 v) { return make_uint2(pack(v.x, v.y), pack(v.z, v.w)); }

@@ -162,6 +162,7 @@ FORCE float scaleOfFp8(float most) { return most > 0 ? __fdiv_rn(most, 448.f) : 
 
 // A step as the host describes it: one buffer of words, copied once a step. The offsets are words and depend on the
 // step's bucket only; StepDescriptor.java holds the same list.
+constexpr int SHARES = 304;  // of contexts, at most
 struct Step {
     const int* words;
     int maxTokens, maxRows;
@@ -187,7 +188,9 @@ struct Step {
     FORCE const int* samplePosition() const { return sampleSlot() + maxRows; }
     // Pairs (row, first query of a tile).
     FORCE const int* prefillItem() const { return samplePosition() + maxRows; }
+    // Where each block's share of the contexts begins, and where the last one ends (ContextShares.java), 3 words each.
+    FORCE const int* contextCut() const { return prefillItem() + 2 * (maxTokens + maxRows); }
     // Triples (slot, index, block); behind the last, the admissions: slot, words of its record, tokens, generated among
     // them (the last ones); the record; the tokens (with penalties only).
-    FORCE const int* tableUpdate() const { return prefillItem() + 2 * (maxTokens + maxRows); }
+    FORCE const int* tableUpdate() const { return contextCut() + 3 * (SHARES + 1); }
 };

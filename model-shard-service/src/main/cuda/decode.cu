@@ -1,4 +1,4 @@
-// targets: sm_90a
+// targets: sm_80 sm_90a
 // A whole decode step of up to 16 sequences as one persistent kernel, put together from a model's description: a list of
 // phases, with one barrier over the grid between two of them. Longer than 500 lines: one kernel, told in the order of a step.
 //
@@ -19,6 +19,9 @@
 // Eight vectors cost the tensor cores what one does; which column meets which k of an instruction is free as long as the
 // vectors are permuted alike.
 //
+// Devices before Hopper have no bulk copies: there all lanes of that warp copy 16 bytes each into the same places, and the
+// slot's barrier counts their arrivals.
+//
 // Products that are added to others' (attention's and the MLP's output) go by columns: a block takes a piece of all rows, so
 // that it needs few columns of the vectors. The others need whole vectors, or whole rows of results.
 //
@@ -34,6 +37,15 @@
 #endif
 #ifndef TILING_TRACE
 #define TILING_TRACE 0
+#endif
+// Whether the copy engine fills slots: one lane asks, and bytes are counted. Without, a warp's lanes do, and are counted; which
+// can be tried on Hopper too.
+#ifndef TILING_BULK
+#if __CUDA_ARCH__ >= 900
+#define TILING_BULK 1
+#else
+#define TILING_BULK 0
+#endif
 #endif
 constexpr int WARPS = TILING_WARPS, THREADS = WARPS * 32, GROUPS = WARPS / 4;
 constexpr int TILE = 16, GRANULE = 128;                       // rows, columns
@@ -82,22 +94,40 @@ struct Decode {
     int fetched;                        // slots behind a full ring that are sent ahead to the second-level cache
     int pitch, vectorBytes, sumFloats;  // elements from vector to vector; shared memory for vectors; for sums
     int contextSlots;                   // that a tile of keys and values takes: one, or one each
+    int contextDepth;                   // slots in flight of those: they hold fewer bytes than weights' do
     float epsilon, scale;
 };
 
+[[maybe_unused]] constexpr int MAP = 128;  // bytes of a tensor map
+constexpr int FILLERS = TILING_BULK ? 1 : 32;  // arrivals that a slot's barrier counts
+
+#if TILING_BULK
 FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
         "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
         : "memory");
 }
-constexpr int MAP = 128;  // bytes of a tensor map
 FORCE void bulkFetch(const void* from, int bytes) {
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
 FORCE void boxFetch(const u8* map, int row, int block) {
     asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile [%0, {%1, %2, %3}];" ::"l"(map), "r"(0), "r"(row), "r"(block) : "memory");
 }
+FORCE void fenceSlot() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+#else
+FORCE void copySixteen(u32 to, const void* from, bool valid, u64 policy) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0), "l"(policy) : "memory");
+}
+// By all lanes of a warp: a run of bytes, a multiple of 16.
+FORCE void warpCopy(u32 to, const u8* from, int bytes, u64 policy) {
+    for (int i = threadIdx.x % 32 * 16; i < bytes; i += 512) copySixteen(to + i, from + i, true, policy);
+}
+// Arrives once all copies of this lane have.
+FORCE void arriveWhenCopied(u64* b) { asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared(b)) : "memory"); }
+// One path to memory: nothing to be told of the other.
+FORCE void fenceSlot() {}
+#endif
 FORCE float loadShared(u32 at) {
     float v;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(at) : "memory");
@@ -314,9 +344,9 @@ struct Producer {
 
     // Blocks differ in how near the memory is. While one is late, the others run ahead into the next phase, and would take
     // from its share of the memory's speed: so they have fewer bytes in flight then.
-    FORCE void limitFlight(int phase, bool few) {
+    FORCE void limitFlight(int phase, bool context) {
         if (threadIdx.x % 32 == 0) {
-            for (; flying >= (few || phase <= reached[0] ? a.depth : a.ahead); flying--) {
+            for (; flying >= (context ? a.contextDepth : phase <= reached[0] ? a.depth : a.ahead); flying--) {
                 barrierWait(ring.full + old, oldParity);
                 if (++old == ring.slots) {
                     old = 0;
@@ -329,7 +359,7 @@ struct Producer {
     // Waits for the slot, says what will come. For one lane.
     FORCE u32 claim(int bytes) {
         barrierWait(ring.empty + slot, parity);
-        barrierExpect(ring.full + slot, bytes);
+        if constexpr (TILING_BULK) barrierExpect(ring.full + slot, bytes);
         return place();
     }
     FORCE u32 place() const { return shared(ring.memory) + slot * ring.slotBytes; }
@@ -379,10 +409,20 @@ struct Context {
                     if (lane == 0) to.claim(bytes);
                     __syncwarp();
                     const u32 slot = to.place();
+#if TILING_BULK
                     if (copies)
                         bulkCopy(slot + ((what - s) * KEYS + copy * span) * HD * 2,
                                  from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD,
                                  2 * span * HD, to.full(), to.policy);
+#else
+                    const u32 at = slot + ((what - s) * KEYS + copy * span) * HD * 2;
+                    const bf16* run = from + (((i64)here * a.kvHeads + item.kv) * a.blockSize + tile * KEYS % a.blockSize * (span == KEYS)) * HD;
+                    for (u32 left = __ballot_sync(~0u, copies); left; left &= left - 1) {
+                        const int which = __ffs(left) - 1;
+                        warpCopy(__shfl_sync(~0u, at, which), (const u8*)__shfl_sync(~0u, (u64)run, which), 2 * span * HD, to.policy);
+                    }
+                    arriveWhenCopied(to.full());
+#endif
                     to.next();
                 }
                 here = next;
@@ -393,9 +433,24 @@ struct Context {
 
 // A map that is not at hand when it is used costs the time of a load.
 FORCE void prefetchMaps(const u8* maps) {
+#if __CUDA_ARCH__ >= 900
 #pragma unroll
     for (int i = 0; i < 3; i++) asm volatile("prefetch.tensormap [%0];" ::"l"(maps + i * MAP) : "memory");
+#endif
 }
+
+#if !TILING_BULK
+// A piece as a tensor box would bring it: blocks of 128 bytes of 16 rows, 16 bytes permuted by the row, zeros where there is
+// nothing. By all lanes.
+FORCE void copyRows(u32 slot, const Phase& p, const Walk& w, int blockCount, int firstBlock, int rowBytes, u64 policy) {
+    for (int i = threadIdx.x % 32; i < blockCount * TILE * 8; i += 32) {
+        const int piece = i % 8, row = i / 8 % TILE, block = i / (8 * TILE);
+        const int from = (firstBlock + block) * 128 + piece * 16, r = w.tile * TILE + row;
+        const bool valid = r < p.rows && from < rowBytes;
+        copySixteen(slot + block * BLOCK + row * 128 + ((piece ^ (row & 7)) << 4), p.weights + (valid ? (i64)r * rowBytes + from : 0), valid, policy);
+    }
+}
+#endif
 
 // The block's share of a matrix. One warp does this for all the others: it must be quick.
 //
@@ -407,12 +462,15 @@ FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
     const bool rowScales = (FORMATS & WITH_FP8) && p.format == FP8_ROWS, blockScales = (FORMATS & WITH_FP8) && p.format == FP8_BLOCKS;
     const int blocks = !FORMATS || p.format == BF16 ? 2 : 1;               // of a granule
     const int granule = packed ? granuleBytes(p.format) : blocks * BLOCK;  // bytes
+#if TILING_BULK
     Walk far = w;
     int lead = 0;  // pieces from `w` to `far`
+#endif
     while (w.left > 0) {
         const int n = w.length();
         const int scales = rowScales ? ROW_SCALES : blockScales ? blockScaleBytes(w, n) : 0;
         to.limitFlight(phase, false);
+#if TILING_BULK
         if (threadIdx.x % 32 == 0) {
             Patience patience;
             while (!barrierPassed(to.ring.empty + to.slot, to.parity)) {
@@ -440,12 +498,29 @@ FORCE void produceMatrix(Producer& to, const Phase& p, Walk w, int phase) {
                 bulkCopy(slot + ROWS_END + ROW_SCALES, p.scales + 8 * (w.tile * padded + (w.column & ~1)), scales, to.full(), to.policy);
             }
         }
+#else
+        if (threadIdx.x % 32 == 0) to.claim(0);
+        __syncwarp();
+        const u32 slot = to.place();
+        if (packed)
+            warpCopy(slot, p.weights + ((i64)w.tile * w.granules + w.column) * granule, n * granule, to.policy);
+        else
+            copyRows(slot, p, w, n * blocks, w.column * blocks, p.columns * blocks, to.policy);
+        if (rowScales) warpCopy(slot + ROWS_END, p.scales + (i64)w.tile * ROW_SCALES, ROW_SCALES, to.policy);
+        if (blockScales) {
+            const i64 padded = (w.granules + 1) & ~1;
+            warpCopy(slot + ROWS_END + ROW_SCALES, p.scales + 8 * (w.tile * padded + (w.column & ~1)), scales, to.policy);
+        }
+        arriveWhenCopied(to.full());
+#endif
         to.next();
         w.advance(n);
+#if TILING_BULK
         if (lead > 0)
             lead--;
         else
             far = w;
+#endif
     }
     __syncwarp();
 }
@@ -476,7 +551,21 @@ FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, con
 // Pairs of e4m3 values as f16. The vectors are f16 then, so that an instruction makes two weights; a sixteenth of their size,
 // so that they reach a million. The least that they tell apart is 2^-20.
 FORCE void fromFp8(u32 four, u32& low, u32& high) {
+#if __CUDA_ARCH__ >= 890
     asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %2;\ncvt.rn.f16x2.e4m3x2 %0, l;\ncvt.rn.f16x2.e4m3x2 %1, h;\n}" : "=r"(low), "=r"(high) : "r"(four));
+#else
+    // Their bits are those of an f16 that is 2^-8 of them.
+    u32 a, b;
+    asm("prmt.b32 %0, %1, 0, 0x1404;" : "=r"(a) : "r"(four));
+    asm("prmt.b32 %0, %1, 0, 0x3424;" : "=r"(b) : "r"(four));
+    const auto widened = [](u32 spread) {
+        u32 r;
+        asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"((spread >> 1 & 0x3f803f80u) | (spread & 0x80008000u)), "r"(0x5c005c00u));
+        return r;
+    };
+    low = widened(a);
+    high = widened(b);
+#endif
 }
 FORCE u32 packHalf(float low, float high) {
     u32 r;
@@ -1040,7 +1129,7 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
                 if (t < HD / 8) ((uint4*)(k + at))[t ^ flip] = ((const uint4*)(small + 16 * STRIDE))[t];
                 if (t >= 32 && t < 32 + HD / 8) ((uint4*)(v + at))[(t - 32) ^ flip] = ((const uint4*)(small + 17 * STRIDE))[t - 32];
                 // The slot's next content comes through another path to memory than these writes.
-                asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+                fenceSlot();
                 consumersSync<THREADS>();
             }
             if (warp / 4 == (tile - item.from) % GROUPS) attend<HD, 2>(q, k, v, warp % 4 * 16, tile * KEYS, limit, a.scale, m, l, o);
@@ -1115,19 +1204,10 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
         if (*isLast) {
             bf16* out = a.attended + ((i64)item.row * a.heads + kv * group) * HD;
             const i64 parts = index - item.split;
-            for (int i = t; i < group * HD; i += THREADS) {
-                const int r = i / HD, d = i % HD;
-                float top = NEG_INF, total = 0, sum = 0;
-#pragma unroll 8
-                for (int s = 0; s < used; s++) {
-                    const float2 theirs = __ldcg(a.partSums + (parts + s) * 16 + r);
-                    const float other = __ldcg(a.parts + ((parts + s) * 16 + r) * HD + d);
-                    const float higher = fmaxf(top, theirs.x), shrink = power2(top - higher), e = power2(theirs.x - higher);
-                    total = total * shrink + theirs.y * e;
-                    sum = sum * shrink + other * e;
-                    top = higher;
-                }
-                out[i] = toBf16(sum / total);
+            for (int i = t; i < group * (HD / 4); i += THREADS) {
+                const int r = i / (HD / 4), d = i % (HD / 4) * 4;
+                *(uint2*)(out + r * HD + d) =
+                    pack4(joinParts<HD>(a.partSums, a.parts, used, d, [&](int part) { return (parts + part) * 16 + r; }));
             }
         }
         consumersSync<THREADS>();
@@ -1313,12 +1393,14 @@ FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
     const Ring ring = {memory, full, empty, a.slots, a.slotBytes};
     if (t == 0) {
         for (int i = 0; i < a.slots; i++) {
-            barrierInit(full + i, 1);
+            barrierInit(full + i, FILLERS);
             barrierInit(empty + i, WARPS);
         }
         reached[0] = 0;
         reached[1] = 0;
+#if __CUDA_ARCH__ >= 900
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
         if (TILING_TRACE)
             for (int i = 0; i < 64; i++) trace[i] = 0;
     }
@@ -1332,7 +1414,9 @@ FORCE void decodeStep(const Step& step, const Decode& a, const Peers& peers) {
 
 // Has all multiprocessors take note of maps that the host has written.
 extern "C" __global__ void acquireMaps(const u8* maps, int count) {
+#if __CUDA_ARCH__ >= 900
     for (int i = threadIdx.x; i < count; i += blockDim.x) asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(maps + (i64)i * MAP) : "memory");
+#endif
 }
 
 #define DECODE(HD, NT, NAME, FORMATS)                                                                                        \

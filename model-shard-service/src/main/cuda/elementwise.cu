@@ -216,17 +216,19 @@ extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* sc
 
 // q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
 // rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size], of bf16 or (eights) of
-// e4m3 without a scale: at most 448. Leaves zeros, to which the next product may add its parts.
+// e4m3 without a scale: at most 448. Leaves zeros in the vectors before `cleared`, to which the next product may add its parts.
 extern "C" __global__ void rotateAndStore(Step step, float* qkv, const float* bias, const float* norms, float epsilon,
                                           const float2* rope, bf16* q, void* keys, void* values, const int* table,
                                           int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved,
-                                          int eights) {
+                                          int eights, int cleared) {
     dependentsLaunch();
     constexpr int MOST = 2;  // pairs of a lane: heads of 128 at most
     const int t = blockIdx.x, lane = threadIdx.x % 32, warps = blockDim.x / 32;
     float* all = qkv + (i64)t * (heads + 2 * kvHeads) * headSize;
+    const bool clears = t < cleared;
     if (t >= step.tokens()) {
         dependencyWait();
+        if (!clears) return;
         for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < (heads + 2 * kvHeads) * headSize; i += gridDim.y * blockDim.x) all[i] = 0;
         return;
     }
@@ -250,7 +252,7 @@ extern "C" __global__ void rotateAndStore(Step step, float* qkv, const float* bi
             b[j] = neighbours ? 2 * p + 1 : p + half;
             x[j] = in[a[j]];
             y[j] = in[b[j]];
-            in[a[j]] = in[b[j]] = 0;
+            if (clears) in[a[j]] = in[b[j]] = 0;
             if (bias) {
                 x[j] += bias[h * headSize + a[j]];
                 y[j] += bias[h * headSize + b[j]];

@@ -9,15 +9,20 @@ struct alignas(64) TensorMap {
 };
 
 FORCE void barrierInit(u64* b, int n) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared(b)), "r"(n)); }
+#if __CUDA_ARCH__ >= 900
 FORCE void barrierExpect(u64* b, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(bytes) : "memory");
 }
+#else
+FORCE void barrierExpect(u64*, int) {}
+#endif
 FORCE void barrierArrive(u64* b) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared(b)) : "memory"); }
 FORCE u64 evictFirst() {
     u64 policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     return policy;
 }
+#if __CUDA_ARCH__ >= 900
 FORCE void boxCopy(u32 to, const void* map, int row, int block, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
@@ -29,6 +34,7 @@ FORCE void boxCopy(u32 to, const void* map, int row, int block, u64* b) {
                  "l"(map), "r"(0), "r"(row), "r"(block), "r"(shared(b))
                  : "memory");
 }
+#endif
 FORCE u32 loadAcquire(const u32* p) {
     u32 v;
     asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
@@ -52,7 +58,11 @@ FORCE void barrierWait(u64* b, int parity) {
     Patience patience;
     while (true) {
         asm volatile(
+#if __CUDA_ARCH__ >= 900
             "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+#else
+            "{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+#endif
             : "=r"(done)
             : "r"(shared(b)), "r"(parity)
             : "memory");

@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.driver.CUDA_MEMCPY2D;
 import jcuda.driver.CUcontext;
@@ -35,6 +36,7 @@ final class CudaDevice implements AutoCloseable {
     private final Arena arena = Arena.ofShared();
     private final Launcher launcher;
     private final String name;
+    private Consumer<Object> watcher;
     private String where = "";
     private long step;
 
@@ -125,8 +127,23 @@ final class CudaDevice implements AutoCloseable {
         return stream.handle();
     }
 
+    /// Has someone told of everything that is put on the stream, before it is: for measurements.
+    ///
+    /// @param watcher takes a [Kernel] or [CublasLt.Extents]; null for nobody
+    void watch(Consumer<Object> watcher) {
+        this.watcher = watcher;
+    }
+
+    /// Says what is put on the stream next, where that is not by [#launch].
+    void launching(Object what) {
+        if (watcher != null) {
+            watcher.accept(what);
+        }
+    }
+
     /// Runs a kernel on the stream.
     void launch(Kernel kernel, Launcher.Grid grid, Object... arguments) {
+        launching(kernel);
         int status = launcher.launch(kernel, stream.handle(), grid, arguments);
         if (status != 0) {
             throw failure(kernel.name(), status);

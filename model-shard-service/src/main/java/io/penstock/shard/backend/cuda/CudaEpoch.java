@@ -124,7 +124,8 @@ final class CudaEpoch implements AutoCloseable {
             }
             for (int i = 0; i < IN_FLIGHT; i++) {
                 words[i] = allocateHost(4 * StepDescriptor.capacity(limits));
-                descriptors[i] = new StepDescriptor(words[i].segment(), limits);
+                descriptors[i] = new StepDescriptor(
+                        words[i].segment(), limits, StreamedContexts.blocks(device.multiprocessors()));
                 CUevent event = device.event();
                 resources.hold(() -> device.destroy(event));
                 done[i] = event;
@@ -213,7 +214,8 @@ final class CudaEpoch implements AutoCloseable {
         descriptors[0].begin(bucket, 0);
         descriptors[0].appendBlock(0, 0, 0);
         descriptors[0].writeAdmissions(shape.config().vocabularySize());
-        descriptors[0].describe(plan, shape.group(), true, shape.config().vocabularySize(), null);
+        descriptors[0].describe(
+                plan, shape.group(), shape.kvHeads(), true, shape.config().vocabularySize(), null);
         pass.begin(bucket, words[0].address(), descriptors[0].end());
         decode.tune(bucket);
     }
@@ -264,7 +266,8 @@ final class CudaEpoch implements AutoCloseable {
         StepDescriptor descriptor = descriptors[parity];
         descriptor.begin(bucket, parity);
         news.tell(plan, descriptor, () -> flush(descriptor, bucket, parity));
-        descriptor.describe(plan, shape.group(), !alike, shape.config().vocabularySize(), known);
+        descriptor.describe(
+                plan, shape.group(), shape.kvHeads(), !alike, shape.config().vocabularySize(), known);
         pass.begin(bucket, words[parity].address(), descriptor.end());
         return bucket;
     }

@@ -14,7 +14,7 @@ import java.util.StringJoiner;
 import jcuda.driver.CUevent;
 
 /// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, on a
-/// Hopper GPU, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
+/// Hopper GPU or an A100, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
 /// together from the model's description as a list of phases.
 ///
 /// Longer than other files: what lies where in decode.cu's arguments and shared memory is said here in one
@@ -23,8 +23,7 @@ final class DecodeKernel {
     static final int MAX_VECTORS = 16;
     static final int TRACE_BYTES = 512;
 
-    private static final int SHARED_BYTES = 227 * 1024;
-    private static final int COMPUTE_CAPABILITY = 90;
+    private static final int HOPPER = 90;
     private static final int KEYS_A_TILE = 64;
     private static final int MAX_SLOTS = 16;
     private static final int MIN_SLOTS = 2;
@@ -40,6 +39,8 @@ final class DecodeKernel {
     private static final int SLOT_ALIGNMENT = 1_024;
     /// Slots, at most, that are sent ahead to the second-level cache.
     private static final int MAX_FETCHED = 6;
+    /// Slots of keys and values in flight, to be measured.
+    private static final String CONTEXT_DEPTH_PROPERTY = "penstock.cuda.context-depth";
     private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
@@ -53,6 +54,8 @@ final class DecodeKernel {
     private final StepMemory memory;
     private final int grid;
     private final int hidden;
+    private final int slotBytes;
+    private final int contextSlotBytes;
     private final List<Phase> phases;
     private final Setup[] setups;
     private final DecodeTiling tiling;
@@ -62,6 +65,8 @@ final class DecodeKernel {
     private int depth = 2;
     private int ahead = 1;
     private int fetched = 2;
+    // Whether the device has bulk copies; else a warp's lanes fill the ring.
+    private final boolean boxes;
     private String tuning = "";
 
     /// What a number of vectors is launched with.
@@ -84,6 +89,8 @@ final class DecodeKernel {
         this.memory = memory;
         grid = device.multiprocessors();
         hidden = shape.hidden();
+        slotBytes = extents.slotBytes();
+        contextSlotBytes = extents.contextSlotBytes();
         this.tiling = tiling;
         setups = new Setup[extents.vectors() + 1];
         for (int vectors = 1; vectors <= extents.vectors(); vectors++) {
@@ -92,14 +99,17 @@ final class DecodeKernel {
                     .formatted(shape.headSize(), (vectors + VECTORS_A_TILE - 1) / VECTORS_A_TILE, formats(weights));
             int shared = extents.sharedBytes(vectors, slots);
             setups[vectors] = new Setup(
-                    modules.kernel(tiling.source(), name, SHARED_BYTES),
+                    modules.kernel(tiling.source(), name, extents.shared()),
                     shared,
                     slots,
                     extents.vectorBytes(vectors),
                     tiling.sumFloats(shape.headSize(), vectors));
         }
         phases = phases(shape, weights, memory.decodeMaps(), peers != null);
-        tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
+        boxes = device.computeCapability() >= HOPPER;
+        if (boxes) {
+            tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
+        }
         tell(phases);
         stepArgument = arena.allocate(16, 8);
         argument = arena.allocate(ARGUMENT_BYTES, 8);
@@ -165,25 +175,42 @@ final class DecodeKernel {
                 || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!allLayers
                 || !evenBlocks
-                || device.computeCapability() != COMPUTE_CAPABILITY
+                || sharedBytes(device.computeCapability()) == 0
                 || shape.group() > ShardShape.QUERY_TILE
                 || shape.hidden() > DecodeTiling.MAX_HIDDEN) {
             return null;
         }
-        Extents extents = Extents.of(shape, weights, tiling, device.multiprocessors(), eights);
+        Extents extents = Extents.of(
+                shape, weights, tiling, device.multiprocessors(), sharedBytes(device.computeCapability()), eights);
         return extents.vectors() == 0
                 ? null
                 : new DecodeKernel(device, modules, shape, weights, memory, limits, tiling, extents, peers, arena);
     }
 
+    /// What a block may have of a multiprocessor's shared memory; 0 where the kernel does not serve.
+    private static int sharedBytes(int capability) {
+        return switch (capability) {
+            case HOPPER -> 227 * 1024;
+            case 80, 87 -> 163 * 1024;
+            // A ring beside vectors and sums would be too short to hide anything.
+            default -> 0;
+        };
+    }
+
     /// How shared memory is parted.
     ///
+    /// @param shared bytes of a block
     /// @param pitch elements from a vector to the next
     /// @param slotBytes of a slot of the ring: the most that any matrix' format wants
     /// @param vectors at most; 0 where not even one fits
-    private record Extents(DecodeTiling tiling, int headSize, int pitch, int slotBytes, int vectors) {
+    private record Extents(DecodeTiling tiling, int shared, int headSize, int pitch, int slotBytes, int vectors) {
         static Extents of(
-                ShardShape shape, DeviceWeights weights, DecodeTiling tiling, int multiprocessors, boolean eights) {
+                ShardShape shape,
+                DeviceWeights weights,
+                DecodeTiling tiling,
+                int multiprocessors,
+                int shared,
+                boolean eights) {
             int widest = shape.hidden();
             int slotBytes = 2 * KEYS_A_TILE * shape.headSize();
             for (Matrix matrix : weights.matrices()) {
@@ -194,7 +221,7 @@ final class DecodeKernel {
                     // Products by columns: a block meets at most two slots' columns.
                     widest = Math.max(widest, matrix.format().columnsOfTwo(matrix.columns()));
                     if (matrix.format().cuts(matrix.columns(), true) > multiprocessors) {
-                        return new Extents(tiling, shape.headSize(), 0, slotBytes, 0);
+                        return new Extents(tiling, shared, shape.headSize(), 0, slotBytes, 0);
                     }
                 }
             }
@@ -210,10 +237,20 @@ final class DecodeKernel {
             int vectors = wide || narrow ? VECTORS_A_TILE : MAX_VECTORS;
             int least = wide ? MIN_SLOTS_WIDE : MIN_SLOTS;
             while (vectors > 0
-                    && new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors).slots(vectors) < least) {
+                    && new Extents(tiling, shared, shape.headSize(), pitch, slotBytes, vectors).slots(vectors)
+                            < least) {
                 vectors--;
             }
-            return new Extents(tiling, shape.headSize(), pitch, slotBytes, vectors);
+            return new Extents(tiling, shared, shape.headSize(), pitch, slotBytes, vectors);
+        }
+
+        /// That a tile of keys and values takes: one, or one each.
+        int contextSlots() {
+            return slotBytes < 4 * KEYS_A_TILE * headSize ? 2 : 1;
+        }
+
+        int contextSlotBytes() {
+            return 4 * KEYS_A_TILE * headSize / contextSlots();
         }
 
         int vectorBytes(int count) {
@@ -223,7 +260,7 @@ final class DecodeKernel {
         }
 
         int slots(int count) {
-            return Math.min(MAX_SLOTS, (SHARED_BYTES - sharedBytes(count, 0)) / (slotBytes + 16));
+            return Math.min(MAX_SLOTS, (shared - sharedBytes(count, 0)) / (slotBytes + 16));
         }
 
         int sharedBytes(int count, int slots) {
@@ -383,7 +420,7 @@ final class DecodeKernel {
                 });
         number(Field.SLOT_BYTES, extents.slotBytes());
         number(Field.PITCH, extents.pitch());
-        number(Field.CONTEXT_SLOTS, extents.slotBytes() < 4 * KEYS_A_TILE * shape.headSize() ? 2 : 1);
+        number(Field.CONTEXT_SLOTS, extents.contextSlots());
         number(Field.EPSILON, Float.floatToRawIntBits((float) shape.config().rmsNormEpsilon()));
         number(Field.SCALE, Float.floatToRawIntBits((float) (1 / Math.log(2) / Math.sqrt(shape.headSize()))));
     }
@@ -407,8 +444,9 @@ final class DecodeKernel {
         VECTOR_BYTES(14),
         SUM_FLOATS(15),
         CONTEXT_SLOTS(16),
-        EPSILON(17),
-        SCALE(18);
+        CONTEXT_DEPTH(17),
+        EPSILON(18),
+        SCALE(19);
 
         private final int index;
 
@@ -419,6 +457,12 @@ final class DecodeKernel {
 
     private void number(Field which, int value) {
         argument.set(JAVA_INT, NUMBERS + 4L * which.index, value);
+    }
+
+    /// As many bytes in flight as weights have: fewer do not fill the memory's latency.
+    private int contextDepth() {
+        int forced = Integer.getInteger(CONTEXT_DEPTH_PROPERTY, 0);
+        return forced > 0 ? forced : (depth * slotBytes + contextSlotBytes - 1) / contextSlotBytes;
     }
 
     boolean serves(StepBucket bucket) {
@@ -439,6 +483,7 @@ final class DecodeKernel {
         number(Field.SLOTS, setup.slots);
         number(Field.DEPTH, Math.min(depth, setup.slots));
         number(Field.AHEAD, Math.min(ahead, setup.slots));
+        number(Field.CONTEXT_DEPTH, Math.min(contextDepth(), setup.slots));
         number(Field.FETCHED, fetched);
         number(Field.VECTOR_BYTES, setup.vectorBytes);
         number(Field.SUM_FLOATS, setup.sumFloats);
@@ -478,7 +523,7 @@ final class DecodeKernel {
         int most = fastest(bucket, flights, tried).depth;
         flights.clear();
         flights.add(new Flight(most, Math.min(2, most), fetched));
-        for (int slots = 0; slots <= MAX_FETCHED; slots++) {
+        for (int slots = 0; slots <= (boxes ? MAX_FETCHED : 0); slots++) {
             flights.add(new Flight(most, 1, slots));
         }
         Flight best = fastest(bucket, flights, tried);

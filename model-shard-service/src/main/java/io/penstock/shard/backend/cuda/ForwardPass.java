@@ -47,6 +47,8 @@ final class ForwardPass {
     private final Kernel add;
     private final Kernel prefillAttention;
     private final Kernel decodeAttention;
+    // Null where [#decodeAttention] does it.
+    private final StreamedContexts contexts;
     private final Kernel sample;
     private final Kernel random;
     private final Kernel fill;
@@ -82,6 +84,7 @@ final class ForwardPass {
         String kind = shape.headSize() + (kvEights ? "Fp8" : "");
         prefillAttention = modules.following("attention", "prefillAttention" + kind, attentionShared);
         decodeAttention = modules.following("attention", "decodeAttention" + kind, attentionShared);
+        contexts = StreamedContexts.of(device, modules, shape, limits, computing.kv());
         sample = modules.following("sampling", "sample");
         random = modules.kernel("elementwise", "randomWeights");
         fill = modules.kernel("elementwise", "fill");
@@ -167,9 +170,6 @@ final class ForwardPass {
     }
 
     private void attention(StepBucket bucket, DeviceWeights.Layer layer, int index) {
-        MemorySegment step = step(bucket);
-        long keys = memory.keys(index);
-        long values = memory.values(index);
         device.launch(
                 rotate,
                 new Grid(
@@ -178,15 +178,15 @@ final class ForwardPass {
                         1,
                         32 * HEADS_A_BLOCK,
                         0),
-                step,
+                step(bucket),
                 memory.qkv(),
                 layer.qkvBias(),
                 layer.headNorms(),
                 (float) shape.config().rmsNormEpsilon(),
                 memory.rope(),
                 memory.queries(),
-                keys,
-                values,
+                memory.keys(index),
+                memory.values(index),
                 memory.table(),
                 memory.maxBlocks(),
                 limits.blockSize(),
@@ -197,9 +197,16 @@ final class ForwardPass {
                     case HALVES -> 0;
                     case INTERLEAVED -> 1;
                 },
-                kvEights ? 1 : 0);
-        cacheArgument.set(JAVA_LONG, 0, keys);
-        cacheArgument.set(JAVA_LONG, 8, values);
+                kvEights ? 1 : 0,
+                alike ? 0 : StreamedProducts.MAX_VECTORS);
+        attend(bucket, index);
+    }
+
+    /// From [StepMemory#queries()] and a layer's keys and values to [StepMemory#attended()].
+    void attend(StepBucket bucket, int index) {
+        MemorySegment step = step(bucket);
+        cacheArgument.set(JAVA_LONG, 0, memory.keys(index));
+        cacheArgument.set(JAVA_LONG, 8, memory.values(index));
         cacheArgument.set(JAVA_LONG, 16, memory.table());
         cacheArgument.set(JAVA_INT, 24, memory.maxBlocks());
         cacheArgument.set(JAVA_INT, 28, limits.blockSize());
@@ -216,7 +223,12 @@ final class ForwardPass {
                     memory.attended(),
                     scale);
         }
-        if (!alike) {
+        if (alike) {
+            return;
+        }
+        if (contexts != null) {
+            contexts.run(step, cacheArgument, memory.queries(), partsArgument, memory.attended(), scale);
+        } else {
             device.launch(
                     decodeAttention,
                     new Grid(bucket.rows(), shape.kvHeads(), bucket.splits(), 128, attentionShared),
@@ -229,8 +241,8 @@ final class ForwardPass {
         }
     }
 
-    /// Few vectors' products are added to the zeros that rotation leaves: blocks that have parts of the same
-    /// columns need not meet.
+    /// Few vectors' products are added to the zeros that rotation leaves in as many vectors: blocks that have parts of
+    /// the same columns need not meet.
     private Outputs qkvInto(int vectors) {
         return !alike && vectors <= StreamedProducts.MAX_VECTORS ? Outputs.SUM : Outputs.F32;
     }

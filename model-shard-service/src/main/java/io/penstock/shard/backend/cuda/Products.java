@@ -54,6 +54,7 @@ final class Products {
         if (isOwn(extents)) {
             streamed.run(extents, operation);
         } else {
+            device.launching(extents);
             run(plans.computeIfAbsent(extents, this::plan), operation);
         }
     }

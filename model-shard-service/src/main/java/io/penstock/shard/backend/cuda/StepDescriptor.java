@@ -23,6 +23,7 @@ final class StepDescriptor {
 
     private final MemorySegment words;
     private final int maxLength;
+    private final ContextShares shares;
     private int maxTokens;
     private int maxRows;
     private int end;
@@ -33,8 +34,10 @@ final class StepDescriptor {
     private int pendingWords;
 
     /// @param words of [#capacity] words
-    StepDescriptor(MemorySegment words, StepLimits limits) {
+    /// @param contextBlocks that contexts are shared among
+    StepDescriptor(MemorySegment words, StepLimits limits, int contextBlocks) {
         this.words = words;
+        shares = new ContextShares(contextBlocks, limits.maxSequences());
         maxLength = limits.maxLength();
         pendingSlots = new int[limits.maxSequences()];
         pendingSequences = new SlotSampling[limits.maxSequences()];
@@ -42,7 +45,7 @@ final class StepDescriptor {
 
     /// Words of the part that does not depend on what is said of slots.
     static int fixedWords(int maxTokens, int maxRows) {
-        return HEADER + 3 * maxTokens + 8 * maxRows + 2 * (maxTokens + maxRows);
+        return HEADER + 3 * maxTokens + 8 * maxRows + 2 * (maxTokens + maxRows) + ContextShares.WORDS;
     }
 
     /// Words that always suffice for any one slot behind the largest fixed part.
@@ -104,12 +107,13 @@ final class StepDescriptor {
 
     /// Writes tokens and rows.
     ///
+    /// @param group query heads that share a key/value head, of which there are `kvHeads`
     /// @param few whether rows of few queries go to the decode kernel
     /// @param known the last id of each slot, for a rank that does not sample; null to leave ids to the
     ///     device
     /// @throws PenstockException (bad input) if a token or a position does not exist: the device would
     ///     read past its arrays
-    void describe(StepPlan plan, int group, boolean few, int vocabulary, int[] known) {
+    void describe(StepPlan plan, int group, int kvHeads, boolean few, int vocabulary, int[] known) {
         int position = HEADER + maxTokens;
         int slots = position + maxTokens;
         int decodeRow = slots + maxTokens;
@@ -121,6 +125,7 @@ final class StepDescriptor {
         int sampleSlot = sampleToken + maxRows;
         int samplePosition = sampleSlot + maxRows;
         int items = samplePosition + maxRows;
+        shares.clear();
         int decodeRows = 0;
         int prefillItems = 0;
         int samples = 0;
@@ -155,6 +160,7 @@ final class StepDescriptor {
             }
             if (few && StepBucket.isDecode(count, group)) {
                 set(decodeRow + decodeRows++, row);
+                shares.add(plan.start[row] + count);
             } else {
                 for (int query = 0; query < count * group; query += ShardShape.PREFILL_TILE) {
                     set(items + 2 * prefillItems, row);
@@ -169,6 +175,7 @@ final class StepDescriptor {
                 samples++;
             }
         }
+        shares.write(words, items + 2 * (maxTokens + maxRows), kvHeads);
         set(SERIAL, (int) plan.number);
         set(TOKENS, plan.totalTokens);
         set(DECODE_ROWS, decodeRows);

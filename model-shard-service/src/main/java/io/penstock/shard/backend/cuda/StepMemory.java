@@ -20,7 +20,7 @@ import java.util.List;
 /// @param residual `[tokens, hidden]` f32
 /// @param partial `[tokens, hidden]` f32, a tensor-parallel rank's part of a sum
 /// @param normed `[tokens, hidden]` bf16
-/// @param qkv `[tokens, qkvSize]` f32, zero between layers
+/// @param qkv `[tokens, qkvSize]` f32, zero between layers as far as products are added to it
 /// @param queries `[tokens, heads, headSize]` bf16
 /// @param attended `[tokens, heads, headSize]` bf16
 /// @param gateUp `[tokens, 2 * intermediate]` bf16
@@ -114,10 +114,11 @@ record StepMemory(
         int maxBlocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
         long widest = Math.max(Math.max(hidden, shape.attentionSize()), shape.intermediate());
         long rows = buckets.stream().mapToLong(StepBucket::rows).max().orElseThrow();
-        long parts = buckets.stream()
+        long split = buckets.stream()
                 .mapToLong(bucket -> (long) bucket.rows() * shape.kvHeads() * bucket.splits() * ShardShape.QUERY_TILE)
                 .max()
                 .orElseThrow();
+        long parts = Math.max(split, StreamedContexts.partRows(multiprocessors));
         long cacheLayer = kvBlocks
                 * (long) shape.kvHeads()
                 * limits.blockSize()

@@ -25,6 +25,9 @@ final class GpuBench {
     static final CudaOptions.Kv KV = CudaOptions.Kv.valueOf(System.getProperty("penstock.bench.kv", "BF16"));
     private static final boolean DETERMINISTIC = Boolean.getBoolean("penstock.bench.deterministic");
 
+    private static final int STEP_TOKENS = 2_048;
+    private static final int TIMED = 20;
+
     private GpuBench() {}
 
     static CudaOptions options(boolean graphs) {
@@ -55,13 +58,59 @@ final class GpuBench {
         }
     }
 
-    /// So many requests of 128 tokens in and 64 out, without graphs: for a profiler.
-    static void profile(int batch) {
+    /// So many requests of 64 tokens out (one, where prompts fill steps), without graphs: for a profiler.
+    static void profile(int batch, int prompt) {
         ModelConfig config = GpuCheck.qwen7b();
         CudaOptions options = options(false);
         try (CudaBackend backend = new CudaBackend(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
-            new GpuLoad(backend).run(Collections.nCopies(batch, new GpuLoad.Lengths(128, 64)));
+            GpuLoad load = new GpuLoad(backend);
+            load.run(Collections.nCopies(batch, new GpuLoad.Lengths(prompt, prompt < STEP_TOKENS ? 64 : 1)));
+            load.checkProfiled();
+        }
+    }
+
+    /// Each kernel's time in prompts that come one behind the other, or in steps of so many sequences: of the first,
+    /// when the device has rested, and of one after many.
+    ///
+    /// @param batch 0 for prompts
+    /// @param tokens of a prompt; of context
+    static void times(int batch, int tokens) {
+        ModelConfig config = GpuCheck.qwen7b();
+        try (CudaBackend backend = new CudaBackend(options(false));
+                KernelTimes times = new KernelTimes(backend.cudaDevice())) {
+            backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
+            StepLimits limits = new StepLimits(16, Math.max(8, batch), STEP_TOKENS, tokens + TIMED + 2);
+            SequenceDriver driver = new SequenceDriver(backend, limits);
+            List<Sequence> sequences = sequences(driver, Math.max(1, batch), tokens, 1);
+            driver.run(sequences, false, 1);
+            for (int i = 1; i <= TIMED; i++) {
+                if (batch == 0) {
+                    driver.retire(0, sequences.getFirst());
+                    sequences = sequences(driver, 1, tokens, 1);
+                } else {
+                    sequences.forEach(sequence -> sequence.wanted++);
+                }
+                times.begin();
+                long begun = System.nanoTime();
+                driver.run(sequences, false, 1);
+                double wall = (System.nanoTime() - begun) / 1e6;
+                List<KernelTimes.Share> shares = times.end();
+                System.out.printf(
+                        "%s %d, %d tokens, round %d: %.2f ms, in kernels %.2f ms%n",
+                        batch == 0 ? "prompt" : "step of",
+                        batch,
+                        tokens,
+                        i,
+                        wall,
+                        shares.stream().mapToDouble(KernelTimes.Share::millis).sum());
+                // The second: in the first, kernels come onto the device.
+                if (i == 2 || i == TIMED) {
+                    for (KernelTimes.Share share : shares) {
+                        System.out.printf("%9.3f ms %5d  %s%n", share.millis(), share.count(), share.name());
+                    }
+                }
+            }
         }
     }
 

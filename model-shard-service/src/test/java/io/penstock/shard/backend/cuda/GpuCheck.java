@@ -49,6 +49,7 @@ public final class GpuCheck {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
             case "products" -> KernelCheck.products();
+            case "contexts" -> ContextCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {
@@ -67,7 +68,8 @@ public final class GpuCheck {
             case "kv-blocks" -> kvBlocks();
             case "greedy" -> greedy(Path.of(arguments[1]), Path.of(arguments[2]));
             case "bench" -> GpuBench.run(List.of(arguments).subList(1, arguments.length));
-            case "profile" -> GpuBench.profile(Integer.parseInt(arguments[1]));
+            case "profile" -> GpuBench.profile(Integer.parseInt(arguments[1]), Integer.parseInt(arguments[2]));
+            case "times" -> GpuBench.times(Integer.parseInt(arguments[1]), Integer.parseInt(arguments[2]));
             case "mix" -> GpuBench.mix(Path.of(arguments[1]));
             case "table" ->
                 TableBench.run(Path.of(arguments[1]), List.of(arguments).subList(2, arguments.length));

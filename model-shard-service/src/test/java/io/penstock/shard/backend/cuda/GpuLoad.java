@@ -24,7 +24,7 @@ final class GpuLoad {
     private static final int STEP_TOKENS = 2_048;
     private static final int LONGEST = 2_048;
     private static final int IDS = 150_000;
-    /// The step that a profiler is to see, if there is one.
+    /// The step that a profiler is to see, from 1 on, if there is one.
     private static final long PROFILED = Long.getLong("penstock.bench.profiled-step", -1);
 
     private final CudaBackend backend;
@@ -110,6 +110,14 @@ final class GpuLoad {
             if (flying.size() == 2 || !any) {
                 hear(flying.removeFirst());
             }
+        }
+    }
+
+    /// @throws IllegalArgumentException if no step had the number that a profiler was to see
+    void checkProfiled() {
+        if (PROFILED < 1 || PROFILED > number) {
+            throw new IllegalArgumentException(
+                    "step %d is to be profiled, there were 1 to %d".formatted(PROFILED, number));
         }
     }
 

@@ -212,7 +212,7 @@ public final class GpuRanks {
                     : DevicePeers.meet(cuda, collective, layout, box);
             peers = meeting.peers(cuda, modules, collective, shape, memory, arena);
             words = cuda.allocateHost(4 * StepDescriptor.capacity(limits));
-            descriptor = new StepDescriptor(words.segment(), limits);
+            descriptor = new StepDescriptor(words.segment(), limits, 264);
             plan = new StepPlan(limits, new int[1][(tokens + 15) / 16], new SlotSampling[1]);
             plan.rows = 1;
             plan.totalTokens = tokens;
@@ -232,7 +232,7 @@ public final class GpuRanks {
             plan.number = number;
             descriptor.begin(bucket, 0);
             descriptor.writeAdmissions(1_000);
-            descriptor.describe(plan, shape.group(), true, 1_000, null);
+            descriptor.describe(plan, shape.group(), shape.kvHeads(), true, 1_000, null);
             pass.begin(bucket, words.address(), descriptor.end());
         }
 

@@ -198,7 +198,7 @@ final class KernelCheck {
                 }
                 MemorySegment.copy(logits, 0, upload.segment(), ValueLayout.JAVA_FLOAT, 0, logits.length);
                 device.upload(memory.logits(), upload, 4L * logits.length);
-                StepDescriptor descriptor = new StepDescriptor(words.segment(), limits);
+                StepDescriptor descriptor = new StepDescriptor(words.segment(), limits, 264);
                 descriptor.begin(bucket, position % 2);
                 StepPlan plan = new StepPlan(limits, table, slots);
                 plan.rows = ROWS;
@@ -216,7 +216,7 @@ final class KernelCheck {
                     }
                 }
                 descriptor.writeAdmissions(vocabulary);
-                descriptor.describe(plan, 1, true, vocabulary, null);
+                descriptor.describe(plan, 1, 1, true, vocabulary, null);
                 pass.begin(bucket, words.address(), descriptor.end());
                 pass.sample(bucket, ROWS);
                 device.synchronize();

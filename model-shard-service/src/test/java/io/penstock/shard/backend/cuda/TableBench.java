@@ -122,6 +122,10 @@ final class TableBench {
                 seconds[i] = (System.nanoTime() - begun) / 1e9;
                 driver.retire(0, sequence);
             }
+            // The first comes to a device that has rested a little; under load its clocks are lower.
+            System.out.printf(
+                    "     prompts of %d tokens, one behind the other: first %.2f, last %.2f ms%n",
+                    tokens, 1e3 * seconds[0], 1e3 * seconds[PROMPTS - 1]);
             Arrays.sort(seconds);
             figure("first token", 1e3 * seconds[PROMPTS / 2], "ms")
                     .with("tokens", tokens)

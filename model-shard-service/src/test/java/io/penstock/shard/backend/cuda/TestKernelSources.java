@@ -31,6 +31,7 @@ class TestKernelSources {
     void sourcesBecomeOneTextWithoutAnyInclude() {
         for (String name : List.of(
                 "attention.cu",
+                "contexts.cu",
                 "decode.cu",
                 "elementwise.cu",
                 "gemm.cu",
@@ -52,6 +53,7 @@ class TestKernelSources {
                 .contains("TOP = %d, RECORD = %d;".formatted(StepMemory.MAX_ALTERNATIVES, StepMemory.RESULT_WORDS));
         assertThat(source("attention.cuh")).contains("KEYS = 64;");
         assertThat(source("common.cuh")).contains("words + %d;".formatted(StepDescriptor.HEADER));
+        assertThat(source("common.cuh")).contains("SHARES = %d;".formatted(ContextShares.MOST));
         DecodeTiling tiling = DecodeTiling.chosen();
         assertThat(source("decode.cu"))
                 .contains("#define TILING_WARPS %d\n".formatted(tiling.warps()))
@@ -66,7 +68,8 @@ class TestKernelSources {
     @Test
     void everyKernelThatMayFollowEarlyWaits() {
         Pattern launched = Pattern.compile("modules\\.following\\(\"(\\w+)\", \"(\\w+)\"");
-        Matcher kernels = launched.matcher(javaSource("ForwardPass") + javaSource("WeightProducts"));
+        Matcher kernels = launched.matcher(
+                javaSource("ForwardPass") + javaSource("StreamedContexts") + javaSource("WeightProducts"));
         int found = 0;
         while (kernels.find()) {
             String text = source(kernels.group(1) + ".cu");
@@ -88,7 +91,7 @@ class TestKernelSources {
                     .contains("\n    dependencyWait();\n");
             found++;
         }
-        assertThat(found).isEqualTo(15);
+        assertThat(found).isEqualTo(16);
     }
 
     private static String bodyOf(String text, String head) {

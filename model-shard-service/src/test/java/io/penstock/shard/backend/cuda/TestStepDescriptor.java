@@ -22,7 +22,7 @@ class TestStepDescriptor {
 
     private final StepLimits limits = new StepLimits(16, ROWS, TOKENS, 128);
     private final MemorySegment words = Arena.ofAuto().allocate(4L * StepDescriptor.capacity(limits), 8);
-    private final StepDescriptor descriptor = new StepDescriptor(words, limits);
+    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264);
     private final SlotSampling[] sampling = new SlotSampling[ROWS];
     private final StepPlan plan = new StepPlan(limits, new int[ROWS][8], sampling);
 
@@ -50,7 +50,7 @@ class TestStepDescriptor {
             plan.tokens[i] = i == 0 ? StepPlan.FROM_DEVICE : 1_000 + i;
         }
         descriptor.begin(new StepBucket(TOKENS, ROWS, true, 1), 1);
-        descriptor.describe(plan, 4, true, 2_000, null);
+        descriptor.describe(plan, 4, 2, true, 2_000, null);
 
         assertThat(new int[] {word(0), word(1), word(2), word(3), word(4), word(5), word(6)})
                 .containsExactly(24, 2, 2, 2, 0, 0, 1);
@@ -77,7 +77,12 @@ class TestStepDescriptor {
         int items = sampleToken + 3 * ROWS;
         assertThat(new int[] {word(items), word(items + 1), word(items + 2), word(items + 3)})
                 .containsExactly(1, 0, 1, 64);
-        assertThat(descriptor.end()).isEqualTo(items + 2 * (TOKENS + ROWS));
+        int cuts = items + 2 * (TOKENS + ROWS);
+        // Two rows of one tile, two heads each: four tiles, two blocks.
+        assertThat(new int[] {word(cuts), word(cuts + 3), word(cuts + 6), word(cuts + 3 * 304)})
+                .as("row and head where shares begin")
+                .containsExactly(0, 1 << 16, 2 << 16, 2 << 16);
+        assertThat(descriptor.end()).isEqualTo(cuts + 3 * 305);
     }
 
     @Test
@@ -85,7 +90,7 @@ class TestStepDescriptor {
         row(0, 2, 5, 1, true);
         plan.tokens[0] = StepPlan.FROM_DEVICE;
         descriptor.begin(new StepBucket(1, 1, false, 1), 0);
-        descriptor.describe(plan, 1, true, 2_000, new int[] {7, 8, 9, 10});
+        descriptor.describe(plan, 1, 1, true, 2_000, new int[] {7, 8, 9, 10});
         assertThat(word(16)).isEqualTo(9);
     }
 
@@ -95,13 +100,13 @@ class TestStepDescriptor {
         descriptor.begin(new StepBucket(TOKENS, ROWS, false, 1), 0);
         for (int bad : new int[] {2_000, -2}) {
             plan.tokens[0] = bad;
-            assertThatThrownBy(() -> descriptor.describe(plan, 1, true, 2_000, null))
+            assertThatThrownBy(() -> descriptor.describe(plan, 1, 1, true, 2_000, null))
                     .hasMessage("slot 2: token %d, the vocabulary has 2000", bad);
         }
         plan.tokens[0] = 1_999;
-        descriptor.describe(plan, 1, true, 2_000, null);
+        descriptor.describe(plan, 1, 1, true, 2_000, null);
         plan.start[0] = limits.maxLength();
-        assertThatThrownBy(() -> descriptor.describe(plan, 1, true, 2_000, null))
+        assertThatThrownBy(() -> descriptor.describe(plan, 1, 1, true, 2_000, null))
                 .hasMessageContaining("at position 128");
     }
 
