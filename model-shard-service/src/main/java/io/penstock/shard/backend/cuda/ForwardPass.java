@@ -389,9 +389,6 @@ final class ForwardPass {
     private void tuneActivation(StepBucket bucket) {
         DeviceWeights.Layer first = weights.layers().getFirst();
         int vectors = bucket.tokens();
-        if (!products.isWhole(first.gateUp(), vectors)) {
-            return;
-        }
         List<DeviceWeights.Layer> same = weights.layers().stream()
                 .filter(layer -> layer.gateUp().format() == first.gateUp().format()
                         && layer.down().format() == first.down().format())
