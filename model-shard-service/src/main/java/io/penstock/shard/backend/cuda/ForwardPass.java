@@ -364,7 +364,7 @@ final class ForwardPass {
             counts.put(bucket.tokens(), bucket);
             bucket.sampleCounts().forEach(samples::add);
         }
-        counts.tailMap(products.untunedVectors(), false).forEach((vectors, bucket) -> {
+        counts.forEach((vectors, bucket) -> {
             // The kernels between products leave what is behind the step's last token.
             device.launch(fill, Grid.of(1, 32), memory.words(), 1L, Float.intBitsToFloat(vectors));
             tune(DeviceWeights.Layer::qkv, bucket, qkvInto(vectors), memory.normed(), memory.qkv());
@@ -374,7 +374,7 @@ final class ForwardPass {
             tuneActivation(bucket);
         });
         if (weights.output() != null) {
-            for (int vectors : samples.tailSet(products.untunedVectors(), false)) {
+            for (int vectors : samples) {
                 products.tune(
                         List.of(weights.output()), vectors, Outputs.F32, memory.normed(), memory.logits(), () -> {});
             }

@@ -8,9 +8,8 @@ import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.util.List;
 import java.util.function.Consumer;
 
-/// Products of vectors with matrices of every weight format: of few vectors by our own matrix-vector kernels, of more
-/// by
-/// [Products], with weights as they are or, a piece at a time, widened to bf16 in memory first.
+/// Products of vectors with matrices of every weight format: of few vectors with bf16 by our own matrix-vector kernels,
+/// of others by [Products], with weights as they are or, a piece at a time, widened to bf16 in memory first.
 final class WeightProducts {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
@@ -60,9 +59,9 @@ final class WeightProducts {
         return into != Outputs.ACTIVATED || vectors <= gemvVectors || products.isOwn(extents(matrix, vectors, into));
     }
 
-    /// Vectors up to which nothing is to be chosen.
-    int untunedVectors() {
-        return gemvVectors;
+    /// Whether nothing is to be chosen.
+    private boolean isSettled(Extents extents) {
+        return extents.operands() == Operands.BF16 && extents.vectors() <= gemvVectors;
     }
 
     /// Bytes of a row's result.
@@ -153,7 +152,8 @@ final class WeightProducts {
                 : new Operation(matrix.address(), matrix.scales(), inputs, 0, outputs);
     }
 
-    /// Chooses the quickest way of a product with matrices of the same extents. Pieces that are widened first are left
+    /// Chooses the quickest way of a product with matrices of the same extents, where there are several. Pieces that
+    /// are widened first are left
     /// to
     /// the library's choice: they are of many extents.
     ///
@@ -161,6 +161,9 @@ final class WeightProducts {
     void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {
         Matrix first = all.getFirst();
         Extents extents = extents(first, vectors, into);
+        if (isSettled(extents)) {
+            return;
+        }
         List<Matrix> alike = all.stream()
                 .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
                 .toList();
@@ -191,6 +194,9 @@ final class WeightProducts {
     /// @param ours how that is done, with a matrix each
     /// @param others how else
     void tune(Matrix gateUp, int vectors, List<Runnable> ours, List<Runnable> others, Runnable between) {
-        products.tune(extents(gateUp, vectors, Outputs.ACTIVATED), ours, others, between);
+        Extents extents = extents(gateUp, vectors, Outputs.ACTIVATED);
+        if (!isSettled(extents)) {
+            products.tune(extents, ours, others, between);
+        }
     }
 }
