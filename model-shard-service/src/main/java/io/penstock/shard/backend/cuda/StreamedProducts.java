@@ -12,10 +12,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/// Our own products of a matrix with up to 128 vectors (`gemm.cuh`), which wait for the memory and for nothing else: a
-/// block
-/// a multiprocessor, weights on their way before the vectors are there, gates applied where sums are, weights widened
-/// where they are multiplied. On Hopper. For one thread.
+/// Our own products of a matrix with up to 128 vectors (`gemm.cuh`), which wait for the memory and for
+/// nothing else: a block a multiprocessor, weights on their way before the vectors are there, gates applied
+/// where sums are, weights widened where they are multiplied. On Hopper. For one thread.
 final class StreamedProducts {
     static final int MAX_VECTORS = ProductTiling.MAX_VECTORS;
 

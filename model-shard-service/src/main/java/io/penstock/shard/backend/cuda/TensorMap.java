@@ -41,9 +41,8 @@ final class TensorMap {
 
     private TensorMap() {}
 
-    /// Of a row-major matrix: so many rows by so many blocks of 128 bytes, block behind block, the 16-byte pieces of a
-    /// row
-    /// permuted by the row's number. Rows past the matrix are zero.
+    /// Of a row-major matrix: so many rows by so many blocks of 128 bytes, block behind block, the 16-byte
+    /// pieces of a row permuted by the row's number. Rows past the matrix are zero.
     ///
     /// @param to receives [#BYTES], at a multiple of 64
     /// @param address of the matrix, a multiple of 16
@@ -64,8 +63,8 @@ final class TensorMap {
                 new int[] {BLOCK_BYTES, boxRows, blocks});
     }
 
-    /// Of a matrix of int4: boxes of so many granules of so many tiles, tile behind tile. What is past the matrix is
-    /// zero.
+    /// Of a matrix of int4: boxes of so many granules of so many tiles, tile behind tile. What is past the
+    /// matrix is zero.
     ///
     /// @param to receives [#BYTES], at a multiple of 64
     /// @param address of the matrix, a multiple of 16

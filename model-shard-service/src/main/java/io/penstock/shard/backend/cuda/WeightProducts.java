@@ -8,8 +8,9 @@ import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.util.List;
 import java.util.function.Consumer;
 
-/// Products of vectors with matrices of every weight format: of few vectors with bf16 by our own matrix-vector kernels,
-/// of others by [Products], with weights as they are or, a piece at a time, widened to bf16 in memory first.
+/// Products of vectors with matrices of every weight format: of few vectors with bf16 by our own
+/// matrix-vector kernels, of others by [Products], with weights as they are or, a piece at a time, widened
+/// to bf16 in memory first.
 final class WeightProducts {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
@@ -152,10 +153,8 @@ final class WeightProducts {
                 : new Operation(matrix.address(), matrix.scales(), inputs, 0, outputs);
     }
 
-    /// Chooses the quickest way of a product with matrices of the same extents, where there are several. Pieces that
-    /// are widened first are left
-    /// to
-    /// the library's choice: they are of many extents.
+    /// Chooses the quickest way of a product with matrices of the same extents, where there are several.
+    /// Pieces that are widened first are left to the library's choice: they are of many extents.
     ///
     /// @param between a small kernel as there is between a step's products
     void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {

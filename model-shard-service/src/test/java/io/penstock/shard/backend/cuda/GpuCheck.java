@@ -48,7 +48,9 @@ public final class GpuCheck {
     public static void main(String[] arguments) throws IOException {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
-            case "products" -> KernelCheck.products();
+            case "products" ->
+                KernelCheck.products(
+                        Stream.of(arguments).skip(1).mapToInt(Integer::parseInt).toArray());
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {
