@@ -22,30 +22,17 @@ struct Tile {
 // Where element d of a position's key or value lies.
 FORCE int swizzled(int d, int position) { return ((d >> 3 ^ (position & 7)) << 3) | (d & 7); }
 
-// Tiles begin at multiples of 64, so that places in a tile are permuted as positions are.
-template <int HD>
-FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey, int length, bf16* k, bf16* v, int threads) {
-    for (int i = threadIdx.x; i < KEYS * HD / 8; i += threads) {
-        const int j = i / (HD / 8), d = i % (HD / 8) * 8, key = firstKey + j;
+// Elements are bf16, or bytes of e4m3. Tiles begin at multiples of 64, so that places in a tile are permuted as positions are.
+template <int HD, class Element>
+FORCE void loadTile(const Cache& cache, const int* blocks, int kv, int firstKey, int length, Element* k, Element* v, int threads) {
+    constexpr int PIECE = 16 / sizeof(Element);
+    for (int i = threadIdx.x; i < KEYS * HD / PIECE; i += threads) {
+        const int j = i / (HD / PIECE), d = i % (HD / PIECE) * PIECE, key = firstKey + j;
         const bool valid = key < length;
         const int block = valid ? blocks[key / cache.blockSize] : 0;
         const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
-        copyAsync(shared(k + j * HD + d), (const bf16*)cache.keys + (valid ? at : 0), valid);
-        copyAsync(shared(v + j * HD + d), (const bf16*)cache.values + (valid ? at : 0), valid);
-    }
-    copyCommit();
-}
-
-// The same of e4m3: `raw` gets the keys' bytes, then the values'.
-template <int HD>
-FORCE void loadRaw(const Cache& cache, const int* blocks, int kv, int firstKey, int length, u8* raw, int threads) {
-    for (int i = threadIdx.x; i < KEYS * HD / 16; i += threads) {
-        const int j = i / (HD / 16), d = i % (HD / 16) * 16, key = firstKey + j;
-        const bool valid = key < length;
-        const int block = valid ? blocks[key / cache.blockSize] : 0;
-        const i64 at = (((i64)block * cache.kvHeads + kv) * cache.blockSize + key % cache.blockSize) * HD + d;
-        copyAsync(shared(raw + j * HD + d), (const u8*)cache.keys + (valid ? at : 0), valid);
-        copyAsync(shared(raw + (KEYS + j) * HD + d), (const u8*)cache.values + (valid ? at : 0), valid);
+        copyAsync(shared(k + j * HD + d), (const Element*)cache.keys + (valid ? at : 0), valid);
+        copyAsync(shared(v + j * HD + d), (const Element*)cache.values + (valid ? at : 0), valid);
     }
     copyCommit();
 }
@@ -75,7 +62,7 @@ struct Tiles {
 
     FORCE void begin(int tileIndex, int turn) const {
         if constexpr (EIGHTS) {
-            loadRaw<HD>(cache, blocks, kv, tileIndex * KEYS, length, raw(turn), threads);
+            loadTile<HD>(cache, blocks, kv, tileIndex * KEYS, length, raw(turn), raw(turn) + Tile<HD>::ELEMENTS, threads);
         } else {
             loadTile<HD>(cache, blocks, kv, tileIndex * KEYS, length, tile(turn), tile(turn) + Tile<HD>::ELEMENTS, threads);
         }

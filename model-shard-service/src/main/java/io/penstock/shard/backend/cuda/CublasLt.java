@@ -57,11 +57,49 @@ final class CublasLt implements AutoCloseable {
         handle = out.get(JAVA_LONG, 0);
     }
 
-    /// What weights and vectors are.
+    /// What weights and vectors are. Products with weights of other formats and vectors of bf16 are by our own kernels
+    /// only.
     enum Operands {
-        BF16,
+        BF16(WeightFormat.BF16, false),
         /// e4m3, an f32 scale for each row of weights and for each vector.
-        FP8
+        FP8(WeightFormat.FP8_ROWS, false),
+        FP8_ROWS_BF16(WeightFormat.FP8_ROWS, true),
+        FP8_BLOCKS_BF16(WeightFormat.FP8_BLOCKS, true),
+        INT4_BF16(WeightFormat.INT4, true),
+        INT4_ZEROS_BF16(WeightFormat.INT4_ZEROS, true);
+
+        private final WeightFormat weights;
+        private final boolean widened;
+
+        Operands(WeightFormat weights, boolean widened) {
+            this.weights = weights;
+            this.widened = widened;
+        }
+
+        /// Vectors of bf16 with weights of a format.
+        static Operands of(WeightFormat weights) {
+            return switch (weights) {
+                case BF16 -> BF16;
+                case FP8_ROWS -> FP8_ROWS_BF16;
+                case FP8_BLOCKS -> FP8_BLOCKS_BF16;
+                case INT4 -> INT4_BF16;
+                case INT4_ZEROS -> INT4_ZEROS_BF16;
+            };
+        }
+
+        WeightFormat weights() {
+            return weights;
+        }
+
+        /// Whether weights become bf16 as the vectors are, on the way to be multiplied.
+        boolean widened() {
+            return widened;
+        }
+
+        /// Bytes of an element of a vector.
+        int vectorBytes() {
+            return this == FP8 ? 1 : 2;
+        }
     }
 
     /// What becomes of a product.
@@ -89,7 +127,7 @@ final class CublasLt implements AutoCloseable {
 
     /// A matrix and vectors where they lie, all of them device addresses.
     ///
-    /// @param scales of the matrix' rows, as `inputScales` of the vectors; 0 for bf16
+    /// @param scales what the matrix' format keeps apart, or 0; `inputScales` the vectors', of e4m3
     record Operation(long matrix, long scales, long inputs, long inputScales, long outputs) {}
 
     /// Algorithms for a product, what the library holds best first; none where it has none.

@@ -376,7 +376,7 @@ final class ForwardPass {
             counts.put(bucket.tokens(), bucket);
             bucket.sampleCounts().forEach(samples::add);
         }
-        counts.tailMap(products.untunedVectors(), false).forEach((vectors, bucket) -> {
+        counts.forEach((vectors, bucket) -> {
             // The kernels between products leave what is behind the step's last token.
             device.launch(fill, Grid.of(1, 32), memory.words(), 1L, Float.intBitsToFloat(vectors));
             tune(DeviceWeights.Layer::qkv, bucket, qkvInto(vectors), memory.normed(), memory.qkv());
@@ -386,7 +386,7 @@ final class ForwardPass {
             tuneActivation(bucket);
         });
         if (weights.output() != null) {
-            for (int vectors : samples.tailSet(products.untunedVectors(), false)) {
+            for (int vectors : samples) {
                 products.tune(
                         List.of(weights.output()), vectors, Outputs.F32, memory.normed(), memory.logits(), () -> {});
             }
@@ -401,9 +401,6 @@ final class ForwardPass {
     private void tuneActivation(StepBucket bucket) {
         DeviceWeights.Layer first = weights.layers().getFirst();
         int vectors = bucket.tokens();
-        if (!products.isWhole(first.gateUp(), vectors)) {
-            return;
-        }
         List<DeviceWeights.Layer> same = weights.layers().stream()
                 .filter(layer -> layer.gateUp().format() == first.gateUp().format()
                         && layer.down().format() == first.down().format())

@@ -102,7 +102,7 @@ final class Products {
         if (alike || chosen.containsKey(extents)) {
             return;
         }
-        boolean own = streamed != null && streamed.serves(extents);
+        boolean own = streamed != null && StreamedProducts.serves(extents);
         float least = own
                 ? millis(each(operations, operation -> streamed.run(extents, operation)), between)
                 : Float.POSITIVE_INFINITY;
@@ -132,7 +132,7 @@ final class Products {
     /// @param ours with all that follows it, for a matrix each
     /// @param others what does the same
     void tune(Extents extents, List<Runnable> ours, List<Runnable> others, Runnable between) {
-        if (alike || chosen.containsKey(extents) || streamed == null || !streamed.serves(extents)) {
+        if (alike || chosen.containsKey(extents) || streamed == null || !StreamedProducts.serves(extents)) {
             return;
         }
         chosen.put(extents, new Way.Own());

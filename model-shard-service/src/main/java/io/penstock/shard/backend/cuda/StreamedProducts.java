@@ -9,28 +9,18 @@ import io.penstock.shard.backend.cuda.CublasLt.Operation;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.EnumMap;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 
-/// Our own products of a matrix with up to 128 vectors (`gemm.cu`), which wait for the memory and for nothing else: a
-/// block
-/// a multiprocessor, weights on their way before the vectors are there, gates applied where sums are. On Hopper. For
-/// one
-/// thread.
+/// Our own products of a matrix with up to 128 vectors (`gemm.cuh`), which wait for the memory and for
+/// nothing else: a block a multiprocessor, weights on their way before the vectors are there, gates applied
+/// where sums are, weights widened where they are multiplied. On Hopper. For one thread.
 final class StreamedProducts {
-    static final int MAX_VECTORS = 128;
+    static final int MAX_VECTORS = ProductTiling.MAX_VECTORS;
 
-    private static final int TILE_ROWS = 128;
-    private static final int SLICE_BYTES = TensorMap.BLOCK_BYTES;
-    private static final int THREADS = 256 + 32;
-    private static final int MAX_STAGES = 12;
-    // What a block may have, but for the barriers.
-    private static final int SHARED_BYTES = 225 * 1024;
+    private static final int SLICE_BYTES = ProductTiling.SLICE_BYTES;
     private static final int HOPPER = 90;
-    private static final List<Tiling> TILINGS =
-            List.of(new Tiling(16, 2), new Tiling(32, 2), new Tiling(64, 2), new Tiling(MAX_VECTORS, 1));
+    private static final int ARGUMENT_BYTES = 72;
 
     private final CudaDevice device;
     private final long parts;
@@ -38,7 +28,7 @@ final class StreamedProducts {
     private final MemorySegment weightsMap;
     private final MemorySegment vectorsMap;
     private final MemorySegment argument;
-    private final Map<Operands, Map<Tiling, Kernel>> kernels = new EnumMap<>(Operands.class);
+    private final Map<ProductTiling, Kernel> kernels = new HashMap<>();
 
     /// @param parts device address of [#partBytes]
     /// @param flags device address of a word for each multiprocessor, zero
@@ -48,17 +38,9 @@ final class StreamedProducts {
         this.flags = flags;
         weightsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         vectorsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
-        argument = arena.allocate(64, 8);
-        for (Operands operands : Operands.values()) {
-            String name = switch (operands) {
-                case BF16 -> "gemmBf16_";
-                case FP8 -> "gemmE4m3_";
-            };
-            Map<Tiling, Kernel> each = new HashMap<>();
-            for (Tiling tiling : TILINGS) {
-                each.put(tiling, modules.following("gemm", name + tiling.vectors, tiling.sharedBytes()));
-            }
-            kernels.put(operands, each);
+        argument = arena.allocate(ARGUMENT_BYTES, 8);
+        for (ProductTiling tiling : ProductTiling.ALL) {
+            kernels.put(tiling, modules.following(tiling.source(), tiling.kernel(), tiling.sharedBytes()));
         }
     }
 
@@ -72,56 +54,44 @@ final class StreamedProducts {
 
     /// Of sums that blocks leave one another.
     static long partBytes(int multiprocessors) {
-        return 4L * multiprocessors * TILE_ROWS * MAX_VECTORS;
+        return 4L
+                * multiprocessors
+                * ProductTiling.ALL.stream()
+                        .mapToInt(tiling -> tiling.rows() * tiling.vectors())
+                        .max()
+                        .orElseThrow();
     }
 
-    /// Vectors of an instruction, slices of 128 bytes of a stage.
-    private record Tiling(int vectors, int slices) {
-        int stageBytes() {
-            return (TILE_ROWS + vectors) * slices * SLICE_BYTES;
-        }
-
-        int stages() {
-            return Math.min(MAX_STAGES, SHARED_BYTES / stageBytes());
-        }
-
-        int sharedBytes() {
-            return stages() * stageBytes();
-        }
-    }
-
-    boolean serves(Extents extents) {
+    static boolean serves(Extents extents) {
+        Operands operands = extents.operands();
         boolean stored = switch (extents.outputs()) {
             case F32, SUM -> true;
             case ACTIVATED -> extents.rows() % WeightFormat.TILE == 0;
             case BF16 -> false;
         };
-        return stored && extents.vectors() <= MAX_VECTORS && rowBytes(extents) % SLICE_BYTES == 0;
+        return stored
+                && extents.vectors() <= MAX_VECTORS
+                && operands.weights().serves(extents.columns())
+                && vectorBytes(extents) % SLICE_BYTES == 0;
     }
 
-    private static long rowBytes(Extents extents) {
-        return switch (extents.operands()) {
-            case BF16 -> 2L * extents.columns();
-            case FP8 -> extents.columns();
-        };
+    private static long vectorBytes(Extents extents) {
+        return (long) extents.operands().vectorBytes() * extents.columns();
     }
 
     /// Puts a product on the device's stream.
     void run(Extents extents, Operation operation) {
-        Tiling tiling = TILINGS.stream()
-                .filter(each -> each.vectors >= extents.vectors())
-                .findFirst()
-                .orElseThrow();
-        long rowBytes = rowBytes(extents);
-        TensorMap.encode(device, weightsMap, operation.matrix(), rowBytes, extents.rows(), TILE_ROWS, tiling.slices);
-        TensorMap.encode(device, vectorsMap, operation.inputs(), rowBytes, extents.vectors(), tiling.vectors, 1);
+        WeightFormat format = extents.operands().weights();
+        ProductTiling tiling = ProductTiling.of(extents.operands(), extents.vectors());
+        TensorMap.encode(
+                device, vectorsMap, operation.inputs(), vectorBytes(extents), extents.vectors(), tiling.vectors(), 1);
         argument.set(JAVA_LONG, 0, operation.scales());
         argument.set(JAVA_LONG, 8, operation.inputScales());
         argument.set(JAVA_LONG, 16, operation.outputs());
         argument.set(JAVA_LONG, 24, parts);
         argument.set(JAVA_LONG, 32, flags);
         argument.set(JAVA_INT, 40, extents.rows());
-        argument.set(JAVA_INT, 44, Math.toIntExact(rowBytes / SLICE_BYTES));
+        argument.set(JAVA_INT, 44, mapWeights(extents, format, operation.matrix(), tiling));
         argument.set(JAVA_INT, 48, extents.vectors());
         argument.set(JAVA_INT, 52, extents.stride());
         argument.set(
@@ -134,11 +104,32 @@ final class StreamedProducts {
                     case BF16 -> throw new IllegalArgumentException("not served: " + extents);
                 });
         argument.set(JAVA_INT, 60, tiling.stages());
+        argument.set(JAVA_INT, 64, format.code());
         device.launch(
-                kernels.get(extents.operands()).get(tiling),
-                new Grid(device.multiprocessors(), 1, 1, THREADS, tiling.sharedBytes()),
+                kernels.get(tiling),
+                new Grid(device.multiprocessors(), 1, 1, tiling.threads(), tiling.sharedBytes()),
                 weightsMap,
                 vectorsMap,
                 argument);
+    }
+
+    /// @return slices or granules of a row
+    private int mapWeights(Extents extents, WeightFormat format, long matrix, ProductTiling tiling) {
+        if (format.hasRows()) {
+            long rowBytes = format.bytes(1, extents.columns());
+            TensorMap.encode(device, weightsMap, matrix, rowBytes, extents.rows(), tiling.rows(), tiling.depth());
+            return Math.toIntExact(rowBytes / SLICE_BYTES);
+        }
+        int granules = extents.columns() / WeightFormat.GRANULE;
+        TensorMap.encodeGranules(
+                device,
+                weightsMap,
+                matrix,
+                format,
+                (extents.rows() + WeightFormat.TILE - 1) / WeightFormat.TILE,
+                granules,
+                tiling.depth(),
+                tiling.rows() / WeightFormat.TILE);
+        return granules;
     }
 }

@@ -8,15 +8,16 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/// How Hopper's copy engine cuts a box out of a row-major matrix: so many rows by so many blocks of 128 bytes, block
-/// behind block, the 16-byte pieces of a row permuted by the row's number. Rows past the matrix are zero.
+/// How Hopper's copy engine cuts a box out of a matrix.
 final class TensorMap {
     static final int BYTES = 128;
     static final int BLOCK_BYTES = 128;
     static final int ALIGNMENT = 64;
 
     private static final int TYPE_UINT8 = 0;
+    private static final int TYPE_UINT64 = 4;
     private static final int INTERLEAVE_NONE = 0;
+    private static final int SWIZZLE_NONE = 0;
     private static final int SWIZZLE_128B = 3;
     // Wider ones measured slower.
     private static final int PROMOTION_NONE = 0;
@@ -40,6 +41,9 @@ final class TensorMap {
 
     private TensorMap() {}
 
+    /// Of a row-major matrix: so many rows by so many blocks of 128 bytes, block behind block, the 16-byte
+    /// pieces of a row permuted by the row's number. Rows past the matrix are zero.
+    ///
     /// @param to receives [#BYTES], at a multiple of 64
     /// @param address of the matrix, a multiple of 16
     /// @param rowBytes a multiple of 16
@@ -47,23 +51,68 @@ final class TensorMap {
     /// @param blocks of a box
     static void encode(
             CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int boxRows, int blocks) {
+        long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+        encode(
+                device,
+                to,
+                address,
+                TYPE_UINT8,
+                SWIZZLE_128B,
+                new long[] {BLOCK_BYTES, rows, all},
+                new long[] {rowBytes, BLOCK_BYTES},
+                new int[] {BLOCK_BYTES, boxRows, blocks});
+    }
+
+    /// Of a matrix of int4: boxes of so many granules of so many tiles, tile behind tile. What is past the
+    /// matrix is zero.
+    ///
+    /// @param to receives [#BYTES], at a multiple of 64
+    /// @param address of the matrix, a multiple of 16
+    /// @param boxGranules of a box
+    /// @param boxTiles of a box
+    static void encodeGranules(
+            CudaDevice device,
+            MemorySegment to,
+            long address,
+            WeightFormat format,
+            long tiles,
+            long granules,
+            int boxGranules,
+            int boxTiles) {
+        // A box has at most 256 elements of each kind.
+        int words = format.granuleBytes() / Long.BYTES;
+        encode(
+                device,
+                to,
+                address,
+                TYPE_UINT64,
+                SWIZZLE_NONE,
+                new long[] {words, granules, tiles},
+                new long[] {format.granuleBytes(), granules * format.granuleBytes()},
+                new int[] {words, boxGranules, boxTiles});
+    }
+
+    private static void encode(
+            CudaDevice device,
+            MemorySegment to,
+            long address,
+            int type,
+            int swizzle,
+            long[] extents,
+            long[] strides,
+            int[] box) {
         try (Arena arena = Arena.ofConfined()) {
-            long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-            MemorySegment extents = arena.allocateFrom(JAVA_LONG, BLOCK_BYTES, rows, all);
-            MemorySegment strides = arena.allocateFrom(JAVA_LONG, rowBytes, BLOCK_BYTES);
-            MemorySegment box = arena.allocateFrom(JAVA_INT, BLOCK_BYTES, boxRows, blocks);
-            MemorySegment steps = arena.allocateFrom(JAVA_INT, 1, 1, 1);
             int status = (int) ENCODE.invokeExact(
                     to,
-                    TYPE_UINT8,
-                    3,
+                    type,
+                    extents.length,
                     address,
-                    extents,
-                    strides,
-                    box,
-                    steps,
+                    arena.allocateFrom(JAVA_LONG, extents),
+                    arena.allocateFrom(JAVA_LONG, strides),
+                    arena.allocateFrom(JAVA_INT, box),
+                    arena.allocateFrom(JAVA_INT, 1, 1, 1),
                     INTERLEAVE_NONE,
-                    SWIZZLE_128B,
+                    swizzle,
                     PROMOTION_NONE,
                     FILL_ZERO);
             device.check("cuTensorMapEncodeTiled", status);

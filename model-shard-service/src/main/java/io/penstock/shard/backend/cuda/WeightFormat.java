@@ -1,9 +1,9 @@
 package io.penstock.shard.backend.cuda;
 
-/// How a matrix lies in device memory. One format is: a layout (here), how the decode kernel takes
-/// it (`Piece` in decode.cu), how it becomes bf16 for other products, and how it is made
-/// from bf16 (weights.cu), and a scalar oracle in `ScalarFormats` (tests). Kernels know a format by its
-/// code.
+/// How a matrix lies in device memory. One format is: a layout (here), how the decode kernel takes it
+/// (`Piece` in decode.cu), how products of 9 to 128 vectors do (`Granule` in gemm_widening.cu), how it
+/// becomes bf16 for all others, and how it is made from bf16 (weights.cu), and a scalar oracle in
+/// `ScalarFormats` (tests). Kernels know a format by its code.
 ///
 /// Rows go by tiles of 16, columns by granules of 128.
 public enum WeightFormat {
@@ -90,7 +90,8 @@ public enum WeightFormat {
         };
     }
 
-    private int granuleBytes() {
+    /// Of 16 rows by 128 columns with their scales, where those lie together.
+    int granuleBytes() {
         return this == INT4 ? 1_056 : 1_072;
     }
 

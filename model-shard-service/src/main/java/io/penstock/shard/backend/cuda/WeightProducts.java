@@ -6,10 +6,11 @@ import io.penstock.shard.backend.cuda.CublasLt.Operation;
 import io.penstock.shard.backend.cuda.CublasLt.Outputs;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.util.List;
+import java.util.function.Consumer;
 
-/// Products of vectors with matrices of every weight format: of few vectors by our own matrix-vector kernels, of more
-/// by
-/// [Products], with weights as they are or, a piece at a time, widened to bf16.
+/// Products of vectors with matrices of every weight format: of few vectors with bf16 by our own
+/// matrix-vector kernels, of others by [Products], with weights as they are or, a piece at a time, widened
+/// to bf16 in memory first.
 final class WeightProducts {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
@@ -56,14 +57,12 @@ final class WeightProducts {
 
     /// Whether a product can have such outputs: gates joined with ups, in the kernel that multiplies.
     boolean makes(Matrix matrix, int vectors, Outputs into) {
-        return into != Outputs.ACTIVATED
-                || vectors <= gemvVectors
-                || (isWhole(matrix, vectors) && products.isOwn(extents(matrix, vectors, into)));
+        return into != Outputs.ACTIVATED || vectors <= gemvVectors || products.isOwn(extents(matrix, vectors, into));
     }
 
-    /// Vectors up to which nothing is to be chosen.
-    int untunedVectors() {
-        return gemvVectors;
+    /// Whether nothing is to be chosen.
+    private boolean isSettled(Extents extents) {
+        return extents.operands() == Operands.BF16 && extents.vectors() <= gemvVectors;
     }
 
     /// Bytes of a row's result.
@@ -85,10 +84,15 @@ final class WeightProducts {
             run(matrix.address(), inputs, outputs, matrix.rows(), matrix.columns(), vectors, stride, into);
             return;
         }
-        if (isWhole(matrix, vectors)) {
-            products.run(extents(matrix, vectors, into), operation(matrix, inputs, outputs));
-            return;
+        Extents extents = extents(matrix, vectors, into);
+        if (takesEights(matrix, vectors) || products.isOwn(extents)) {
+            products.run(extents, operation(matrix, vectors, inputs, outputs));
+        } else {
+            runWidened(matrix, inputs, outputs, vectors, stride, into);
         }
+    }
+
+    private void runWidened(Matrix matrix, long inputs, long outputs, int vectors, int stride, Outputs into) {
         int most = StepMemory.expandedRows(matrix.columns());
         for (int row = 0; row < matrix.rows(); row += most) {
             int rows = Math.min(most, matrix.rows() - row);
@@ -132,11 +136,6 @@ final class WeightProducts {
                 new Operation(matrix, 0, inputs, 0, outputs));
     }
 
-    /// Whether a matrix is multiplied as it is, not in pieces that are widened.
-    boolean isWhole(Matrix matrix, int vectors) {
-        return matrix.format() == WeightFormat.BF16 || takesEights(matrix, vectors);
-    }
-
     /// Of a product with all of a matrix at once.
     private Extents extents(Matrix matrix, int vectors, Outputs into) {
         return new Extents(
@@ -144,29 +143,49 @@ final class WeightProducts {
                 matrix.columns(),
                 vectors,
                 into == Outputs.ACTIVATED ? matrix.rows() / 2 : matrix.rows(),
-                takesEights(matrix, vectors) ? Operands.FP8 : Operands.BF16,
+                takesEights(matrix, vectors) ? Operands.FP8 : Operands.of(matrix.format()),
                 into);
     }
 
-    private Operation operation(Matrix matrix, long inputs, long outputs) {
-        return matrix.format() == WeightFormat.BF16
-                ? new Operation(matrix.address(), 0, inputs, 0, outputs)
-                : new Operation(matrix.address(), matrix.scales(), memory.eights(), memory.eightScales(), outputs);
+    private Operation operation(Matrix matrix, int vectors, long inputs, long outputs) {
+        return takesEights(matrix, vectors)
+                ? new Operation(matrix.address(), matrix.scales(), memory.eights(), memory.eightScales(), outputs)
+                : new Operation(matrix.address(), matrix.scales(), inputs, 0, outputs);
     }
 
-    /// Chooses the quickest way of a product with matrices of the same extents. What is widened first is left to the
-    /// library's choice: its pieces are of many extents.
+    /// Chooses the quickest way of a product with matrices of the same extents, where there are several.
+    /// Pieces that are widened first are left to the library's choice: they are of many extents.
     ///
     /// @param between a small kernel as there is between a step's products
     void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {
         Matrix first = all.getFirst();
-        List<Operation> operations = all.stream()
-                .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
-                .map(matrix -> operation(matrix, inputs, outputs))
-                .toList();
-        if (isWhole(first, vectors)) {
-            products.tune(extents(first, vectors, into), operations, between);
+        Extents extents = extents(first, vectors, into);
+        if (isSettled(extents)) {
+            return;
         }
+        List<Matrix> alike = all.stream()
+                .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
+                .toList();
+        if (extents.operands().widened()) {
+            products.tune(
+                    extents,
+                    runs(alike, matrix -> products.run(extents, operation(matrix, vectors, inputs, outputs))),
+                    runs(alike, matrix -> runWidened(matrix, inputs, outputs, vectors, extents.stride(), into)),
+                    between);
+        } else {
+            products.tune(
+                    extents,
+                    alike.stream()
+                            .map(matrix -> operation(matrix, vectors, inputs, outputs))
+                            .toList(),
+                    between);
+        }
+    }
+
+    private static List<Runnable> runs(List<Matrix> matrices, Consumer<Matrix> way) {
+        return matrices.stream()
+                .<Runnable>map(matrix -> () -> way.accept(matrix))
+                .toList();
     }
 
     /// Chooses whether gates are joined with ups by the kernel that multiplies.
@@ -174,6 +193,9 @@ final class WeightProducts {
     /// @param ours how that is done, with a matrix each
     /// @param others how else
     void tune(Matrix gateUp, int vectors, List<Runnable> ours, List<Runnable> others, Runnable between) {
-        products.tune(extents(gateUp, vectors, Outputs.ACTIVATED), ours, others, between);
+        Extents extents = extents(gateUp, vectors, Outputs.ACTIVATED);
+        if (!isSettled(extents)) {
+            products.tune(extents, ours, others, between);
+        }
     }
 }

@@ -34,7 +34,7 @@ import java.util.stream.Stream;
 /// finding, `FAIL` in those that must not be.
 public final class GpuCheck {
     private static final int ALL = Integer.MAX_VALUE;
-    private static final int[][] SETTINGS = {{4_096, 1}, {4_096, 2}, {300, ALL}, {2_048, ALL}};
+    private static final int[][] SETTINGS = {{4_096, 1}, {4_096, 2}, {64, ALL}, {300, ALL}, {2_048, ALL}};
     /// Where each new epoch costs seconds.
     static final int[][] FEW_SETTINGS = {{300, ALL}, {2_048, 6}};
 
@@ -48,7 +48,9 @@ public final class GpuCheck {
     public static void main(String[] arguments) throws IOException {
         switch (arguments[0]) {
             case "kernels" -> KernelCheck.run();
-            case "products" -> KernelCheck.products();
+            case "products" ->
+                KernelCheck.products(
+                        Stream.of(arguments).skip(1).mapToInt(Integer::parseInt).toArray());
             case "contexts" -> ContextCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {

@@ -47,11 +47,13 @@ final class KernelCheck {
         device.close();
     }
 
-    /// Our own products alone: what a tool that watches every access can be waited for.
-    static void products() {
+    /// Our own products alone.
+    ///
+    /// @param few numbers of vectors, where a tool that watches every access is waited for; none for all
+    static void products(int... few) {
         CudaDevice device = new CudaDevice(0);
         CudaModules modules = new CudaModules(device);
-        ProductCheck.run(device, modules);
+        ProductCheck.run(device, modules, few);
         modules.close();
         device.close();
     }

@@ -11,26 +11,35 @@ import io.penstock.shard.backend.cuda.CudaDevice.DeviceMemory;
 import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 
-/// [StreamedProducts] against plain Java: every kind of output, extents that fill no tile, fewer tiles than blocks and
-/// more, each product twice, so that what the first leaves behind is seen.
+/// [StreamedProducts] against plain Java: every kind of weights and of output, extents that fill no tile,
+/// fewer tiles than blocks and more, each product twice, so that what the first leaves behind is seen.
+/// Weights of other formats than bf16 are held to what they say, not to that rounded to bf16: as they lie
+/// they are exact in bf16, and scales are f32.
 final class ProductCheck {
-    private static final int[] VECTORS = {9, 16, 33, 64, 100, 128};
-    // Three tiles, the last one not full; eleven slices.
+    private static final int[] VECTORS = {1, 8, 9, 16, 17, 33, 64, 65, 100, 127, 128};
+    // A tile of 256 rows or two of 128, and one that is not full; eleven granules.
     private static final int SMALL_ROWS = 272;
+    // Whose last 16 are not full either.
+    private static final int ODD_ROWS = 263;
     private static final int LARGE_ROWS = 40_016;
 
     private final CudaDevice device;
+    private final CudaModules modules;
     private final StreamedProducts products;
     private final Random random = new Random(7);
 
-    private ProductCheck(CudaDevice device, StreamedProducts products) {
+    private ProductCheck(CudaDevice device, CudaModules modules, StreamedProducts products) {
         this.device = device;
+        this.modules = modules;
         this.products = products;
     }
 
-    static void run(CudaDevice device, CudaModules modules) {
+    /// @param few numbers of vectors that alone are checked, of the small extents; none for all there is
+    static void run(CudaDevice device, CudaModules modules, int... few) {
         try (Arena arena = Arena.ofConfined()) {
             DeviceMemory parts = device.allocate(StreamedProducts.partBytes(device.multiprocessors()));
             DeviceMemory flags = device.allocate(4L * device.multiprocessors());
@@ -40,14 +49,18 @@ final class ProductCheck {
                 GpuCheck.report(true, "streamed products: not on this device");
                 return;
             }
-            ProductCheck check = new ProductCheck(device, products);
+            ProductCheck check = new ProductCheck(device, modules, products);
             for (Operands operands : Operands.values()) {
                 int columns = operands == Operands.BF16 ? 11 * 64 : 11 * 128;
                 for (Outputs outputs : new Outputs[] {Outputs.F32, Outputs.SUM, Outputs.ACTIVATED}) {
-                    for (int vectors : VECTORS) {
-                        check.product(operands, outputs, SMALL_ROWS, columns, vectors);
+                    check.products(operands, outputs, SMALL_ROWS, columns, few.length > 0 ? few : VECTORS);
+                }
+                if (few.length == 0) {
+                    check.products(operands, Outputs.F32, ODD_ROWS, columns, 16, 64);
+                    check.products(operands, Outputs.SUM, ODD_ROWS, columns, 17, 128);
+                    for (Outputs outputs : new Outputs[] {Outputs.F32, Outputs.SUM, Outputs.ACTIVATED}) {
+                        check.products(operands, outputs, LARGE_ROWS, 256, 16, 33, 128);
                     }
-                    check.product(operands, outputs, LARGE_ROWS, 256, 33);
                 }
             }
             device.free(parts);
@@ -55,61 +68,104 @@ final class ProductCheck {
         }
     }
 
-    private void product(Operands operands, Outputs outputs, int rows, int columns, int vectors) {
+    /// A matrix on the device, and the values that it says.
+    private record Weights(long address, long scales, float[] rowScales, float[] values) {}
+
+    private void products(Operands operands, Outputs outputs, int rows, int columns, int... vectors) {
+        float[] values = new float[rows * columns];
+        if (operands.widened()) {
+            fill(values, false);
+            boolean halves = outputs == Outputs.ACTIVATED;
+            DeviceArena measured = DeviceArena.measuring();
+            Matrix.lay(measured, operands.weights(), rows, columns, halves);
+            try (DeviceArena arena = DeviceArena.of(device, measured.used())) {
+                Matrix matrix = Matrix.lay(arena, operands.weights(), rows, columns, halves);
+                quantize(matrix, values);
+                float[] stored = ScalarFormats.roundTrip(operands.weights(), values, rows, columns, halves);
+                Weights weights = new Weights(matrix.address(), matrix.scales(), null, stored);
+                for (int count : vectors) {
+                    product(operands, outputs, weights, rows, columns, count);
+                }
+            }
+            return;
+        }
+        DeviceMemory matrix = upload(fill(values, operands == Operands.FP8));
+        float[] scales = scales(rows);
+        DeviceMemory scalesAt = upload(MemorySegment.ofArray(scales));
+        Weights weights = new Weights(matrix.address(), scalesAt.address(), scales, values);
+        for (int count : vectors) {
+            product(operands, outputs, weights, rows, columns, count);
+        }
+        device.free(matrix);
+        device.free(scalesAt);
+    }
+
+    private void quantize(Matrix matrix, float[] values) {
+        HostMemory host = device.allocateHost(2 * values.length);
+        for (int i = 0; i < values.length; i++) {
+            host.segment().setAtIndex(JAVA_SHORT, i, (short) (Float.floatToRawIntBits(values[i]) >>> 16));
+        }
+        try (Quantizer quantizer = new Quantizer(device, modules, List.of(matrix))) {
+            device.upload(quantizer.landing(matrix), host, 2L * values.length);
+            quantizer.landed(matrix);
+        }
+        device.free(host);
+    }
+
+    private void product(Operands operands, Outputs outputs, Weights weights, int rows, int columns, int vectors) {
         int stride = outputs == Outputs.ACTIVATED ? rows / 2 : rows;
         Extents extents = new Extents(rows, columns, vectors, stride, operands, outputs);
-        float[] matrix = new float[rows * columns];
+        boolean eights = operands == Operands.FP8;
         float[] inputs = new float[vectors * columns];
-        DeviceMemory matrixAt = upload(fill(matrix, operands));
-        DeviceMemory inputsAt = upload(fill(inputs, operands));
-        float[] scales = scales(rows);
+        DeviceMemory inputsAt = upload(fill(inputs, eights));
         float[] inputScales = scales(vectors);
-        DeviceMemory scalesAt = upload(MemorySegment.ofArray(scales));
         DeviceMemory inputScalesAt = upload(MemorySegment.ofArray(inputScales));
         int outputBytes = 4 * vectors * rows;
         DeviceMemory outputsAt = device.allocate(outputBytes);
         device.zero(outputsAt);
         Operation operation = new Operation(
-                matrixAt.address(),
-                scalesAt.address(),
-                inputsAt.address(),
-                inputScalesAt.address(),
-                outputsAt.address());
+                weights.address, weights.scales, inputsAt.address(), inputScalesAt.address(), outputsAt.address());
         products.run(extents, operation);
         products.run(extents, operation);
         HostMemory back = device.allocateHost(outputBytes);
         device.download(back, outputsAt.address(), outputBytes);
         device.synchronize();
         // Of the products' sizes: tensor cores add those of e4m3 with 14 bits.
-        double exact = operands == Operands.FP8 ? 0x1p-11 : 0x1p-18;
-        double worst = 0;
-        for (int v = 0; v < vectors; v++) {
-            float vectorScale = operands == Operands.FP8 ? inputScales[v] : 1;
-            for (int r = 0; r < rows; r++) {
-                if (outputs == Outputs.ACTIVATED && r % 16 >= 8) {
-                    continue;
-                }
-                float rowScale = operands == Operands.FP8 ? scales[r] : 1;
-                Sum sum = Sum.of(matrix, r, inputs, v, columns).times(rowScale * vectorScale);
-                Sum expected = switch (outputs) {
-                    case SUM -> sum.times(2);
-                    case ACTIVATED -> {
-                        float upScale = operands == Operands.FP8 ? scales[r + 8] : 1;
-                        yield sum.activate(
-                                Sum.of(matrix, r + 8, inputs, v, columns).times(upScale * vectorScale));
+        double exact = eights ? 0x1p-11 : 0x1p-18;
+        double worst = IntStream.range(0, vectors)
+                .parallel()
+                .mapToDouble(v -> {
+                    double most = 0;
+                    for (int r = 0; r < rows; r++) {
+                        if (outputs == Outputs.ACTIVATED && r % 16 >= 8) {
+                            continue;
+                        }
+                        float vectorScale = eights ? inputScales[v] : 1;
+                        float rowScale = eights ? weights.rowScales[r] : 1;
+                        Sum sum = Sum.of(weights.values, r, inputs, v, columns).times(rowScale * vectorScale);
+                        Sum expected = switch (outputs) {
+                            case SUM -> sum.times(2);
+                            case ACTIVATED -> {
+                                float upScale = eights ? weights.rowScales[r + 8] : 1;
+                                yield sum.activate(Sum.of(weights.values, r + 8, inputs, v, columns)
+                                        .times(upScale * vectorScale));
+                            }
+                            case F32, BF16 -> sum;
+                        };
+                        long at = (long) v * stride + (outputs == Outputs.ACTIVATED ? r / 16 * 8 + r % 8 : r);
+                        double actual = outputs == Outputs.ACTIVATED
+                                ? Float.intBitsToFloat(back.segment().getAtIndex(JAVA_SHORT, at) << 16)
+                                : back.segment().getAtIndex(JAVA_FLOAT, at);
+                        double rounding = outputs == Outputs.ACTIVATED ? 0x1p-8 * Math.abs(expected.value) : 0;
+                        double error = Math.abs(actual - expected.value) / (rounding + exact * expected.size);
+                        // Not a number is the worst.
+                        most = error <= most ? most : error;
                     }
-                    case F32, BF16 -> sum;
-                };
-                long at = (long) v * stride + (outputs == Outputs.ACTIVATED ? r / 16 * 8 + r % 8 : r);
-                double actual = outputs == Outputs.ACTIVATED
-                        ? Float.intBitsToFloat(back.segment().getAtIndex(JAVA_SHORT, at) << 16)
-                        : back.segment().getAtIndex(JAVA_FLOAT, at);
-                double rounding = outputs == Outputs.ACTIVATED ? 0x1p-8 * Math.abs(expected.value) : 0;
-                worst = Math.max(worst, Math.abs(actual - expected.value) / (rounding + exact * expected.size));
-            }
-        }
+                    return most;
+                })
+                .reduce(0, (a, b) -> b <= a ? a : b);
         GpuCheck.report(worst < 1, "streamed product %s: error %.2f of what is allowed", extents, worst);
-        for (DeviceMemory memory : new DeviceMemory[] {matrixAt, inputsAt, scalesAt, inputScalesAt, outputsAt}) {
+        for (DeviceMemory memory : new DeviceMemory[] {inputsAt, inputScalesAt, outputsAt}) {
             device.free(memory);
         }
         device.free(back);
@@ -140,12 +196,12 @@ final class ProductCheck {
     }
 
     /// @return the values as the device takes them
-    private MemorySegment fill(float[] values, Operands operands) {
+    private MemorySegment fill(float[] values, boolean e4m3) {
         short[] halves = new short[values.length];
         byte[] eights = new byte[values.length];
         for (int i = 0; i < values.length; i++) {
             float value = random.nextFloat() - 0.5f;
-            if (operands == Operands.BF16) {
+            if (!e4m3) {
                 halves[i] = (short) (Float.floatToRawIntBits(value) >> 16);
                 values[i] = Float.intBitsToFloat(halves[i] << 16);
             } else {
@@ -155,7 +211,7 @@ final class ProductCheck {
                 values[i] = Float.intBitsToFloat((eights[i] & 0x80) << 24 | code << 20) * 0x1p120f;
             }
         }
-        return operands == Operands.BF16 ? MemorySegment.ofArray(halves) : MemorySegment.ofArray(eights);
+        return e4m3 ? MemorySegment.ofArray(eights) : MemorySegment.ofArray(halves);
     }
 
     private float[] scales(int count) {

@@ -2,6 +2,8 @@ package io.penstock.shard.backend.cuda;
 
 import static io.penstock.shard.backend.cuda.WeightFormat.GRANULE;
 
+import java.util.Arrays;
+
 /// What weight formats mean, value by value: the oracle of their kernels.
 final class ScalarFormats {
     private ScalarFormats() {}
@@ -11,22 +13,33 @@ final class ScalarFormats {
     /// @param halves whether the rows are, in turn, 8 of one matrix and 8 of another
     static float[] roundTrip(WeightFormat format, float[] values, int rows, int columns, boolean halves) {
         float[] out = new float[values.length];
+        int parts = halves ? 2 : 1;
+        int granules = columns / GRANULE;
+        // Of a row, or of a block of 128 rows of a half by 128 columns; negative before it is known.
+        float[] most = new float[Math.max(rows, parts * (rows / 128 + 1) * granules)];
+        Arrays.fill(most, -1);
         for (int r = 0; r < rows; r++) {
+            int half = halves ? r / 8 % 2 : 0;
+            int own = halves ? r / 16 * 8 + r % 8 : r;
             for (int c = 0; c < columns; c++) {
                 int at = r * columns + c;
                 out[at] = switch (format) {
                     case BF16 -> values[at];
-                    case FP8_ROWS -> fp8(values[at], largest(values, columns, r, r + 1, 0, columns, 0, 1));
+                    case FP8_ROWS -> {
+                        if (most[r] < 0) {
+                            most[r] = largest(values, columns, r, r + 1, 0, columns, 0, 1);
+                        }
+                        yield fp8(values[at], most[r]);
+                    }
                     case FP8_BLOCKS -> {
-                        int half = halves ? r / 8 % 2 : 0;
-                        int parts = halves ? 2 : 1;
-                        int own = halves ? r / 16 * 8 + r % 8 : r;
-                        int first = own / 128 * 128;
-                        int last = Math.min(first + 128, rows / parts);
-                        int column = c / GRANULE * GRANULE;
-                        yield fp8(
-                                values[at],
-                                largest(values, columns, first, last, column, column + GRANULE, half, parts));
+                        int block = (own / 128 * parts + half) * granules + c / GRANULE;
+                        if (most[block] < 0) {
+                            int first = own / 128 * 128;
+                            int last = Math.min(first + 128, rows / parts);
+                            int column = c / GRANULE * GRANULE;
+                            most[block] = largest(values, columns, first, last, column, column + GRANULE, half, parts);
+                        }
+                        yield fp8(values[at], most[block]);
                     }
                     case INT4, INT4_ZEROS -> int4(values, r * columns + c / GRANULE * GRANULE, at, format);
                 };

@@ -35,6 +35,7 @@ class TestKernelSources {
                 "decode.cu",
                 "elementwise.cu",
                 "gemm.cu",
+                "gemm_widening.cu",
                 "gemv.cu",
                 "peers.cu",
                 "sampling.cu",
@@ -61,6 +62,27 @@ class TestKernelSources {
                 .contains("GRANULES = %d;".formatted(DecodeKernel.MAX_GRANULES));
         assertThat(source("decode.cu")).contains(formats());
         assertThat(source("weights.cu")).contains(formats());
+    }
+
+    /// A product whose tiles, stages or threads are not those of its kernel writes past its memory or never ends.
+    @Test
+    void productsAreCutAsTheirKernelsAre() {
+        assertThat(source("gemm.cuh"))
+                .contains("SLICE = %d;".formatted(ProductTiling.SLICE_BYTES))
+                .contains("BLOCK_ROWS = %d;".formatted(ProductTiling.BLOCK_ROWS))
+                .contains("MOST_STAGES = %d;".formatted(ProductTiling.MAX_STAGES))
+                .contains("enum { TO_F32, TO_SUM, TO_ACTIVATED };");
+        assertThat(source("gemm_widening.cu")).contains(formats());
+        for (ProductTiling tiling : ProductTiling.ALL) {
+            String text = source(tiling.source() + ".cu");
+            String family = tiling.kernel().replaceFirst("_\\d+$", "");
+            String constants = tiling.operands().widened()
+                    ? "GEMM(name, type, %d, %d, %d)".formatted(tiling.vectors(), tiling.blocks(), tiling.depth())
+                    : "GEMM(name, type, %d, %d)".formatted(tiling.vectors(), tiling.depth());
+            assertThat(text)
+                    .contains("GEMMS(" + family + ", ", constants)
+                    .contains("__launch_bounds__(CONSUMERS + %d, 1)".formatted(tiling.threads() - 256));
+        }
     }
 
     /// A kernel that is launched before the one ahead of it has ended must wait for that: one that does not would
