@@ -104,8 +104,11 @@ final class CudaEpoch implements AutoCloseable {
             deviceArena.zero();
             memory = StepMemory.lay(
                     shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
-            CublasLt cublas = new CublasLt(memory.workspace());
-            resources.hold(cublas::close);
+            CublasLt cublas = null;
+            if (WeightProducts.needLibrary(mixedBuckets.getLast().tokens(), options.computing())) {
+                cublas = new CublasLt(memory.workspace());
+                resources.hold(cublas::close);
+            }
             StreamedProducts streamed =
                     StreamedProducts.of(device, modules, memory.workspace(), memory.productFlags(), arena);
             Products products = new Products(device, cublas, streamed, ways, alike);
@@ -137,10 +140,12 @@ final class CudaEpoch implements AutoCloseable {
             decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
                     ? DecodeKernel.of(device, modules, shape, weights, memory, limits, eights, near, arena)
                     : null;
-            if (decode != null) {
-                tune();
+            if (device.isTimed()) {
+                if (decode != null) {
+                    tune();
+                }
+                pass.tune(buckets, collective.tpSize() > 1);
             }
-            pass.tune(buckets, collective.tpSize() > 1);
             // Ids that stay on the devices are needed on all of them.
             boolean sampling = onDevice || exchange.samples();
             graphs = new StepGraphs(device, shape, collective, pass, peers, exchange, decode, sampling);

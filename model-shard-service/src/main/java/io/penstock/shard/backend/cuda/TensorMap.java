@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
 
 /// How Hopper's copy engine cuts a box out of a row-major matrix: so many rows by so many blocks of 128 bytes, block
 /// behind block, the 16-byte pieces of a row permuted by the row's number. Rows past the matrix are zero.
@@ -21,22 +22,6 @@ final class TensorMap {
     // Wider ones measured slower.
     private static final int PROMOTION_NONE = 0;
     private static final int FILL_ZERO = 0;
-    private static final MethodHandle ENCODE = NativeLibrary.find("libcuda.so.1")
-            .function(
-                    "cuTensorMapEncodeTiled",
-                    JAVA_INT,
-                    ADDRESS,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_LONG,
-                    ADDRESS,
-                    ADDRESS,
-                    ADDRESS,
-                    ADDRESS,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT);
 
     private TensorMap() {}
 
@@ -47,30 +32,59 @@ final class TensorMap {
     /// @param blocks of a box
     static void encode(
             CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int boxRows, int blocks) {
+        long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+        device.encodeTensorMap(
+                to,
+                address,
+                new long[] {BLOCK_BYTES, rows, all},
+                new long[] {rowBytes, BLOCK_BYTES},
+                new int[] {BLOCK_BYTES, boxRows, blocks});
+    }
+
+    /// [CudaDevice#encodeTensorMap] by the driver.
+    ///
+    /// @return its status
+    static int encode(MemorySegment to, long address, long[] extents, long[] strides, int[] box) {
+        int[] steps = new int[extents.length];
+        Arrays.fill(steps, 1);
         try (Arena arena = Arena.ofConfined()) {
-            long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-            MemorySegment extents = arena.allocateFrom(JAVA_LONG, BLOCK_BYTES, rows, all);
-            MemorySegment strides = arena.allocateFrom(JAVA_LONG, rowBytes, BLOCK_BYTES);
-            MemorySegment box = arena.allocateFrom(JAVA_INT, BLOCK_BYTES, boxRows, blocks);
-            MemorySegment steps = arena.allocateFrom(JAVA_INT, 1, 1, 1);
-            int status = (int) ENCODE.invokeExact(
+            return (int) Driver.ENCODE.invokeExact(
                     to,
                     TYPE_UINT8,
-                    3,
+                    extents.length,
                     address,
-                    extents,
-                    strides,
-                    box,
-                    steps,
+                    arena.allocateFrom(JAVA_LONG, extents),
+                    arena.allocateFrom(JAVA_LONG, strides),
+                    arena.allocateFrom(JAVA_INT, box),
+                    arena.allocateFrom(JAVA_INT, steps),
                     INTERLEAVE_NONE,
                     SWIZZLE_128B,
                     PROMOTION_NONE,
                     FILL_ZERO);
-            device.check("cuTensorMapEncodeTiled", status);
         } catch (RuntimeException | Error e) {
             throw e;
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    // Apart, so that who only names boxes needs no driver.
+    private static final class Driver {
+        static final MethodHandle ENCODE = NativeLibrary.find("libcuda.so.1")
+                .function(
+                        "cuTensorMapEncodeTiled",
+                        JAVA_INT,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_LONG,
+                        ADDRESS,
+                        ADDRESS,
+                        ADDRESS,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT);
     }
 }

@@ -29,8 +29,18 @@ final class KernelCheck {
     private KernelCheck() {}
 
     static void run() {
-        CudaDevice device = new CudaDevice(0);
+        CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
+        elements(device, modules);
+        ProductCheck.run(device, modules);
+        sampling(device, modules, 151_936);
+        sampling(device, modules, 1_000);
+        modules.close();
+        device.close();
+    }
+
+    /// Stored values made ours, and ours made other formats.
+    static void elements(CudaDevice device, CudaModules modules) {
         for (DType type : EnumSet.range(DType.F32, DType.Q4_1)) {
             conversion(device, modules, type, 0);
             conversion(device, modules, type, 2);
@@ -40,16 +50,11 @@ final class KernelCheck {
                 FormatCheck.run(device, modules, format, halves);
             }
         }
-        ProductCheck.run(device, modules);
-        sampling(device, modules, 151_936);
-        sampling(device, modules, 1_000);
-        modules.close();
-        device.close();
     }
 
     /// Our own products alone: what a tool that watches every access can be waited for.
     static void products() {
-        CudaDevice device = new CudaDevice(0);
+        CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
         ProductCheck.run(device, modules);
         modules.close();
@@ -134,7 +139,7 @@ final class KernelCheck {
     }
 
     /// The same logits, the same sampling: the same tokens as the sampler of the CPU backend draws.
-    private static void sampling(CudaDevice device, CudaModules modules, int vocabulary) {
+    static void sampling(CudaDevice device, CudaModules modules, int vocabulary) {
         ModelConfig config = new ModelConfig(
                 ModelConfig.Architecture.LLAMA,
                 1,

@@ -31,6 +31,12 @@ final class ProductCheck {
     }
 
     static void run(CudaDevice device, CudaModules modules) {
+        run(device, modules, VECTORS, LARGE_ROWS);
+    }
+
+    /// @param counts of vectors
+    /// @param largeRows of a matrix with many tiles
+    static void run(CudaDevice device, CudaModules modules, int[] counts, int largeRows) {
         try (Arena arena = Arena.ofConfined()) {
             DeviceMemory parts = device.allocate(StreamedProducts.partBytes(device.multiprocessors()));
             DeviceMemory flags = device.allocate(4L * device.multiprocessors());
@@ -44,10 +50,10 @@ final class ProductCheck {
             for (Operands operands : Operands.values()) {
                 int columns = operands == Operands.BF16 ? 11 * 64 : 11 * 128;
                 for (Outputs outputs : new Outputs[] {Outputs.F32, Outputs.SUM, Outputs.ACTIVATED}) {
-                    for (int vectors : VECTORS) {
+                    for (int vectors : counts) {
                         check.product(operands, outputs, SMALL_ROWS, columns, vectors);
                     }
-                    check.product(operands, outputs, LARGE_ROWS, 256, 33);
+                    check.product(operands, outputs, largeRows, 256, 33);
                 }
             }
             device.free(parts);
