@@ -23,7 +23,7 @@ import jcuda.driver.CUgraphExec;
 /// the same as on a GPU.
 final class InterpretedDevice implements CudaDevice {
     private static final int HOPPER = 90;
-    private static final long MEMORY_BYTES = 1L << 30;
+    private static final long MEMORY_BYTES = 1L << 33;
     private static final String PROPERTY = "penstock.ptx";
     private static final List<String> SOURCES =
             List.of("attention", "decode", "elementwise", "gemm", "gemv", "sampling", "weights");

@@ -22,6 +22,11 @@ final class Block {
         int arrived;
         int expected;
         final List<Warp> waiting = new ArrayList<>();
+        final int[] come;
+
+        NamedBarrier(int[] come) {
+            this.come = come;
+        }
     }
 
     Block(Launch launch, int x, int y, int z) {
@@ -30,17 +35,17 @@ final class Block {
         this.y = y;
         this.z = z;
         int size = launch.program.sharedBytes() + launch.dynamicShared;
-        shared = new SharedMemory(size);
-        copyBarriers = new CopyBarrier[size / 8 + 2];
         int threads = launch.threads;
         warps = new Warp[(threads + Warp.LANES - 1) / Warp.LANES];
+        shared = new SharedMemory(size, warps.length);
+        copyBarriers = new CopyBarrier[size / 8 + 2];
         for (int i = 0; i < warps.length; i++) {
             Warp.Registers registers = launch.program.registers();
             warps[i] = new Warp(this, i, threads - i * Warp.LANES, registers);
             launch.program.special(warps[i]);
         }
         for (int i = 0; i < BARRIERS; i++) {
-            barriers[i] = new NamedBarrier();
+            barriers[i] = new NamedBarrier(shared.races.nothing());
         }
     }
 
@@ -64,6 +69,7 @@ final class Block {
         }
         barrier.expected = expected;
         barrier.arrived += Warp.LANES;
+        shared.races.arrive(warp.number, barrier.come);
         if (waits) {
             barrier.waiting.add(warp);
             warp.blocked = true;
@@ -85,7 +91,11 @@ final class Block {
         }
         if (barrier.arrived == expected && expected > 0) {
             barrier.arrived = 0;
-            barrier.waiting.forEach(waiting -> waiting.blocked = false);
+            for (Warp waiting : barrier.waiting) {
+                waiting.blocked = false;
+                shared.races.pass(waiting.number, barrier.come);
+            }
+            Races.clear(barrier.come);
             barrier.waiting.clear();
         }
     }
@@ -107,7 +117,7 @@ final class Block {
 
     void makeCopyBarrier(int address, int count) {
         int at = shared.barrier(address);
-        copyBarriers[at] = new CopyBarrier(count);
+        copyBarriers[at] = new CopyBarrier(count, shared.races);
         launch.progress++;
     }
 
@@ -126,9 +136,6 @@ final class Block {
                 copies.remove(i).run();
                 launch.progress++;
             }
-        }
-        for (Warp warp : warps) {
-            warp.copies.chance(launch.random);
         }
     }
 }

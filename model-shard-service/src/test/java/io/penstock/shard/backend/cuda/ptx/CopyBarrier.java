@@ -6,20 +6,35 @@ final class CopyBarrier {
     private int pending;
     private long bytes;
     private int phase;
+    private final Races races;
+    private final int[] come;
+    private final int[] passed;
+    /// Of its copies, as [Races] has it.
+    final int actor;
 
-    CopyBarrier(int count) {
+    CopyBarrier(int count, Races races) {
         if (count < 1) {
             throw new PtxFault("a barrier for %d arrivals", count);
         }
         this.count = count;
         pending = count;
+        this.races = races;
+        actor = races.actor();
+        come = races.nothing();
+        passed = races.nothing();
+    }
+
+    /// When a copy comes that lands now.
+    int clock() {
+        return phase + 1;
     }
 
     void expect(int more) {
         bytes += more;
     }
 
-    void arrive() {
+    void arrive(int warp) {
+        races.arrive(warp, come);
         if (pending == 0) {
             throw new PtxFault("more than %d arrivals in phase %d of a barrier", count, phase);
         }
@@ -35,13 +50,19 @@ final class CopyBarrier {
     private void complete() {
         if (pending == 0 && bytes == 0) {
             phase++;
+            Races.join(passed, come);
+            passed[actor] = phase;
             pending = count;
         }
     }
 
-    /// Whether the phase of this parity has ended: the one before the current.
-    boolean passed(int parity) {
-        return (phase & 1) != parity;
+    /// Whether the phase of this parity has ended: the one before the current. A warp that hears so goes on behind it.
+    boolean passed(int warp, int parity) {
+        boolean ended = (phase & 1) != parity;
+        if (ended) {
+            races.pass(warp, passed);
+        }
+        return ended;
     }
 
     @Override

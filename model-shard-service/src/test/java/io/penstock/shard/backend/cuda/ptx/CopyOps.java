@@ -87,7 +87,7 @@ final class CopyOps {
                 return each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     barrier.expect(w.r[bytes + lane]);
-                    barrier.arrive();
+                    barrier.arrive(w.number);
                     w.launch.progress++;
                 });
             }
@@ -102,7 +102,7 @@ final class CopyOps {
                 return each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     for (int i = count < 0 ? 1 : w.r[count + lane]; i > 0; i--) {
-                        barrier.arrive();
+                        barrier.arrive(w.number);
                     }
                     w.launch.progress++;
                 });
@@ -119,7 +119,7 @@ final class CopyOps {
                         if (which != 0 && which != 1) {
                             throw new PtxFault("parity %d", which);
                         }
-                        passed |= w.block.copyBarrier(w.r[at + lane]).passed(which) ? 1 << lane : 0;
+                        passed |= w.block.copyBarrier(w.r[at + lane]).passed(w.number, which) ? 1 << lane : 0;
                     }
                     w.yielding |= passed != mask;
                     w.p[p] = w.p[p] & ~mask | passed;
@@ -147,9 +147,10 @@ final class CopyOps {
             if (bytes > 0) {
                 w.launch.space.find(source, bytes);
             }
-            w.block.shared.expect(target, size);
+            w.block.shared.expect(w, target, size);
+            int line = w.line();
             w.copies.add(() -> {
-                int at = w.block.shared.land(target, size);
+                int at = w.block.shared.land(target, size, w.number, w.block.shared.races.clock(w.number), line);
                 for (int i = 0; i < size; i++) {
                     w.block.shared.bytes[at + i] = i < bytes ? byteAt(source + i) : 0;
                 }
@@ -183,9 +184,10 @@ final class CopyOps {
                 throw new PtxFault("a bulk copy to shared address %d", target);
             }
             CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
-            w.block.shared.expect(target, bytes);
+            w.block.shared.expect(w, target, bytes);
+            int line = w.line();
             w.block.copy(() -> {
-                int place = w.block.shared.land(target, bytes);
+                int place = w.block.shared.land(target, bytes, barrier.actor, barrier.clock(), line);
                 java.lang.foreign.MemorySegment.copy(
                         DeviceSpace.ALL,
                         java.lang.foreign.ValueLayout.JAVA_BYTE,
@@ -235,9 +237,10 @@ final class CopyOps {
                 throw new PtxFault("a box to shared address %d, no multiple of 128", target);
             }
             CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
-            w.block.shared.expect(target, box.bytes());
+            w.block.shared.expect(w, target, box.bytes());
+            int line = w.line();
             w.block.copy(() -> {
-                w.block.shared.land(target, box.bytes());
+                w.block.shared.land(target, box.bytes(), barrier.actor, barrier.clock(), line);
                 box.copy(w.block.shared, target);
                 barrier.landed(box.bytes());
             });

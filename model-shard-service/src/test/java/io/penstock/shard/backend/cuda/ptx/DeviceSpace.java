@@ -1,13 +1,16 @@
 package io.penstock.shard.backend.cuda.ptx;
 
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.util.Map;
 import java.util.TreeMap;
 
 /// What kernels reach by address: memory of the host at its own addresses, known piece by piece, so that an access
-/// outside of all is told. Not zeroed, but filled with what is no number.
+/// outside of all is told. Small pieces are not zeroed, but filled with what is no number.
 public final class DeviceSpace implements AutoCloseable {
     /// All of memory; to be used with addresses that were looked up.
     static final MemorySegment ALL = all();
@@ -15,6 +18,18 @@ public final class DeviceSpace implements AutoCloseable {
     static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
     static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
+
+    private static final long ALIGNMENT = 256;
+    private static final long LARGE = 16L << 20;
+    private static final MethodHandle CALLOC = library(
+            "calloc", FunctionDescriptor.of(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
+    private static final MethodHandle FREE = library("free", FunctionDescriptor.ofVoid(ValueLayout.ADDRESS));
+
+    @SuppressWarnings("restricted")
+    private static MethodHandle library(String name, FunctionDescriptor descriptor) {
+        Linker linker = Linker.nativeLinker();
+        return linker.downcallHandle(linker.defaultLookup().findOrThrow(name), descriptor);
+    }
 
     /// A piece of memory.
     static final class Region {
@@ -47,10 +62,42 @@ public final class DeviceSpace implements AutoCloseable {
     /// @return memory, at a multiple of 256
     public MemorySegment allocate(long bytes) {
         Arena arena = Arena.ofShared();
-        MemorySegment segment = arena.allocate(Math.max(1, bytes), 256);
-        segment.fill((byte) 0xff);
+        MemorySegment segment;
+        if (bytes > LARGE) {
+            segment = untouched(arena, bytes);
+        } else {
+            segment = arena.allocate(Math.max(1, bytes), ALIGNMENT);
+            segment.fill((byte) 0xff);
+        }
         regions.put(segment.address(), new Region(segment.address(), segment.address() + bytes, arena));
         return segment;
+    }
+
+    /// Much of large memory is never used: it takes no pages until it is.
+    @SuppressWarnings("restricted")
+    private static MemorySegment untouched(Arena arena, long bytes) {
+        try {
+            MemorySegment taken = (MemorySegment) CALLOC.invokeExact(1L, bytes + ALIGNMENT);
+            if (taken.equals(MemorySegment.NULL)) {
+                throw new OutOfMemoryError(bytes + " bytes");
+            }
+            long address = (taken.address() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+            return MemorySegment.ofAddress(address).reinterpret(bytes, arena, _ -> free(taken));
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static void free(MemorySegment taken) {
+        try {
+            FREE.invokeExact(taken);
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     public void free(long address) {

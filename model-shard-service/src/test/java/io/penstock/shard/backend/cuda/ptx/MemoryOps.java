@@ -64,6 +64,8 @@ final class MemoryOps {
         final int size;
         final int[] values;
         final boolean wide;
+        /// Not ordered with others' accesses, on purpose.
+        final boolean apart;
         private DeviceSpace.Region last = DeviceSpace.NONE;
 
         Access(Names names, String[] parts, String address, List<String> registers) {
@@ -75,6 +77,7 @@ final class MemoryOps {
             base = names.of(where[0], wideBase);
             offset = Names.number(where[1]);
             wide = size == 8;
+            apart = has(parts, "volatile");
             values = new int[registers.size()];
             for (int i = 0; i < values.length; i++) {
                 values[i] = names.of(registers.get(i), names.isLong(registers.get(i)) || wide);
@@ -129,7 +132,7 @@ final class MemoryOps {
 
             private void shared(Warp w, int lane, int address, int bytes) {
                 SharedMemory memory = w.block.shared;
-                int at = memory.read(address, bytes);
+                int at = apart ? memory.readable(address, bytes) : memory.read(w, address, bytes);
                 for (int value : values) {
                     put(w, value + lane, switch (size) {
                         case 1 -> memory.byteAt(at);
@@ -209,7 +212,7 @@ final class MemoryOps {
 
             private void shared(Warp w, int lane, int address, int bytes) {
                 SharedMemory memory = w.block.shared;
-                int at = memory.write(address, bytes);
+                int at = apart ? memory.writable(address, bytes) : memory.write(w, address, bytes);
                 for (int value : values) {
                     long number = value(w, value + lane);
                     switch (size) {
@@ -271,7 +274,7 @@ final class MemoryOps {
                     long old;
                     if (sharedOnly || (address & WINDOW) == SHARED_WINDOW) {
                         SharedMemory memory = w.block.shared;
-                        int at = memory.read((int) address, size);
+                        int at = memory.atomic(w, (int) address, size);
                         old = wide ? memory.longAt(at) : memory.intAt(at);
                         long changed = change.of(old, a, b);
                         if (wide) {

@@ -26,7 +26,10 @@ final class SharedMemory {
     final byte[] bytes;
     private final byte[] states;
 
-    SharedMemory(int size) {
+    final Races races;
+
+    SharedMemory(int size, int warps) {
+        races = new Races(warps, size);
         bytes = new byte[size + 16];
         states = new byte[size + 16];
         Arrays.fill(states, size, size + 16, BARRIER);
@@ -45,8 +48,18 @@ final class SharedMemory {
         return at;
     }
 
+    /// For one of a warp's threads.
+    ///
     /// @param size 1, 2, 4, 8 or 16
-    int read(int address, int size) {
+    /// @return index of the first byte
+    int read(Warp warp, int address, int size) {
+        int at = readable(address, size);
+        races.read(warp.number, at, size);
+        return at;
+    }
+
+    /// The same whatever other warps do.
+    int readable(int address, int size) {
         int at = index(address, size);
         boolean good = switch (size) {
             case 1 -> states[at] == WRITTEN;
@@ -77,7 +90,13 @@ final class SharedMemory {
                 });
     }
 
-    int write(int address, int size) {
+    int write(Warp warp, int address, int size) {
+        int at = writable(address, size);
+        races.write(warp.number, at, size, warp.line());
+        return at;
+    }
+
+    int writable(int address, int size) {
         int at = index(address, size);
         for (int i = at; i < at + size; i++) {
             if (states[i] >= COMING) {
@@ -90,16 +109,28 @@ final class SharedMemory {
         return at;
     }
 
-    /// A copy is on its way.
-    void expect(int address, int size) {
-        mark(address, size, COMING);
+    /// For a read and a write at once, that others like it may meet.
+    int atomic(Warp warp, int address, int size) {
+        int at = readable(address, size);
+        races.atomic(warp.number, at, size, warp.line());
+        return at;
+    }
+
+    /// A copy that a warp has started is on its way.
+    void expect(Warp warp, int address, int size) {
+        int at = mark(address, size, COMING);
+        races.ordered(warp.number, at, size, false);
     }
 
     /// It has come.
     ///
+    /// @param actor who brings it, and
+    /// @param clock when, as [Races] has it
     /// @return index of its first byte
-    int land(int address, int size) {
-        return mark(address, size, WRITTEN);
+    int land(int address, int size, int actor, int clock, int line) {
+        int at = mark(address, size, WRITTEN);
+        races.land(actor, clock, at, size, line);
+        return at;
     }
 
     private int mark(int address, int size, byte state) {

@@ -139,7 +139,7 @@ final class TensorCores {
             SharedMemory shared = w.block.shared;
             int[] rows = w.launch.rows;
             for (int lane = 0; lane < Warp.LANES; lane++) {
-                rows[lane] = shared.read(w.r[address + lane] + offset, 16);
+                rows[lane] = shared.read(w, w.r[address + lane] + offset, 16);
             }
             for (int matrix = 0; matrix < 4; matrix++) {
                 for (int lane = 0; lane < Warp.LANES; lane++) {
@@ -188,11 +188,11 @@ final class TensorCores {
             w.products.add(() -> {
                 Scratch scratch = w.launch.scratch;
                 if (fragment == null) {
-                    bring(w.block.shared, rowsAt, w.number % 4 * quarter, quarter, k, type, scratch.a, false);
+                    bring(w, rowsAt, w.number % 4 * quarter, quarter, k, type, scratch.a, false);
                 } else {
                     fragment(w, fragment, type.equals("bf16"), scratch.a);
                 }
-                bring(w.block.shared, columnsAt, 0, n, k, type, scratch.b, true);
+                bring(w, columnsAt, 0, n, k, type, scratch.b, true);
                 for (int lane = 0; lane < Warp.LANES; lane++) {
                     for (int i = 0; i < d.length; i++) {
                         scratch.c[place(lane, i, n)] = add == 0 ? 0 : Lanes.value(w.r[d[i] + lane]);
@@ -225,7 +225,7 @@ final class TensorCores {
 
     /// Rows of 32 bytes out of a matrix in shared memory whose rows have 128, permuted by 16.
     private static void bring(
-            SharedMemory shared,
+            Warp w,
             long descriptor,
             int first,
             int count,
@@ -233,6 +233,7 @@ final class TensorCores {
             String type,
             double[] to,
             boolean transposed) {
+        SharedMemory shared = w.block.shared;
         int swizzle = (int) (descriptor >>> 62);
         if (swizzle != 1 || (descriptor >>> 49 & 7) != 0) {
             throw new PtxFault("matrix descriptor %x: only rows of 128 bytes, permuted, are interpreted", descriptor);
@@ -245,7 +246,7 @@ final class TensorCores {
             int address = start + line / 8 * stride + line % 8 * 128;
             for (int half = 0; half < 2; half++) {
                 int plain = address + 16 * half;
-                int at = shared.read(plain ^ (plain >> 7 & 7) << 4, 16);
+                int at = shared.read(w, plain ^ (plain >> 7 & 7) << 4, 16);
                 for (int i = 0; i < k / 2; i++) {
                     int column = half * k / 2 + i;
                     double value = switch (type) {

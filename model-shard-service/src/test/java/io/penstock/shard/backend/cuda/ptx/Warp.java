@@ -34,6 +34,7 @@ final class Warp {
     private int alive;
     private int waiting;
     private int nextOther = NONE;
+    private Op current;
     /// At a barrier of the block.
     boolean blocked;
     /// What it waits for has not come: others should run.
@@ -95,6 +96,7 @@ final class Warp {
                     regroup(false);
                 }
                 op = code[pc];
+                current = op;
                 int mask = active;
                 if (op.guard >= 0) {
                     mask &= op.guardNot ? ~p[op.guard] : p[op.guard];
@@ -282,6 +284,8 @@ final class Warp {
             int at = first(left);
             int here = standing(left, at);
             left &= ~here;
+            // Who is at a barrier has done it already.
+            at = blocked ? at - 1 : at;
             text.append("%s%08x at line %d (%s)%s"
                     .formatted(
                             text.isEmpty() ? "" : ", ",
@@ -307,6 +311,11 @@ final class Warp {
         for (int i = 0; i < size; i++) {
             local[at + i] = (byte) (value >>> 8 * i);
         }
+    }
+
+    /// Of the text, where it is.
+    int line() {
+        return current.line;
     }
 
     int activeThreads() {

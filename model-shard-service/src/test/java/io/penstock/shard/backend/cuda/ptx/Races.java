@@ -1,0 +1,142 @@
+package io.penstock.shard.backend.cuda.ptx;
+
+import java.util.Arrays;
+
+/// What of a block's shared memory is ordered before what: accesses of two warps to the same place, one of them a write,
+/// need a barrier between them, and what a copy has brought may be read by those who waited for its barrier, whether it
+/// happens to be there or not.
+///
+/// By vector clocks (FastTrack, Flanagan and Freund 2009); actors are the warps and, for their copies, the barriers that
+/// count bytes. Threads of a warp are taken for one. Volatile accesses are not looked at; of atomic ones, whether they
+/// meet others.
+final class Races {
+    private static final int MOST_BARRIERS = 64;
+    private static final int UNIT_BITS = 1;
+    private static final int CLOCK_BITS = 24;
+    private static final int CLOCK = (1 << CLOCK_BITS) - 1;
+    private static final int ATOMIC = 1 << 31;
+
+    private final int warps;
+    private final int[][] clocks;
+    /// Of each two bytes, who wrote them last, and when.
+    private final int[] writes;
+    private final int[] writeLines;
+    /// Of each two bytes and warp, when it read them last.
+    private final int[] reads;
+    private int barriers;
+
+    Races(int warps, int bytes) {
+        this.warps = warps;
+        clocks = new int[warps][warps + MOST_BARRIERS];
+        for (int i = 0; i < warps; i++) {
+            clocks[i][i] = 1;
+        }
+        int units = (bytes >> UNIT_BITS) + 1;
+        writes = new int[units];
+        writeLines = new int[units];
+        reads = new int[units * warps];
+    }
+
+    /// What has come to a barrier.
+    int[] nothing() {
+        return new int[warps + MOST_BARRIERS];
+    }
+
+    /// An actor for a new barrier's copies.
+    int actor() {
+        if (barriers == MOST_BARRIERS) {
+            throw new PtxFault("more than %d barriers in a block", MOST_BARRIERS);
+        }
+        return warps + barriers++;
+    }
+
+    int clock(int warp) {
+        return clocks[warp][warp];
+    }
+
+    /// What a warp did until now comes to a barrier.
+    void arrive(int warp, int[] barrier) {
+        join(barrier, clocks[warp]);
+        clocks[warp][warp]++;
+    }
+
+    /// A warp goes on behind all that came to a barrier.
+    void pass(int warp, int[] barrier) {
+        join(clocks[warp], barrier);
+    }
+
+    static void join(int[] to, int[] from) {
+        for (int i = 0; i < to.length; i++) {
+            to[i] = Math.max(to[i], from[i]);
+        }
+    }
+
+    static void clear(int[] barrier) {
+        Arrays.fill(barrier, 0);
+    }
+
+    /// @param at index of the first byte
+    void read(int warp, int at, int size) {
+        int[] known = clocks[warp];
+        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+            int write = writes[unit];
+            int actor = write >>> CLOCK_BITS & 0x7f;
+            if (actor != warp && known[actor] < (write & CLOCK)) {
+                throw new PtxFault(
+                        "warp %d reads shared address %d, which %s; no barrier is between",
+                        warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
+            }
+            reads[unit * warps + warp] = known[warp];
+        }
+    }
+
+    private String writer(int actor, int unit) {
+        return actor < warps
+                ? "warp %d wrote at line %d".formatted(actor, writeLines[unit])
+                : "a copy started at line %d wrote".formatted(writeLines[unit]);
+    }
+
+    void write(int warp, int at, int size, int line) {
+        ordered(warp, at, size, false);
+        mark(warp, clocks[warp][warp], at, size, line, false);
+    }
+
+    void atomic(int warp, int at, int size, int line) {
+        ordered(warp, at, size, true);
+        mark(warp, clocks[warp][warp], at, size, line, true);
+    }
+
+    /// A copy that a warp has started is there.
+    void land(int actor, int clock, int at, int size, int line) {
+        mark(actor, clock, at, size, line, false);
+    }
+
+    private void mark(int actor, int clock, int at, int size, int line, boolean atomic) {
+        int tag = actor << CLOCK_BITS | clock & CLOCK | (atomic ? ATOMIC : 0);
+        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+            writes[unit] = tag;
+            writeLines[unit] = line;
+        }
+    }
+
+    /// Whether a warp may write, as far as others' accesses are concerned.
+    void ordered(int warp, int at, int size, boolean atomic) {
+        int[] known = clocks[warp];
+        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+            int write = writes[unit];
+            int actor = write >>> CLOCK_BITS & 0x7f;
+            if (actor != warp && known[actor] < (write & CLOCK) && !(atomic && write < 0)) {
+                throw new PtxFault(
+                        "warp %d writes shared address %d, which %s; no barrier is between",
+                        warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
+            }
+            for (int other = 0; other < warps; other++) {
+                if (other != warp && known[other] < reads[unit * warps + other]) {
+                    throw new PtxFault(
+                            "warp %d writes shared address %d, which warp %d has read; no barrier is between",
+                            warp, (unit << UNIT_BITS) + SharedMemory.BASE, other);
+                }
+            }
+        }
+    }
+}
