@@ -6,6 +6,8 @@ import java.util.List;
 /// A block: its warps, its shared memory and what its threads meet at.
 final class Block {
     private static final int BARRIERS = 16;
+    /// Warps of a warpgroup.
+    static final int GROUP = 4;
 
     final Launch launch;
     final int x;
@@ -17,6 +19,8 @@ final class Block {
     private final CopyBarrier[] copyBarriers;
     /// Bulk copies on their way.
     private final List<Runnable> copies = new ArrayList<>();
+
+    private final Products[] products;
 
     private static final class NamedBarrier {
         int arrived;
@@ -43,6 +47,10 @@ final class Block {
             Warp.Registers registers = launch.program.registers();
             warps[i] = new Warp(this, i, threads - i * Warp.LANES, registers);
             launch.program.special(warps[i]);
+        }
+        products = new Products[(warps.length + GROUP - 1) / GROUP];
+        for (int i = 0; i < products.length; i++) {
+            products[i] = new Products(Math.min(GROUP, warps.length - i * GROUP));
         }
         for (int i = 0; i < BARRIERS; i++) {
             barriers[i] = new NamedBarrier(shared.races.nothing());
@@ -100,12 +108,19 @@ final class Block {
         }
     }
 
+    Products products(Warp warp) {
+        return products[warp.number / GROUP];
+    }
+
     /// A warp has ended.
     void left(Warp warp) {
-        if (warp.products.pending()) {
+        if (warp.products().pending(warp)) {
             throw new PtxFault("a warp ends with products on their way");
         }
-        warp.copies.await(0);
+        for (CopyGroups copies : warp.copies) {
+            copies.commit();
+            copies.await(0);
+        }
         launch.program.reuse(warp.registers);
         for (int id = 0; id < BARRIERS; id++) {
             if (barriers[id].arrived > 0 && barriers[id].expected == 0) {

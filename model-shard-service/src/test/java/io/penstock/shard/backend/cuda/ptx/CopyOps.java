@@ -30,20 +30,10 @@ final class CopyOps {
         }
         return switch (opcode) {
             case "cp.async.cg.shared.global", "cp.async.ca.shared.global" -> copy(o);
-            case "cp.async.commit_group" -> Op.of((w, mask) -> {
-                if (!w.whole(mask)) {
-                    throw new PtxFault("threads of a warp commit copies apart: not interpreted");
-                }
-                w.copies.commit();
-            });
+            case "cp.async.commit_group" -> each((w, lane) -> w.copies[lane].commit());
             case "cp.async.wait_group" -> {
                 int left = Integer.parseInt(o.get(0));
-                yield Op.of((w, mask) -> {
-                    if (!w.whole(mask)) {
-                        throw new PtxFault("threads of a warp wait for copies apart: not interpreted");
-                    }
-                    w.copies.await(left);
-                });
+                yield each((w, lane) -> w.copies[lane].await(left));
             }
             default -> null;
         };
@@ -149,7 +139,7 @@ final class CopyOps {
             }
             w.block.shared.expect(w, target, size);
             int line = w.line();
-            w.copies.add(() -> {
+            w.copies[lane].add(() -> {
                 int at = w.block.shared.land(target, size, w.number, w.block.shared.races.clock(w.number), line);
                 for (int i = 0; i < size; i++) {
                     w.block.shared.bytes[at + i] = i < bytes ? byteAt(source + i) : 0;

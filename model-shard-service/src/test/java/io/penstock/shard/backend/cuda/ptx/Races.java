@@ -17,29 +17,32 @@ final class Races {
     private static final int ATOMIC = 1 << 31;
 
     private final int warps;
+    /// Warps, then warpgroups' products.
+    private final int readers;
     private final int[][] clocks;
     /// Of each two bytes, who wrote them last, and when.
     private final int[] writes;
     private final int[] writeLines;
-    /// Of each two bytes and warp, when it read them last.
+    /// Of each two bytes and reader, when it read them last.
     private final int[] reads;
     private int barriers;
 
     Races(int warps, int bytes) {
         this.warps = warps;
-        clocks = new int[warps][warps + MOST_BARRIERS];
+        readers = warps + (warps + Block.GROUP - 1) / Block.GROUP;
+        clocks = new int[warps][readers + MOST_BARRIERS];
         for (int i = 0; i < warps; i++) {
             clocks[i][i] = 1;
         }
         int units = (bytes >> UNIT_BITS) + 1;
         writes = new int[units];
         writeLines = new int[units];
-        reads = new int[units * warps];
+        reads = new int[units * readers];
     }
 
     /// What has come to a barrier.
     int[] nothing() {
-        return new int[warps + MOST_BARRIERS];
+        return new int[readers + MOST_BARRIERS];
     }
 
     /// An actor for a new barrier's copies.
@@ -47,7 +50,7 @@ final class Races {
         if (barriers == MOST_BARRIERS) {
             throw new PtxFault("more than %d barriers in a block", MOST_BARRIERS);
         }
-        return warps + barriers++;
+        return readers + barriers++;
     }
 
     int clock(int warp) {
@@ -75,8 +78,25 @@ final class Races {
         Arrays.fill(barrier, 0);
     }
 
+    /// A warp goes on behind so many of its warpgroup's products.
+    void passProducts(int warp, int count) {
+        int actor = warps + warp / Block.GROUP;
+        clocks[warp][actor] = Math.max(clocks[warp][actor], count);
+    }
+
     /// @param at index of the first byte
     void read(int warp, int at, int size) {
+        read(warp, at, size, warp, clocks[warp][warp]);
+    }
+
+    /// The same for a warpgroup's product, of which this is the warp's part.
+    ///
+    /// @param count of products, with this
+    void readForProduct(int warp, int at, int size, int count) {
+        read(warp, at, size, warps + warp / Block.GROUP, count);
+    }
+
+    private void read(int warp, int at, int size, int reader, int clock) {
         int[] known = clocks[warp];
         for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
             int write = writes[unit];
@@ -86,7 +106,7 @@ final class Races {
                         "warp %d reads shared address %d, which %s; no barrier is between",
                         warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
             }
-            reads[unit * warps + warp] = known[warp];
+            reads[unit * readers + reader] = clock;
         }
     }
 
@@ -130,11 +150,14 @@ final class Races {
                         "warp %d writes shared address %d, which %s; no barrier is between",
                         warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
             }
-            for (int other = 0; other < warps; other++) {
-                if (other != warp && known[other] < reads[unit * warps + other]) {
+            for (int other = 0; other < readers; other++) {
+                if (other != warp && known[other] < reads[unit * readers + other]) {
                     throw new PtxFault(
-                            "warp %d writes shared address %d, which warp %d has read; no barrier is between",
-                            warp, (unit << UNIT_BITS) + SharedMemory.BASE, other);
+                            "warp %d writes shared address %d, which %s %d has read; no barrier is between",
+                            warp,
+                            (unit << UNIT_BITS) + SharedMemory.BASE,
+                            other < warps ? "warp" : "a product of warpgroup",
+                            other < warps ? other : other - warps);
                 }
             }
         }

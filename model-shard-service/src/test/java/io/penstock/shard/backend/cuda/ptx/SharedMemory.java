@@ -58,6 +58,13 @@ final class SharedMemory {
         return at;
     }
 
+    /// For a warp's part of its warpgroup's product.
+    int readForProduct(Warp warp, int address, int size) {
+        int at = readable(address, size);
+        races.readForProduct(warp.number, at, size, warp.products().current());
+        return at;
+    }
+
     /// The same whatever other warps do.
     int readable(int address, int size) {
         int at = index(address, size);

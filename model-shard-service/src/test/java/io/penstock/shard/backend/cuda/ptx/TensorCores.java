@@ -29,10 +29,10 @@ final class TensorCores {
             case "wgmma.fence.sync.aligned" -> Op.of(Kind.TOGETHER, (_, _) -> {});
             case "setmaxnreg.dec.sync.aligned.u32", "setmaxnreg.inc.sync.aligned.u32" ->
                 Op.of(Kind.TOGETHER, (_, _) -> {});
-            case "wgmma.commit_group.sync.aligned" -> Op.of(Kind.TOGETHER, (w, _) -> w.products.commit());
+            case "wgmma.commit_group.sync.aligned" -> Op.of(Kind.TOGETHER, (w, _) -> w.products().commit(w));
             case "wgmma.wait_group.sync.aligned" -> {
                 int left = Integer.parseInt(o.get(0));
-                yield Op.of(Kind.TOGETHER, (w, _) -> w.products.await(left));
+                yield Op.of(Kind.TOGETHER, (w, _) -> w.again = !w.products().await(w, left));
             }
             default -> null;
         };
@@ -185,7 +185,7 @@ final class TensorCores {
             if (add != 0 && add != -1) {
                 throw new PtxFault("threads differ in whether they add");
             }
-            w.products.add(() -> {
+            w.products().add(w, () -> {
                 Scratch scratch = w.launch.scratch;
                 if (fragment == null) {
                     bring(w, rowsAt, w.number % 4 * quarter, quarter, k, type, scratch.a, false);
@@ -246,7 +246,7 @@ final class TensorCores {
             int address = start + line / 8 * stride + line % 8 * 128;
             for (int half = 0; half < 2; half++) {
                 int plain = address + 16 * half;
-                int at = shared.read(w, plain ^ (plain >> 7 & 7) << 4, 16);
+                int at = shared.readForProduct(w, plain ^ (plain >> 7 & 7) << 4, 16);
                 for (int i = 0; i < k / 2; i++) {
                     int column = half * k / 2 + i;
                     double value = switch (type) {

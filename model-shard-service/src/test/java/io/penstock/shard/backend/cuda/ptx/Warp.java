@@ -21,11 +21,8 @@ final class Warp {
     /// Carries, a bit a lane.
     int carry;
     final byte[] local;
-    /// Copies of `cp.async`, oldest group first, the last one open.
-    final CopyGroups copies = new CopyGroups();
-    /// Products on their way.
-    final Products products = new Products();
-
+    /// Of each thread.
+    final CopyGroups[] copies = new CopyGroups[LANES];
     private final Op[] code;
     /// Of threads that are not in the group that runs.
     private final int[] places = new int[LANES];
@@ -37,6 +34,8 @@ final class Warp {
     private Op current;
     /// At a barrier of the block.
     boolean blocked;
+    /// An instruction could not be done yet, and is to be done later.
+    boolean again;
     /// What it waits for has not come: others should run.
     boolean yielding;
 
@@ -49,6 +48,7 @@ final class Warp {
         r = registers.ints;
         l = registers.longs;
         p = registers.predicates;
+        Arrays.setAll(copies, _ -> new CopyGroups());
         local = new byte[launch.program.localBytes() * LANES];
         alive = threads >= LANES ? -1 : (1 << threads) - 1;
         active = alive;
@@ -258,7 +258,17 @@ final class Warp {
             }
         }
         op.run(this, active);
-        pc++;
+        if (again) {
+            again = false;
+            yielding = true;
+        } else {
+            pc++;
+        }
+    }
+
+    /// Of its warpgroup.
+    Products products() {
+        return block.products(this);
     }
 
     /// Threads that wait at any barrier of the warp with this mask.
