@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
@@ -34,6 +35,8 @@ final class InterpretedDevice implements CudaDevice {
     private final Map<Long, Interpreter> modules = new HashMap<>();
     private final List<Function> functions = new ArrayList<>();
     private final long seed;
+    /// Of each kernel: launches, instructions of threads, nanoseconds.
+    private final Map<String, long[]> costs = new TreeMap<>();
     private long launches;
     private long executed;
     private long allocated;
@@ -172,6 +175,7 @@ final class InterpretedDevice implements CudaDevice {
     }
 
     private void run(Function function, Launcher.Grid grid, Object[] arguments) {
+        long began = System.nanoTime();
         Interpreter.Count count = function.interpreter.launch(
                 function.name,
                 new int[] {grid.x(), grid.y(), grid.z()},
@@ -181,6 +185,11 @@ final class InterpretedDevice implements CudaDevice {
                 seed + launches++,
                 arguments);
         executed += count.executed();
+        costs.computeIfAbsent(function.name, _ -> new long[3]);
+        long[] cost = costs.get(function.name);
+        cost[0]++;
+        cost[1] += count.executed();
+        cost[2] += System.nanoTime() - began;
     }
 
     private void enqueue(Runnable work) {
@@ -325,6 +334,11 @@ final class InterpretedDevice implements CudaDevice {
 
     @Override
     public void close() {
+        if (Boolean.getBoolean("penstock.ptx.costs")) {
+            costs.forEach((name, cost) -> System.out.printf(
+                    "%-24s %6d launches, %8.1f M instructions of threads, %8.0f ms, %6.1f M/s%n",
+                    name, cost[0], cost[1] / 1e6, cost[2] / 1e6, cost[1] * 1e3 / cost[2]));
+        }
         space.close();
     }
 }

@@ -8,20 +8,26 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.ToLongFunction;
 
 /// A sequence through a model in plain double arithmetic, with weights where an [InterpretedDevice] keeps them: what
-/// its kernels must come to, but for their rounding of vectors to bf16. Weights must be bf16.
+/// its kernels must come to, but for their rounding of vectors to bf16. Weights that are not bf16 are widened by the
+/// kernel that does so, which [FormatCheck] holds against plain Java.
 final class PlainForward {
     private static final MemorySegment MEMORY = memory();
 
     private final ModelConfig config;
     private final DeviceWeights weights;
     private final DoubleUnaryOperator kept;
+    private final ToLongFunction<Matrix> wide;
     private final List<List<double[]>> keys = new ArrayList<>();
     private final List<List<double[]>> values = new ArrayList<>();
 
     /// @param kept how keys and values are rounded
-    PlainForward(ModelConfig config, DeviceWeights weights, DoubleUnaryOperator kept) {
+    /// @param wide where a matrix is as bf16
+    PlainForward(
+            ModelConfig config, DeviceWeights weights, DoubleUnaryOperator kept, ToLongFunction<Matrix> wide) {
+        this.wide = wide;
         this.config = config;
         this.weights = weights;
         this.kept = kept;
@@ -70,13 +76,11 @@ final class PlainForward {
         return MEMORY.get(JAVA_FLOAT, vector + 4L * index);
     }
 
-    private static double[] product(Matrix matrix, double[] vector) {
-        if (matrix.format() != WeightFormat.BF16) {
-            throw new IllegalArgumentException(matrix.format() + " is not read here");
-        }
+    private double[] product(Matrix matrix, double[] vector) {
+        long address = wide.applyAsLong(matrix);
         double[] sums = new double[matrix.rows()];
         for (int r = 0; r < sums.length; r++) {
-            double[] row = row(matrix.address(), r, matrix.columns());
+            double[] row = row(address, r, matrix.columns());
             for (int c = 0; c < row.length; c++) {
                 sums[r] += row[c] * vector[c];
             }
