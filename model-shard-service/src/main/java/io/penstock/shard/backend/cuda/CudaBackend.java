@@ -264,6 +264,11 @@ public final class CudaBackend implements Backend {
         return loadReport;
     }
 
+    /// What steps of this epoch keep, for checks.
+    StepMemory memory() {
+        return current().memory();
+    }
+
     /// For checks.
     DeviceWeights weights() {
         return weights;

@@ -28,8 +28,8 @@ interface CudaDevice extends AutoCloseable {
 
     int multiprocessors();
 
-    /// Whether the times that kernels take say which of them are quicker.
-    boolean isTimed();
+    /// Whether it is a GPU: its times say which kernels are quicker, and libraries have kernels for it.
+    boolean isReal();
 
     long freeBytes();
 

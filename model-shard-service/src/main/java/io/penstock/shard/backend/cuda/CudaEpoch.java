@@ -104,9 +104,8 @@ final class CudaEpoch implements AutoCloseable {
             deviceArena.zero();
             memory = StepMemory.lay(
                     shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
-            CublasLt cublas = null;
-            if (WeightProducts.needLibrary(mixedBuckets.getLast().tokens(), options.computing())) {
-                cublas = new CublasLt(memory.workspace());
+            CublasLt cublas = device.isReal() ? new CublasLt(memory.workspace()) : null;
+            if (cublas != null) {
                 resources.hold(cublas::close);
             }
             StreamedProducts streamed =
@@ -140,7 +139,7 @@ final class CudaEpoch implements AutoCloseable {
             decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
                     ? DecodeKernel.of(device, modules, shape, weights, memory, limits, eights, near, arena)
                     : null;
-            if (device.isTimed()) {
+            if (device.isReal()) {
                 if (decode != null) {
                     tune();
                 }
@@ -385,6 +384,10 @@ final class CudaEpoch implements AutoCloseable {
 
     DecodeKernel decodeKernel() {
         return decode;
+    }
+
+    StepMemory memory() {
+        return memory;
     }
 
     float[] logits(int rows) {

@@ -104,7 +104,7 @@ final class DriverDevice implements CudaDevice {
     }
 
     @Override
-    public boolean isTimed() {
+    public boolean isReal() {
         return true;
     }
 

@@ -46,11 +46,6 @@ final class WeightProducts {
         expand = modules.following("weights", "expand");
     }
 
-    /// Whether steps of so many tokens have products that are not by our own matrix-vector kernels.
-    static boolean needLibrary(int tokens, CudaOptions.Computing computing) {
-        return computing.deterministic() || tokens > GEMV_VECTORS;
-    }
-
     /// Whether a product takes its vectors from [StepMemory#eights()].
     boolean takesEights(Matrix matrix, int vectors) {
         return eights

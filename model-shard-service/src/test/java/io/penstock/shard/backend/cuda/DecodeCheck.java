@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /// The persistent kernel against a kernel an operation, on the same random weights: every weight
@@ -17,16 +18,23 @@ final class DecodeCheck {
     private final Function<CudaOptions, CudaBackend> backends;
     private final int maxStepTokens;
     private final int steps;
+    private final Consumer<StepMemory> contexts;
 
     /// @param steps tokens that each sequence goes on with, one a step
-    DecodeCheck(Function<CudaOptions, CudaBackend> backends, int maxStepTokens, int steps) {
+    /// @param contexts makes keys and values up, so that all of a prompt but its last token is left out; or null
+    DecodeCheck(
+            Function<CudaOptions, CudaBackend> backends,
+            int maxStepTokens,
+            int steps,
+            Consumer<StepMemory> contexts) {
         this.backends = backends;
         this.maxStepTokens = maxStepTokens;
         this.steps = steps;
+        this.contexts = contexts;
     }
 
     static void run(WeightFormat format) {
-        new DecodeCheck(CudaBackend::new, 512, 5).compareAll(format);
+        new DecodeCheck(CudaBackend::new, 512, 5, null).compareAll(format);
     }
 
     private void compareAll(WeightFormat format) {
@@ -142,6 +150,10 @@ final class DecodeCheck {
             int[] forced = random.ints(steps, 0, config.vocabularySize()).toArray();
             sequences.add(new Sequence(prompt, forced, steps + 1));
             driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
+        }
+        if (contexts != null) {
+            contexts.accept(backend.memory());
+            sequences.forEach(sequence -> sequence.computed = sequence.prompt.length - 1);
         }
         driver.run(sequences, true, 1);
         List<float[]> all = new ArrayList<>();

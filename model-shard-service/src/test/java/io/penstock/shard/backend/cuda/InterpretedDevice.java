@@ -38,7 +38,6 @@ final class InterpretedDevice implements CudaDevice {
     /// Of each kernel: launches, instructions of threads, nanoseconds.
     private final Map<String, long[]> costs = new TreeMap<>();
     private long launches;
-    private long executed;
     private long allocated;
     private List<Runnable> captured;
 
@@ -75,9 +74,10 @@ final class InterpretedDevice implements CudaDevice {
         });
     }
 
-    /// Instructions of threads that were run.
-    long executed() {
-        return executed;
+    /// A device's memory, as the host sees it.
+    @SuppressWarnings("restricted")
+    static MemorySegment memory(long address, long bytes) {
+        return MemorySegment.ofAddress(address).reinterpret(bytes);
     }
 
     @Override
@@ -106,7 +106,7 @@ final class InterpretedDevice implements CudaDevice {
     }
 
     @Override
-    public boolean isTimed() {
+    public boolean isReal() {
         return false;
     }
 
@@ -184,7 +184,6 @@ final class InterpretedDevice implements CudaDevice {
                 multiprocessors,
                 seed + launches++,
                 arguments);
-        executed += count.executed();
         costs.computeIfAbsent(function.name, _ -> new long[3]);
         long[] cost = costs.get(function.name);
         cost[0]++;

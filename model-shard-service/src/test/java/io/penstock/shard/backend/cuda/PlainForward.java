@@ -14,7 +14,7 @@ import java.util.function.ToLongFunction;
 /// its kernels must come to, but for their rounding of vectors to bf16. Weights that are not bf16 are widened by the
 /// kernel that does so, which [FormatCheck] holds against plain Java.
 final class PlainForward {
-    private static final MemorySegment MEMORY = memory();
+    private static final MemorySegment MEMORY = InterpretedDevice.memory(0, Long.MAX_VALUE);
 
     private final ModelConfig config;
     private final DeviceWeights weights;
@@ -35,11 +35,6 @@ final class PlainForward {
             keys.add(new ArrayList<>());
             values.add(new ArrayList<>());
         }
-    }
-
-    @SuppressWarnings("restricted") // weights are known by their addresses
-    private static MemorySegment memory() {
-        return MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
     }
 
     /// The sequence goes on with a token.

@@ -2,6 +2,9 @@ package io.penstock.shard.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Random;
 import java.util.function.BiConsumer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -12,6 +15,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 /// something else, that reads what is not there yet or writes where it must not would be met before any GPU is.
 class TestInterpretedKernels {
     private static final int MULTIPROCESSORS = 4;
+    /// Of the order in which blocks, warps and copies come: another one may find what this does not.
+    private static final long SEED = Long.getLong("penstock.ptx.seed", 1);
 
     @BeforeAll
     static void haveKernels() {
@@ -42,15 +47,27 @@ class TestInterpretedKernels {
         check(3, (device, modules) -> KernelCheck.sampling(device, modules, 1_000));
     }
 
+    /// One kernel or many, for steps that follow contexts which nobody computed: so these can be long.
     @ParameterizedTest
     @EnumSource(WeightFormat.class)
-    void aDecodeStepIsOneKernel(WeightFormat format) {
-        DecodeCheck check = new DecodeCheck(
-                options -> new CudaBackend(options, new InterpretedDevice(3, format.ordinal()).modules()), 8, 2);
+    void aDecodeStepIsOneKernelWhateverTheContexts(WeightFormat format) {
         int before = GpuCheck.failures();
-        check.compare(
-                "biased", DecodeCheck.config(256, 512, 6, 2, 64, 500, true), format, new int[] {1, 2, 8}, 150);
-        check.compare("wide heads", DecodeCheck.config(512, 384, 4, 2, 128, 300, false), format, new int[] {1, 3}, 90);
+        DecodeCheck check = new DecodeCheck(
+                options -> new CudaBackend(options, new InterpretedDevice(5, SEED + format.ordinal()).modules()),
+                8,
+                1,
+                TestInterpretedKernels::makeUp);
+        check.compare("biased", DecodeCheck.config(256, 640, 6, 2, 64, 500, true), format, new int[] {1, 7}, 900);
+        check.compare("wide heads", DecodeCheck.config(384, 256, 4, 1, 128, 300, false), format, new int[] {3}, 2_000);
         assertThat(GpuCheck.failures() - before).as("findings, printed above").isZero();
+    }
+
+    private static void makeUp(StepMemory memory) {
+        MemorySegment cache = InterpretedDevice.memory(memory.cache(), 2 * memory.cacheHalf());
+        Random random = new Random(11);
+        for (long i = 0; i < memory.cacheHalf(); i++) {
+            float value = (float) random.nextGaussian();
+            cache.setAtIndex(ValueLayout.JAVA_SHORT, i, (short) (Float.floatToRawIntBits(value) >>> 16));
+        }
     }
 }
