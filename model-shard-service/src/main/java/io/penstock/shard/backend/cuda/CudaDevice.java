@@ -55,14 +55,16 @@ interface CudaDevice extends AutoCloseable {
     /// @return the kernel's handle
     long function(long module, String name, int sharedBytes);
 
-    /// Describes boxes of a tensor of bytes to the device's copy engine: the 16-byte pieces of 128 bytes permuted by the
-    /// number of those, zeros past the tensor's ends.
+    /// Describes boxes of a tensor to the device's copy engine; past the tensor's ends are zeros.
     ///
     /// @param to receives [TensorMap#BYTES], at a multiple of 64
-    /// @param extents of each dimension, the innermost first
+    /// @param type of its elements, as `CUtensorMapDataType` has it
+    /// @param swizzle of a box in shared memory, as `CUtensorMapSwizzle` has it
+    /// @param extents of each dimension, in elements, the innermost first
     /// @param strides in bytes, of each dimension but the innermost
-    /// @param box its extents
-    void encodeTensorMap(MemorySegment to, long address, long[] extents, long[] strides, int[] box);
+    /// @param box its extents, in elements
+    void encodeTensorMap(
+            MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box);
 
     /// Runs a kernel on the stream.
     void launch(Kernel kernel, Launcher.Grid grid, Object... arguments);

@@ -172,8 +172,9 @@ final class DriverDevice implements CudaDevice {
     }
 
     @Override
-    public void encodeTensorMap(MemorySegment to, long address, long[] extents, long[] strides, int[] box) {
-        check("cuTensorMapEncodeTiled", TensorMap.encode(to, address, extents, strides, box));
+    public void encodeTensorMap(
+            MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box) {
+        check("cuTensorMapEncodeTiled", TensorMap.encode(to, address, type, swizzle, extents, strides, box));
     }
 
     @Override

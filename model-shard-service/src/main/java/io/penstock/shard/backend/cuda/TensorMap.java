@@ -36,6 +36,8 @@ final class TensorMap {
         device.encodeTensorMap(
                 to,
                 address,
+                TYPE_UINT8,
+                SWIZZLE_128B,
                 new long[] {BLOCK_BYTES, rows, all},
                 new long[] {rowBytes, BLOCK_BYTES},
                 new int[] {BLOCK_BYTES, boxRows, blocks});
@@ -44,13 +46,14 @@ final class TensorMap {
     /// [CudaDevice#encodeTensorMap] by the driver.
     ///
     /// @return its status
-    static int encode(MemorySegment to, long address, long[] extents, long[] strides, int[] box) {
+    static int encode(
+            MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box) {
         int[] steps = new int[extents.length];
         Arrays.fill(steps, 1);
         try (Arena arena = Arena.ofConfined()) {
             return (int) Driver.ENCODE.invokeExact(
                     to,
-                    TYPE_UINT8,
+                    type,
                     extents.length,
                     address,
                     arena.allocateFrom(JAVA_LONG, extents),
@@ -58,7 +61,7 @@ final class TensorMap {
                     arena.allocateFrom(JAVA_INT, box),
                     arena.allocateFrom(JAVA_INT, steps),
                     INTERLEAVE_NONE,
-                    SWIZZLE_128B,
+                    swizzle,
                     PROMOTION_NONE,
                     FILL_ZERO);
         } catch (RuntimeException | Error e) {

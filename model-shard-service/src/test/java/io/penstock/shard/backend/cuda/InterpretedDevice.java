@@ -156,8 +156,9 @@ final class InterpretedDevice implements CudaDevice {
     }
 
     @Override
-    public void encodeTensorMap(MemorySegment to, long address, long[] extents, long[] strides, int[] box) {
-        TensorMaps.encode(to, address, extents, strides, box);
+    public void encodeTensorMap(
+            MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box) {
+        TensorMaps.encode(to, address, type, swizzle, extents, strides, box);
     }
 
     @Override

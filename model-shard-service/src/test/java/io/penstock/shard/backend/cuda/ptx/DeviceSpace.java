@@ -6,6 +6,7 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -138,7 +139,6 @@ public final class DeviceSpace implements AutoCloseable {
 
     @Override
     public void close() {
-        regions.values().forEach(region -> region.arena.close());
-        regions.clear();
+        List.copyOf(regions.keySet()).forEach(this::free);
     }
 }

@@ -4,9 +4,12 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /// A module's kernels, to be run on the CPU. For one thread at a time.
 public final class Interpreter {
+    private static final Map<String, PtxModule> MODULES = new ConcurrentHashMap<>();
+
     private final DeviceSpace space;
     private final PtxModule module;
     private final Map<String, Long> globals = new HashMap<>();
@@ -20,7 +23,8 @@ public final class Interpreter {
 
     public Interpreter(DeviceSpace space, String ptx) {
         this.space = space;
-        module = new PtxModule(ptx);
+        // The same few modules are met again and again, and the largest takes a second.
+        module = MODULES.computeIfAbsent(ptx, PtxModule::new);
     }
 
     /// Names of all kernels.

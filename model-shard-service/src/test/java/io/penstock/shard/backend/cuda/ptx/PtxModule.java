@@ -152,9 +152,11 @@ final class PtxModule {
         int first = line;
         skip();
         Supplier<List<Piece>> body = () -> {
-            at = from;
-            line = first;
-            return body();
+            synchronized (this) {
+                at = from;
+                line = first;
+                return body();
+            }
         };
         functions.put(
                 matcher.group(3),

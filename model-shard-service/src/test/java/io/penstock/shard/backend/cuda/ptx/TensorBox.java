@@ -35,7 +35,7 @@ final class TensorBox {
         if (address % PIECE != 0 || strides[0] % PIECE != 0 || strides[1] % PIECE != 0) {
             throw new PtxFault("a tensor at %x with strides of %d and %d", address, strides[0], strides[1]);
         }
-        if (box[0] != 128 || box[1] > 256 || box[2] > 256) {
+        if (box[0] % PIECE != 0 || (permuted && box[0] != 128)) {
             throw new PtxFault("a box of %d x %d x %d", box[0], box[1], box[2]);
         }
         to.set(JAVA_LONG, 0, MAGIC);
