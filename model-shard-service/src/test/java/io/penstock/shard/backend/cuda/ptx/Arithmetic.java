@@ -334,7 +334,7 @@ final class Arithmetic {
         int b = names.of(o.get(2), wide);
         String how = parts[1];
         return switch (type) {
-            case "s32" -> Lanes.test(d, a, b, compared(how));
+            case "s32" -> HotOps.test(d, a, b, how);
             case "u32", "b32" -> {
                 Lanes.IITest test = compared(how);
                 yield how.equals("eq") || how.equals("ne")

@@ -23,8 +23,10 @@ final class Races {
     /// Of each two bytes, who wrote them last, and when.
     private final int[] writes;
     private final int[] writeLines;
-    /// Of each two bytes and reader, when it read them last.
+    /// Of each two bytes, who read them last since they were written, and when: as far as one reader follows another.
     private final int[] reads;
+    /// Where readers do not, when each of them did.
+    private final int[][] manyReads;
     private int barriers;
 
     Races(int warps, int bytes) {
@@ -37,7 +39,8 @@ final class Races {
         int units = (bytes >> UNIT_BITS) + 1;
         writes = new int[units];
         writeLines = new int[units];
-        reads = new int[units * readers];
+        reads = new int[units];
+        manyReads = new int[units][];
     }
 
     /// What has come to a barrier.
@@ -106,8 +109,26 @@ final class Races {
                         "warp %d reads shared address %d, which %s; no barrier is between",
                         warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
             }
-            reads[unit * readers + reader] = clock;
+            noteRead(unit, known, reader, clock);
         }
+    }
+
+    private void noteRead(int unit, int[] known, int reader, int clock) {
+        int[] many = manyReads[unit];
+        if (many != null) {
+            many[reader] = clock;
+            return;
+        }
+        int last = reads[unit];
+        int before = last >>> CLOCK_BITS;
+        if (last != 0 && before != reader && known[before] < (last & CLOCK)) {
+            many = new int[readers];
+            many[before] = last & CLOCK;
+            many[reader] = clock;
+            manyReads[unit] = many;
+            return;
+        }
+        reads[unit] = reader << CLOCK_BITS | clock & CLOCK;
     }
 
     private String writer(int actor, int unit) {
@@ -135,6 +156,8 @@ final class Races {
         int tag = actor << CLOCK_BITS | clock & CLOCK | (atomic ? ATOMIC : 0);
         for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
             writes[unit] = tag;
+            reads[unit] = 0;
+            manyReads[unit] = null;
             writeLines[unit] = line;
         }
     }
@@ -150,16 +173,26 @@ final class Races {
                         "warp %d writes shared address %d, which %s; no barrier is between",
                         warp, (unit << UNIT_BITS) + SharedMemory.BASE, writer(actor, unit));
             }
-            for (int other = 0; other < readers; other++) {
-                if (other != warp && known[other] < reads[unit * readers + other]) {
-                    throw new PtxFault(
-                            "warp %d writes shared address %d, which %s %d has read; no barrier is between",
-                            warp,
-                            (unit << UNIT_BITS) + SharedMemory.BASE,
-                            other < warps ? "warp" : "a product of warpgroup",
-                            other < warps ? other : other - warps);
+            int[] many = manyReads[unit];
+            int last = reads[unit];
+            if (many == null) {
+                followed(warp, known, last >>> CLOCK_BITS, last & CLOCK, unit);
+            } else {
+                for (int other = 0; other < readers; other++) {
+                    followed(warp, known, other, many[other], unit);
                 }
             }
+        }
+    }
+
+    private void followed(int warp, int[] known, int reader, int clock, int unit) {
+        if (reader != warp && known[reader] < clock) {
+            throw new PtxFault(
+                    "warp %d writes shared address %d, which %s %d has read; no barrier is between",
+                    warp,
+                    (unit << UNIT_BITS) + SharedMemory.BASE,
+                    reader < warps ? "warp" : "a product of warpgroup",
+                    reader < warps ? reader : reader - warps);
         }
     }
 }
