@@ -137,7 +137,9 @@ final class DecodeCheck {
     }
 
     private List<float[]> logits(CudaBackend backend, ModelConfig config, int count, int longest, int served) {
-        SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, 16, maxStepTokens, longest + steps + 2));
+        // Without a library, a kernel an operation takes no more.
+        int tokens = contexts != null && served == 0 ? Math.min(8, maxStepTokens) : maxStepTokens;
+        SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, 16, tokens, longest + steps + 2));
         if (count <= served
                 && (backend.decodeKernel() == null || !backend.decodeKernel().serves(count))) {
             GpuCheck.report(false, "the persistent kernel does not serve %d sequences", count);

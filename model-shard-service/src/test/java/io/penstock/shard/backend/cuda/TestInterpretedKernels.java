@@ -8,6 +8,7 @@ import java.util.Random;
 import java.util.function.BiConsumer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -59,6 +60,30 @@ class TestInterpretedKernels {
                 TestInterpretedKernels::makeUp);
         check.compare("biased", DecodeCheck.config(256, 640, 6, 2, 64, 500, true), format, new int[] {1, 7}, 900);
         check.compare("wide heads", DecodeCheck.config(384, 256, 4, 1, 128, 300, false), format, new int[] {3}, 2_000);
+        assertThat(GpuCheck.failures() - before).as("findings, printed above").isZero();
+    }
+
+    /// The same in earnest, for an afternoon: `-Dpenstock.ptx.long=true`.
+    @ParameterizedTest
+    @EnumSource(WeightFormat.class)
+    @EnabledIfSystemProperty(named = "penstock.ptx.long", matches = "true")
+    void decodeStepsOfAllShapes(WeightFormat format) {
+        int before = GpuCheck.failures();
+        for (int blocks : new int[] {2, 3, 5, 8}) {
+            DecodeCheck check = new DecodeCheck(
+                    options -> new CudaBackend(options, new InterpretedDevice(blocks, SEED + blocks).modules()),
+                    16,
+                    1,
+                    TestInterpretedKernels::makeUp);
+            check.compare("odd", DecodeCheck.config(480, 1_216, 6, 6, 64, 1_003, false), format, new int[] {1, 5}, 90);
+            check.compare(
+                    "small normed", DecodeCheck.normed(1_024, 1_536, 8, 4, 64), format, new int[] {3, 16}, 1_300);
+            check.compare(
+                    "deep", DecodeCheck.config(2_048, 256, 16, 2, 128, 600, false), format, new int[] {2, 11}, 400);
+            check.compare(
+                    "small", DecodeCheck.config(896, 2_432, 14, 2, 64, 2_016, true), format, new int[] {1, 4, 16}, 300);
+            check.compare("whole", DecodeCheck.config(256, 256, 4, 1, 64, 100, false), format, new int[] {8}, 5_000);
+        }
         assertThat(GpuCheck.failures() - before).as("findings, printed above").isZero();
     }
 
