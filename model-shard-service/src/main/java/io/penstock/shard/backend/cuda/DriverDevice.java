@@ -166,7 +166,9 @@ final class DriverDevice implements CudaDevice {
             check(
                     name,
                     JCudaDriver.cuFuncSetAttribute(
-                            function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes));
+                            function,
+                            CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                            sharedBytes));
         }
         return function.handle();
     }

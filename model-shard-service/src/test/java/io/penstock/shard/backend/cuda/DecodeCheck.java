@@ -23,10 +23,7 @@ final class DecodeCheck {
     /// @param steps tokens that each sequence goes on with, one a step
     /// @param contexts makes keys and values up, so that all of a prompt but its last token is left out; or null
     DecodeCheck(
-            Function<CudaOptions, CudaBackend> backends,
-            int maxStepTokens,
-            int steps,
-            Consumer<StepMemory> contexts) {
+            Function<CudaOptions, CudaBackend> backends, int maxStepTokens, int steps, Consumer<StepMemory> contexts) {
         this.backends = backends;
         this.maxStepTokens = maxStepTokens;
         this.steps = steps;
@@ -137,7 +134,10 @@ final class DecodeCheck {
     }
 
     private List<float[]> logits(CudaBackend backend, ModelConfig config, int count, int longest, int served) {
-        // Without a library, a kernel an operation takes no more.
+        // Without a library, a kernel an operation takes no more: then sequences take turns, and a second turn would
+        // give them other blocks, of other contents.
+        boolean turns = contexts != null && count > 8;
+        int steps = turns ? 0 : this.steps;
         int tokens = contexts != null && served == 0 ? Math.min(8, maxStepTokens) : maxStepTokens;
         SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, 16, tokens, longest + steps + 2));
         if (count <= served

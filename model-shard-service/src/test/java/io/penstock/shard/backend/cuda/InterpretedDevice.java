@@ -58,7 +58,8 @@ final class InterpretedDevice implements CudaDevice {
     /// have them.
     static void requireKernels() {
         boolean there = SOURCES.stream().allMatch(source -> Files.isReadable(folder().resolve(source + PTX)));
-        assumeTrue(there || System.getProperty(PROPERTY) != null, "kernels are not compiled: tools/cuda/ptx.sh does it");
+        assumeTrue(
+                there || System.getProperty(PROPERTY) != null, "kernels are not compiled: tools/cuda/ptx.sh does it");
         assertThat(there).as("kernels in %s", folder()).isTrue();
     }
 
@@ -152,7 +153,7 @@ final class InterpretedDevice implements CudaDevice {
     @Override
     public long function(long module, String name, int sharedBytes) {
         functions.add(new Function(modules.get(module), name));
-        return functions.size() - 1;
+        return functions.size() - 1L;
     }
 
     @Override

@@ -25,8 +25,7 @@ final class PlainForward {
 
     /// @param kept how keys and values are rounded
     /// @param wide where a matrix is as bf16
-    PlainForward(
-            ModelConfig config, DeviceWeights weights, DoubleUnaryOperator kept, ToLongFunction<Matrix> wide) {
+    PlainForward(ModelConfig config, DeviceWeights weights, DoubleUnaryOperator kept, ToLongFunction<Matrix> wide) {
         this.wide = wide;
         this.config = config;
         this.weights = weights;

@@ -63,11 +63,7 @@ class TestInterpretedModel {
         CudaOptions.Computing computing =
                 new CudaOptions.Computing(false, persistent, false, CudaOptions.Activations.BF16, kv);
         CudaOptions options = new CudaOptions(
-                0,
-                0.9,
-                computing,
-                CudaOptions.Meeting.AUTO,
-                Optional.of(new DeviceWeights.Formats(format, format)));
+                0, 0.9, computing, CudaOptions.Meeting.AUTO, Optional.of(new DeviceWeights.Formats(format, format)));
         try (CudaBackend backend =
                 new CudaBackend(options, new InterpretedDevice(MULTIPROCESSORS, SEED + lengths[0]).modules())) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
@@ -80,8 +76,8 @@ class TestInterpretedModel {
                         STEPS + 1));
             }
             int longest = IntStream.of(lengths).max().orElseThrow();
-            SequenceDriver driver = new SequenceDriver(
-                    backend, new StepLimits(16, lengths.length, STEP_TOKENS, longest + STEPS + 2));
+            SequenceDriver driver =
+                    new SequenceDriver(backend, new StepLimits(16, lengths.length, STEP_TOKENS, longest + STEPS + 2));
             assertThat(backend.decodeKernel() != null).isEqualTo(persistent);
             for (int i = 0; i < lengths.length; i++) {
                 driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);

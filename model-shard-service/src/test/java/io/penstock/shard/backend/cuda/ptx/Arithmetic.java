@@ -15,8 +15,22 @@ final class Arithmetic {
     Op of(String opcode, String[] parts, List<String> o) {
         String type = parts[parts.length - 1];
         return switch (parts[0]) {
-            case "add", "sub", "mul", "mad", "min", "max", "div", "rem", "fma", "neg", "abs", "rcp", "rsqrt", "ex2",
-                    "sqrt", "lg2" -> {
+            case "add",
+                    "sub",
+                    "mul",
+                    "mad",
+                    "min",
+                    "max",
+                    "div",
+                    "rem",
+                    "fma",
+                    "neg",
+                    "abs",
+                    "rcp",
+                    "rsqrt",
+                    "ex2",
+                    "sqrt",
+                    "lg2" -> {
                 yield switch (type) {
                     case "f32" -> floats(opcode, o);
                     case "f64" -> doubles(opcode, o);
@@ -45,8 +59,7 @@ final class Arithmetic {
             int b = names.int32(o.get(2));
             return switch (opcode) {
                 case "mul.wide.s32" -> HotOps.wideMul(d, a, b);
-                case "mul.wide.u32" ->
-                    Lanes.iiToL(d, a, b, (x, y) -> (x & 0xffffffffL) * (y & 0xffffffffL));
+                case "mul.wide.u32" -> Lanes.iiToL(d, a, b, (x, y) -> (x & 0xffffffffL) * (y & 0xffffffffL));
                 default -> null;
             };
         }
@@ -100,8 +113,7 @@ final class Arithmetic {
             case "add.s64", "add.u64" -> HotOps.addLong(d, a, b);
             case "sub.s64", "sub.u64" -> Lanes.l2(d, a, b, (x, y) -> x - y);
             case "mul.lo.s64", "mul.lo.u64" -> Lanes.l2(d, a, b, (x, y) -> x * y);
-            case "mad.lo.s64", "mad.lo.u64" ->
-                Lanes.l3(d, a, b, names.int64(o.get(3)), (x, y, z) -> x * y + z);
+            case "mad.lo.s64", "mad.lo.u64" -> Lanes.l3(d, a, b, names.int64(o.get(3)), (x, y, z) -> x * y + z);
             case "min.s64" -> Lanes.l2(d, a, b, Math::min);
             case "max.s64" -> Lanes.l2(d, a, b, Math::max);
             case "min.u64" -> Lanes.l2(d, a, b, (x, y) -> Long.compareUnsigned(x, y) < 0 ? x : y);
@@ -159,8 +171,7 @@ final class Arithmetic {
                 case "rsqrt.approx.f32" -> Lanes.f1(d, a, x -> (float) (1 / Math.sqrt(x)));
                 case "sqrt.rn.f32", "sqrt.approx.f32" -> Lanes.f1(d, a, x -> (float) Math.sqrt(x));
                 case "ex2.approx.f32" -> Lanes.f1(d, a, Numbers::exp2);
-                case "ex2.approx.ftz.f32" ->
-                    Lanes.f1(d, a, x -> Numbers.flushed(Numbers.exp2(Numbers.flushed(x))));
+                case "ex2.approx.ftz.f32" -> Lanes.f1(d, a, x -> Numbers.flushed(Numbers.exp2(Numbers.flushed(x))));
                 case "lg2.approx.f32" -> Lanes.f1(d, a, x -> (float) (Math.log(x) / Math.log(2)));
                 default -> null;
             };
@@ -234,13 +245,14 @@ final class Arithmetic {
             int d = names.predicate(o.get(0));
             int a = names.predicate(o.get(1));
             int b = o.size() > 2 ? names.predicate(o.get(2)) : a;
-            return Op.of(switch (opcode) {
-                case "and.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | w.p[a] & w.p[b] & mask;
-                case "or.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] | w.p[b]) & mask;
-                case "xor.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] ^ w.p[b]) & mask;
-                case "not.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | ~w.p[a] & mask;
-                default -> throw new PtxFault("unknown instruction %s", opcode);
-            });
+            return Op.of(
+                    switch (opcode) {
+                        case "and.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | w.p[a] & w.p[b] & mask;
+                        case "or.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] | w.p[b]) & mask;
+                        case "xor.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] ^ w.p[b]) & mask;
+                        case "not.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | ~w.p[a] & mask;
+                        default -> throw new PtxFault("unknown instruction %s", opcode);
+                    });
         }
         boolean wide = type.endsWith("64");
         String name = opcode.substring(0, opcode.indexOf('.'));

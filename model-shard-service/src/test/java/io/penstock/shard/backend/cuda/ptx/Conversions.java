@@ -20,19 +20,27 @@ final class Conversions {
 
     private Op convert(String opcode, List<String> o) {
         switch (opcode) {
-            case "cvt.rn.bf16x2.f32", "cvt.rn.satfinite.f16x2.f32", "cvt.rn.f16x2.f32", "cvt.rn.satfinite.e4m3x2.f32" -> {
+            case "cvt.rn.bf16x2.f32",
+                    "cvt.rn.satfinite.f16x2.f32",
+                    "cvt.rn.f16x2.f32",
+                    "cvt.rn.satfinite.e4m3x2.f32" -> {
                 int d = names.int32(o.get(0));
                 int high = names.int32(o.get(1));
                 int low = names.int32(o.get(2));
-                return Lanes.i2(d, high, low, switch (opcode) {
-                    case "cvt.rn.bf16x2.f32" ->
-                        (x, y) -> Numbers.toBf16(Lanes.value(x)) << 16 | Numbers.toBf16(Lanes.value(y));
-                    case "cvt.rn.satfinite.f16x2.f32" ->
-                        (x, y) -> Numbers.toFiniteF16(Lanes.value(x)) << 16 | Numbers.toFiniteF16(Lanes.value(y));
-                    case "cvt.rn.f16x2.f32" ->
-                        (x, y) -> Numbers.toF16(Lanes.value(x)) << 16 | Numbers.toF16(Lanes.value(y));
-                    default -> (x, y) -> Numbers.toE4m3(Lanes.value(x)) << 8 | Numbers.toE4m3(Lanes.value(y));
-                });
+                return Lanes.i2(
+                        d,
+                        high,
+                        low,
+                        switch (opcode) {
+                            case "cvt.rn.bf16x2.f32" ->
+                                (x, y) -> Numbers.toBf16(Lanes.value(x)) << 16 | Numbers.toBf16(Lanes.value(y));
+                            case "cvt.rn.satfinite.f16x2.f32" ->
+                                (x, y) ->
+                                        Numbers.toFiniteF16(Lanes.value(x)) << 16 | Numbers.toFiniteF16(Lanes.value(y));
+                            case "cvt.rn.f16x2.f32" ->
+                                (x, y) -> Numbers.toF16(Lanes.value(x)) << 16 | Numbers.toF16(Lanes.value(y));
+                            default -> (x, y) -> Numbers.toE4m3(Lanes.value(x)) << 8 | Numbers.toE4m3(Lanes.value(y));
+                        });
             }
             default -> {
                 // Of one value, below.
@@ -67,11 +75,8 @@ final class Conversions {
             case "cvt.f32.bf16" -> Lanes.i1(d, a, x -> x << 16);
             case "cvt.rn.f16x2.e4m3x2" ->
                 Lanes.i1(
-                        d,
-                        a,
-                        x -> Numbers.toF16(Numbers.fromE4m3(x)) | Numbers.toF16(Numbers.fromE4m3(x >>> 8)) << 16);
-            case "cvt.sat.f32.f32" ->
-                Lanes.f1(d, a, x -> Float.isNaN(x) ? 0 : Math.max(0, Math.min(1, x)));
+                        d, a, x -> Numbers.toF16(Numbers.fromE4m3(x)) | Numbers.toF16(Numbers.fromE4m3(x >>> 8)) << 16);
+            case "cvt.sat.f32.f32" -> Lanes.f1(d, a, x -> Float.isNaN(x) ? 0 : Math.max(0, Math.min(1, x)));
             case "cvt.rni.f32.f32" -> Lanes.f1(d, a, x -> (float) Math.rint(x));
             case "cvt.rn.f32.u32" -> Lanes.i1(d, a, x -> Lanes.bits((float) (x & 0xffffffffL)));
             case "cvt.rn.f32.s32" -> Lanes.i1(d, a, x -> Lanes.bits((float) x));
@@ -133,8 +138,7 @@ final class Conversions {
                 return Lanes.iiToL(d, low, high, (x, y) -> (long) y << 32 | x & 0xffffffffL);
             }
             int d = names.int32(to);
-            return Lanes.i2(
-                    d, names.int32(parts.get(0)), names.int32(parts.get(1)), (x, y) -> y << 16 | x & 0xffff);
+            return Lanes.i2(d, names.int32(parts.get(0)), names.int32(parts.get(1)), (x, y) -> y << 16 | x & 0xffff);
         }
         if (to.startsWith("{")) {
             List<String> parts = list(to);

@@ -5,7 +5,8 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 
-/// A thread's copies of `cp.async`, in groups. They land when they are waited for, not before: until then nobody may read
+/// A thread's copies of `cp.async`, in groups. They land when they are waited for, not before: until then nobody may
+/// read
 /// where they go.
 final class CopyGroups {
     private final Deque<List<Runnable>> groups = new ArrayDeque<>();

@@ -22,8 +22,8 @@ public final class DeviceSpace implements AutoCloseable {
 
     private static final long ALIGNMENT = 256;
     private static final long LARGE = 16L << 20;
-    private static final MethodHandle CALLOC = library(
-            "calloc", FunctionDescriptor.of(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
+    private static final MethodHandle CALLOC =
+            library("calloc", FunctionDescriptor.of(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
     private static final MethodHandle FREE = library("free", FunctionDescriptor.ofVoid(ValueLayout.ADDRESS));
 
     @SuppressWarnings("restricted")

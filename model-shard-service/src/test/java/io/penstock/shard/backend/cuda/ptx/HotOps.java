@@ -233,62 +233,63 @@ final class HotOps {
 
     /// @param d predicate
     static Op test(int d, int a, int b, String how) {
-        return Op.of(switch (how) {
-            case "eq" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] == r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            case "ne" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] != r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            case "lt" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] < r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            case "le" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] <= r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            case "gt" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] > r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            case "ge" ->
-                (w, mask) -> {
-                    int[] r = w.r;
-                    int holds = 0;
-                    for (int i = 0; i < Warp.LANES; i++) {
-                        holds |= (r[a + i] >= r[b + i] ? 1 : 0) << i;
-                    }
-                    w.p[d] = w.p[d] & ~mask | holds & mask;
-                };
-            default -> throw new PtxFault("unknown comparison %s", how);
-        });
+        return Op.of(
+                switch (how) {
+                    case "eq" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] == r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    case "ne" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] != r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    case "lt" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] < r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    case "le" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] <= r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    case "gt" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] > r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    case "ge" ->
+                        (w, mask) -> {
+                            int[] r = w.r;
+                            int holds = 0;
+                            for (int i = 0; i < Warp.LANES; i++) {
+                                holds |= (r[a + i] >= r[b + i] ? 1 : 0) << i;
+                            }
+                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                        };
+                    default -> throw new PtxFault("unknown comparison %s", how);
+                });
     }
 }

@@ -31,14 +31,7 @@ final class Launch {
     final int[] rows = new int[Warp.LANES];
 
     /// @param parameters address of the parameters
-    Launch(
-            DeviceSpace space,
-            Program program,
-            int[] grid,
-            int threads,
-            int dynamicShared,
-            long parameters,
-            long seed) {
+    Launch(DeviceSpace space, Program program, int[] grid, int threads, int dynamicShared, long parameters, long seed) {
         this.space = space;
         this.program = program;
         gridX = grid[0];

@@ -134,12 +134,15 @@ final class MemoryOps {
                 SharedMemory memory = w.block.shared;
                 int at = apart ? memory.readable(address, bytes) : memory.read(w, address, bytes);
                 for (int value : values) {
-                    put(w, value + lane, switch (size) {
-                        case 1 -> memory.byteAt(at);
-                        case 2 -> memory.shortAt(at);
-                        case 4 -> memory.intAt(at);
-                        default -> memory.longAt(at);
-                    });
+                    put(
+                            w,
+                            value + lane,
+                            switch (size) {
+                                case 1 -> memory.byteAt(at);
+                                case 2 -> memory.shortAt(at);
+                                case 4 -> memory.intAt(at);
+                                default -> memory.longAt(at);
+                            });
                     at += size;
                 }
             }
@@ -153,20 +156,26 @@ final class MemoryOps {
 
             private void global(Warp w, int lane, long at) {
                 for (int value : values) {
-                    put(w, value + lane, switch (size) {
-                        case 1 -> DeviceSpace.ALL.get(java.lang.foreign.ValueLayout.JAVA_BYTE, at) & 0xff;
-                        case 2 -> DeviceSpace.ALL.get(DeviceSpace.SHORT, at) & 0xffff;
-                        case 4 -> DeviceSpace.ALL.get(DeviceSpace.INT, at);
-                        default -> DeviceSpace.ALL.get(DeviceSpace.LONG, at);
-                    });
+                    put(
+                            w,
+                            value + lane,
+                            switch (size) {
+                                case 1 -> DeviceSpace.ALL.get(java.lang.foreign.ValueLayout.JAVA_BYTE, at) & 0xff;
+                                case 2 -> DeviceSpace.ALL.get(DeviceSpace.SHORT, at) & 0xffff;
+                                case 4 -> DeviceSpace.ALL.get(DeviceSpace.INT, at);
+                                default -> DeviceSpace.ALL.get(DeviceSpace.LONG, at);
+                            });
                     at += size;
                 }
             }
 
             private void put(Warp w, int place, long value) {
                 if (into64) {
-                    w.l[place] = size == 8 ? value : signed ? value << 64 - 8 * size >> 64 - 8 * size
-                            : size == 4 ? value & 0xffffffffL : value;
+                    w.l[place] = size == 8
+                            ? value
+                            : signed
+                                    ? value << 64 - 8 * size >> 64 - 8 * size
+                                    : size == 4 ? value & 0xffffffffL : value;
                     return;
                 }
                 int narrowed = (int) value;
@@ -284,7 +293,9 @@ final class MemoryOps {
                         }
                     } else {
                         long at = global(w, address, size);
-                        old = wide ? DeviceSpace.ALL.get(DeviceSpace.LONG, at) : DeviceSpace.ALL.get(DeviceSpace.INT, at);
+                        old = wide
+                                ? DeviceSpace.ALL.get(DeviceSpace.LONG, at)
+                                : DeviceSpace.ALL.get(DeviceSpace.INT, at);
                         putGlobal(at, size, change.of(old, a, b));
                     }
                     if (d >= 0) {

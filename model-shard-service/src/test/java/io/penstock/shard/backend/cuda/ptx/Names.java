@@ -179,7 +179,9 @@ final class Names {
         String inner = operand.substring(1, operand.length() - 1).strip();
         int plus = inner.lastIndexOf('+');
         if (plus > 0) {
-            return new String[] {inner.substring(0, plus).strip(), inner.substring(plus + 1).strip()};
+            return new String[] {
+                inner.substring(0, plus).strip(), inner.substring(plus + 1).strip()
+            };
         }
         return new String[] {inner, "0"};
     }

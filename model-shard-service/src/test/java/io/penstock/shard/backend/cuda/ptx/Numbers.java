@@ -8,9 +8,7 @@ final class Numbers {
     static {
         for (int code = 0; code < 256; code++) {
             int exponent = code >> 3 & 15;
-            float size = exponent == 0
-                    ? (code & 7) * 0x1p-9f
-                    : (float) ((8 + (code & 7)) * Math.pow(2, exponent - 10));
+            float size = exponent == 0 ? (code & 7) * 0x1p-9f : (float) ((8 + (code & 7)) * Math.pow(2, exponent - 10));
             FROM_E4M3[code] = (code & 0x7f) == 0x7f ? Float.NaN : code < 128 ? size : -size;
         }
     }

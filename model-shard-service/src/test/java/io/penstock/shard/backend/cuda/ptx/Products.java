@@ -3,7 +3,8 @@ package io.penstock.shard.backend.cuda.ptx;
 import java.util.ArrayList;
 import java.util.List;
 
-/// A warpgroup's `wgmma` products, in groups: each is one of all four warps, and takes place when the first of them waits
+/// A warpgroup's `wgmma` products, in groups: each is one of all four warps, and takes place when the first of them
+/// waits
 /// for it, of what shared memory and registers hold then.
 final class Products {
     private final List<List<List<Quarter>>> groups = new ArrayList<>();

@@ -2,11 +2,13 @@ package io.penstock.shard.backend.cuda.ptx;
 
 import java.util.Arrays;
 
-/// What of a block's shared memory is ordered before what: accesses of two warps to the same place, one of them a write,
+/// What of a block's shared memory is ordered before what: accesses of two warps to the same place, one of them a
+/// write,
 /// need a barrier between them, and what a copy has brought may be read by those who waited for its barrier, whether it
 /// happens to be there or not.
 ///
-/// By vector clocks (FastTrack, Flanagan and Freund 2009); actors are the warps and, for their copies, the barriers that
+/// By vector clocks (FastTrack, Flanagan and Freund 2009); actors are the warps and, for their copies, the barriers
+/// that
 /// count bytes. Threads of a warp are taken for one. Volatile accesses are not looked at; of atomic ones, whether they
 /// meet others.
 final class Races {

@@ -39,8 +39,7 @@ final class SharedMemory {
     private int index(int address, int size) {
         int at = address - BASE;
         if (at < 0 || at > bytes.length - 16 - size) {
-            throw new PtxFault(
-                    "%d bytes at shared address %d, of %d from %d", size, address, bytes.length - 16, BASE);
+            throw new PtxFault("%d bytes at shared address %d, of %d from %d", size, address, bytes.length - 16, BASE);
         }
         if ((address & size - 1) != 0) {
             throw new PtxFault("shared address %d is no multiple of %d", address, size);
@@ -144,8 +143,7 @@ final class SharedMemory {
         int at = address - BASE;
         if (at < 0 || at + size > bytes.length - 16) {
             throw new PtxFault(
-                    "a copy of %d bytes to shared address %d, of %d from %d",
-                    size, address, bytes.length - 16, BASE);
+                    "a copy of %d bytes to shared address %d, of %d from %d", size, address, bytes.length - 16, BASE);
         }
         for (int i = at; i < at + size; i++) {
             if (state == COMING && states[i] >= COMING) {

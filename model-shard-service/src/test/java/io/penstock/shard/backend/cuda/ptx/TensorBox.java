@@ -30,8 +30,7 @@ final class TensorBox {
     /// @param extents in bytes, rows, blocks
     /// @param strides in bytes, from row to row and from block to block
     /// @param permuted whether the 16-byte pieces of 128 bytes are permuted by bits 7 to 9 of the shared address
-    static void encode(
-            MemorySegment to, long address, long[] extents, long[] strides, int[] box, boolean permuted) {
+    static void encode(MemorySegment to, long address, long[] extents, long[] strides, int[] box, boolean permuted) {
         if (address % PIECE != 0 || strides[0] % PIECE != 0 || strides[1] % PIECE != 0) {
             throw new PtxFault("a tensor at %x with strides of %d and %d", address, strides[0], strides[1]);
         }

@@ -29,7 +29,8 @@ final class TensorCores {
             case "wgmma.fence.sync.aligned" -> Op.of(Kind.TOGETHER, (_, _) -> {});
             case "setmaxnreg.dec.sync.aligned.u32", "setmaxnreg.inc.sync.aligned.u32" ->
                 Op.of(Kind.TOGETHER, (_, _) -> {});
-            case "wgmma.commit_group.sync.aligned" -> Op.of(Kind.TOGETHER, (w, _) -> w.products().commit(w));
+            case "wgmma.commit_group.sync.aligned" ->
+                Op.of(Kind.TOGETHER, (w, _) -> w.products().commit(w));
             case "wgmma.wait_group.sync.aligned" -> {
                 int left = Integer.parseInt(o.get(0));
                 yield Op.of(Kind.TOGETHER, (w, _) -> w.again = !w.products().await(w, left));
@@ -225,14 +226,7 @@ final class TensorCores {
 
     /// Rows of 32 bytes out of a matrix in shared memory whose rows have 128, permuted by 16.
     private static void bring(
-            Warp w,
-            long descriptor,
-            int first,
-            int count,
-            int k,
-            String type,
-            double[] to,
-            boolean transposed) {
+            Warp w, long descriptor, int first, int count, int k, String type, double[] to, boolean transposed) {
         SharedMemory shared = w.block.shared;
         int swizzle = (int) (descriptor >>> 62);
         if (swizzle != 1 || (descriptor >>> 49 & 7) != 0) {

@@ -12,7 +12,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// What the interpreter computes and, above all, what it complains of: a fault that it let pass is one that a GPU finds.
+/// What the interpreter computes and, above all, what it complains of: a fault that it let pass is one that a GPU
+/// finds.
 class TestInterpreter {
     private static final int THREADS = 64;
 
@@ -46,9 +47,7 @@ class TestInterpreter {
                     shl.b32 %r2, %r1, 2;
                     mov.u32 %r3, room;
                     add.s32 %r3, %r3, %r2;
-                """
-                + body
-                + "\nret;\n}\n";
+                """ + body + "\nret;\n}\n";
         new Interpreter(space, ptx).launch("kernel", new int[] {1, 1, 1}, THREADS, 0, 1, seed, out.address());
     }
 
@@ -59,8 +58,7 @@ class TestInterpreter {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3})
     void threadsThatPartComeTogetherForAShuffle(int seed) {
-        run(
-                """
+        run("""
                 and.b32 %r4, %r1, 1;
                 setp.eq.s32 %p1, %r4, 0;
                 mov.u32 %r5, 100;
@@ -72,8 +70,7 @@ class TestInterpreter {
                 $ALL:
                 shfl.sync.bfly.b32 %r6|%p2, %r5, 1, 31, -1;
                 st.global.u32 [%rd1], %r6;
-                """,
-                seed);
+                """, seed);
         for (int i = 0; i < THREADS; i++) {
             assertThat(word(i)).isEqualTo(i % 2 == 0 ? 100 + i + 1 : 100 - (i - 1));
         }
@@ -83,8 +80,7 @@ class TestInterpreter {
     @ValueSource(ints = {1, 2, 3})
     void aThreadMayWaitForAnotherOfItsWarp(int seed) {
         out.fill((byte) 0);
-        run(
-                """
+        run("""
                 setp.ne.s32 %p1, %r1, 0;
                 @%p1 bra $SETS;
                 $WAITS:
@@ -96,44 +92,38 @@ class TestInterpreter {
                 $SETS:
                 st.global.u32 [%rd1], %r1;
                 $DONE:
-                """,
-                seed);
+                """, seed);
         assertThat(word(0)).isEqualTo(7);
     }
 
     @Test
     void whatIsNeverSetIsWaitedForUntilNothingMoves() {
         out.fill((byte) 0);
-        assertThatThrownBy(() -> run(
-                        """
+        assertThatThrownBy(() -> run("""
                         $WAITS:
                         ld.acquire.gpu.global.u32 %r4, [%rd2];
                         setp.eq.s32 %p2, %r4, 0;
                         @%p2 bra $WAITS;
-                        """,
-                        1))
+                        """, 1))
                 .hasMessageContaining("nothing moves")
                 .hasMessageContaining("at line 22 (setp.eq.s32 %p2, %r4, 0)");
     }
 
     @Test
     void aBarrierThatSomeWarpsMissHoldsTheOthers() {
-        assertThatThrownBy(() -> run(
-                        """
+        assertThatThrownBy(() -> run("""
                         setp.lt.s32 %p1, %r1, 32;
                         @%p1 bra $DONE;
                         bar.sync 1, 64;
                         $DONE:
-                        """,
-                        1))
+                        """, 1))
                 .hasMessageContaining("nothing moves")
                 .hasMessageContaining("bar.sync 1, 64");
     }
 
     @Test
     void aShuffleWithThreadsThatNeverComeFails() {
-        assertThatThrownBy(() -> run(
-                        """
+        assertThatThrownBy(() -> run("""
                         setp.lt.s32 %p1, %r1, 3;
                         @%p1 bra $OTHER;
                         shfl.sync.idx.b32 %r6|%p2, %r1, 0, 31, -1;
@@ -141,9 +131,7 @@ class TestInterpreter {
                         $OTHER:
                         bar.warp.sync -1;
                         $DONE:
-                        """,
-                        1))
-                .hasMessageContaining("wait for ever");
+                        """, 1)).hasMessageContaining("wait for ever");
     }
 
     @Test
@@ -231,8 +219,7 @@ class TestInterpreter {
     void aSmallProductIsThatOfItsMatrices() {
         // A[r][k] = r where k = 3, else 0; B[k][c] = c + 1: in halves of registers, k = 3 is the high half of thread
         // 4 r + 1 and, of B, of thread 4 c + 1.
-        run(
-                """
+        run("""
                 and.b32 %r4, %r1, 31;
                 shr.u32 %r5, %r4, 2;
                 and.b32 %r6, %r4, 3;
@@ -257,8 +244,7 @@ class TestInterpreter {
                 mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f3,%f4,%f5,%f6},{%r7,%r8,%r11,%r11},{%r10,%r10},{%f3,%f4,%f5,%f6};
                 cvt.rzi.s32.f32 %r12, %f6;
                 st.global.u32 [%rd1], %r12;
-                """,
-                1);
+                """, 1);
         for (int lane = 0; lane < 32; lane++) {
             int row = lane / 4 + 8;
             int column = lane % 4 * 2 + 1;

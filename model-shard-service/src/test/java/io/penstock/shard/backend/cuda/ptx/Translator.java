@@ -144,13 +144,14 @@ final class Translator {
                         op = instruction(statement, after != null);
                     } catch (PtxFault | IndexOutOfBoundsException | NumberFormatException e) {
                         throw new PtxFault(
-                                "%s, line %d: %s: %s".formatted(
-                                        function.name(), statement.line(), statement.text(), e.getMessage()),
+                                "%s, line %d: %s: %s"
+                                        .formatted(function.name(), statement.line(), statement.text(), e.getMessage()),
                                 e);
                     }
                     if (op == null) {
                         throw new PtxFault(
-                                "%s, line %d: not interpreted: %s", function.name(), statement.line(), statement.text());
+                                "%s, line %d: not interpreted: %s",
+                                function.name(), statement.line(), statement.text());
                     }
                     op.line = statement.line();
                     op.text = statement.text();
@@ -159,7 +160,11 @@ final class Translator {
                         op.guardNot = statement.guardNot();
                     }
                     if (op.kind == Kind.BRANCH) {
-                        branches.put(op, statement.opcode().equals("ret") ? after : statement.operands().getFirst());
+                        branches.put(
+                                op,
+                                statement.opcode().equals("ret")
+                                        ? after
+                                        : statement.operands().getFirst());
                     }
                     code.add(op);
                 }

@@ -2,8 +2,10 @@ package io.penstock.shard.backend.cuda.ptx;
 
 import java.util.Arrays;
 
-/// 32 threads: their registers and where they stand. Those at the same instruction run it together; of several places the
-/// first in the text goes first, and now and then another one, so that no thread waits for ever for one of its own warp.
+/// 32 threads: their registers and where they stand. Those at the same instruction run it together; of several places
+/// the
+/// first in the text goes first, and now and then another one, so that no thread waits for ever for one of its own
+/// warp.
 final class Warp {
     static final int LANES = 32;
     private static final int NONE = Integer.MAX_VALUE;
@@ -231,7 +233,8 @@ final class Warp {
         }
         int need = op.members(this, active) & alive;
         if ((active & ~need) != 0) {
-            throw new PtxFault("thread %d is not in its own mask %x", Integer.numberOfTrailingZeros(active & ~need), need);
+            throw new PtxFault(
+                    "thread %d is not in its own mask %x", Integer.numberOfTrailingZeros(active & ~need), need);
         }
         if ((need & ~active) != 0) {
             place(active, pc);
