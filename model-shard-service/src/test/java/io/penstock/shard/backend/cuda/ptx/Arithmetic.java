@@ -30,15 +30,7 @@ final class Arithmetic {
                     "rsqrt",
                     "ex2",
                     "sqrt",
-                    "lg2" -> {
-                yield switch (type) {
-                    case "f32" -> floats(opcode, o);
-                    case "f64" -> doubles(opcode, o);
-                    case "bf16x2" -> bf16Pairs(opcode, o);
-                    case "s64", "u64" -> longs(opcode, o);
-                    default -> ints(opcode, type, o);
-                };
-            }
+                    "lg2" -> numbers(opcode, type, o);
             case "addc", "subc", "madc" -> carried(opcode, o);
             case "and", "or", "xor", "not", "shl", "shr", "brev", "clz", "popc", "bfi", "bfind", "prmt" ->
                 bits(opcode, type, o);
@@ -48,11 +40,21 @@ final class Arithmetic {
         };
     }
 
+    private Op numbers(String opcode, String type, List<String> o) {
+        return switch (type) {
+            case "f32" -> floats(opcode, o);
+            case "f64" -> doubles(opcode, o);
+            case "bf16x2" -> bf16Pairs(opcode, o);
+            case "s64", "u64" -> longs(opcode, o);
+            default -> ints(opcode, o);
+        };
+    }
+
     private static int constantOf(String operand) {
         return operand.matches("\\d+") ? Integer.parseInt(operand) : -1;
     }
 
-    private Op ints(String opcode, String type, List<String> o) {
+    private Op ints(String opcode, List<String> o) {
         if (opcode.startsWith("mul.wide") || opcode.startsWith("mad.wide")) {
             int d = names.int64(o.get(0));
             int a = names.int32(o.get(1));
@@ -79,12 +81,12 @@ final class Arithmetic {
         return switch (opcode) {
             case "add.s32", "add.u32" -> HotOps.add(d, a, b);
             case "sub.s32", "sub.u32" -> HotOps.sub(d, a, b);
-            case "add.s16", "add.u16" -> Lanes.i2(d, a, b, (x, y) -> x + y & 0xffff);
-            case "sub.s16", "sub.u16" -> Lanes.i2(d, a, b, (x, y) -> x - y & 0xffff);
-            case "mul.lo.s16", "mul.lo.u16" -> Lanes.i2(d, a, b, (x, y) -> x * y & 0xffff);
+            case "add.s16", "add.u16" -> Lanes.i2(d, a, b, (x, y) -> (x + y) & 0xffff);
+            case "sub.s16", "sub.u16" -> Lanes.i2(d, a, b, (x, y) -> (x - y) & 0xffff);
+            case "mul.lo.s16", "mul.lo.u16" -> Lanes.i2(d, a, b, (x, y) -> (x * y) & 0xffff);
             case "mul.lo.s32", "mul.lo.u32" -> HotOps.mul(d, a, b);
             case "mul.hi.s32" -> Lanes.i2(d, a, b, (x, y) -> (int) ((long) x * y >> 32));
-            case "mul.hi.u32" -> Lanes.i2(d, a, b, (x, y) -> (int) ((x & 0xffffffffL) * (y & 0xffffffffL) >>> 32));
+            case "mul.hi.u32" -> Lanes.i2(d, a, b, (x, y) -> (int) (((x & 0xffffffffL) * (y & 0xffffffffL)) >>> 32));
             case "mad.lo.s32", "mad.lo.u32" -> HotOps.mad(d, a, b, names.int32(o.get(3)));
             case "min.s32" -> Lanes.i2(d, a, b, Math::min);
             case "max.s32" -> Lanes.i2(d, a, b, Math::max);
@@ -144,17 +146,17 @@ final class Arithmetic {
                 int i = Integer.numberOfTrailingZeros(m);
                 long x = w.r[a + i] & 0xffffffffL;
                 long y = w.r[b + i] & 0xffffffffL;
-                long in = takes ? w.carry >>> i & 1 : 0;
+                long in = takes ? (w.carry >>> i) & 1 : 0;
                 long result;
                 if (c >= 0) {
-                    long product = high ? x * y >>> 32 : x * y & 0xffffffffL;
+                    long product = high ? (x * y) >>> 32 : (x * y) & 0xffffffffL;
                     result = product + (w.r[c + i] & 0xffffffffL) + in;
                 } else {
                     result = subtracts ? x - y - in : x + y + in;
                 }
                 w.r[d + i] = (int) result;
                 if (gives) {
-                    w.carry = w.carry & ~(1 << i) | ((int) (result >>> 32) & 1) << i;
+                    w.carry = (w.carry & ~(1 << i)) | (((int) (result >>> 32) & 1) << i);
                 }
             }
         });
@@ -225,7 +227,7 @@ final class Arithmetic {
     }
 
     private static int fmaPairs(int x, int y, int z) {
-        return fmaBf16(x, y, z) | fmaBf16(x >>> 16, y >>> 16, z >>> 16) << 16;
+        return fmaBf16(x, y, z) | (fmaBf16(x >>> 16, y >>> 16, z >>> 16) << 16);
     }
 
     private static int fmaBf16(int x, int y, int z) {
@@ -247,10 +249,10 @@ final class Arithmetic {
             int b = o.size() > 2 ? names.predicate(o.get(2)) : a;
             return Op.of(
                     switch (opcode) {
-                        case "and.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | w.p[a] & w.p[b] & mask;
-                        case "or.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] | w.p[b]) & mask;
-                        case "xor.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | (w.p[a] ^ w.p[b]) & mask;
-                        case "not.pred" -> (w, mask) -> w.p[d] = w.p[d] & ~mask | ~w.p[a] & mask;
+                        case "and.pred" -> (w, mask) -> w.decide(d, mask, w.p[a] & w.p[b]);
+                        case "or.pred" -> (w, mask) -> w.decide(d, mask, (w.p[a] | w.p[b]));
+                        case "xor.pred" -> (w, mask) -> w.decide(d, mask, (w.p[a] ^ w.p[b]));
+                        case "not.pred" -> (w, mask) -> w.decide(d, mask, ~w.p[a]);
                         default -> throw new PtxFault("unknown instruction %s", opcode);
                     });
         }
@@ -285,9 +287,9 @@ final class Arithmetic {
                     case "shl.b32" -> Lanes.i2(d, a, b, (x, y) -> y < 0 || y > 31 ? 0 : x << y);
                     case "shr.u32" -> Lanes.i2(d, a, b, (x, y) -> y < 0 || y > 31 ? 0 : x >>> y);
                     case "shr.s32" -> Lanes.i2(d, a, b, (x, y) -> x >> (y < 0 || y > 31 ? 31 : y));
-                    case "shl.b16" -> Lanes.i2(d, a, b, (x, y) -> y < 0 || y > 15 ? 0 : x << y & 0xffff);
+                    case "shl.b16" -> Lanes.i2(d, a, b, (x, y) -> y < 0 || y > 15 ? 0 : (x << y) & 0xffff);
                     case "shr.u16" -> Lanes.i2(d, a, b, (x, y) -> y < 0 || y > 15 ? 0 : x >>> y);
-                    case "shr.s16" -> Lanes.i2(d, a, b, (x, y) -> (short) x >> (y < 0 || y > 15 ? 15 : y) & 0xffff);
+                    case "shr.s16" -> Lanes.i2(d, a, b, (x, y) -> ((short) x >> (y < 0 || y > 15 ? 15 : y)) & 0xffff);
                     case "shl.b64" -> Lanes.liToL(d, a, b, (x, y) -> y < 0 || y > 63 ? 0 : x << y);
                     case "shr.u64" -> Lanes.liToL(d, a, b, (x, y) -> y < 0 || y > 63 ? 0 : x >>> y);
                     case "shr.s64" -> Lanes.liToL(d, a, b, (x, y) -> x >> (y < 0 || y > 63 ? 63 : y));
@@ -438,7 +440,7 @@ final class Arithmetic {
                     int which = w.p[p];
                     for (int m = mask; m != 0; m &= m - 1) {
                         int i = Integer.numberOfTrailingZeros(m);
-                        w.l[d + i] = (which >>> i & 1) != 0 ? w.l[a + i] : w.l[b + i];
+                        w.l[d + i] = ((which >>> i) & 1) != 0 ? w.l[a + i] : w.l[b + i];
                     }
                 })
                 : Op.of((w, mask) -> {
@@ -446,7 +448,7 @@ final class Arithmetic {
                     int[] r = w.r;
                     for (int m = mask; m != 0; m &= m - 1) {
                         int i = Integer.numberOfTrailingZeros(m);
-                        r[d + i] = (which >>> i & 1) != 0 ? r[a + i] : r[b + i];
+                        r[d + i] = ((which >>> i) & 1) != 0 ? r[a + i] : r[b + i];
                     }
                 });
     }

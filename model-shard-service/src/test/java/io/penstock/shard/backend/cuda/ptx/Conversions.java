@@ -33,13 +33,13 @@ final class Conversions {
                         low,
                         switch (opcode) {
                             case "cvt.rn.bf16x2.f32" ->
-                                (x, y) -> Numbers.toBf16(Lanes.value(x)) << 16 | Numbers.toBf16(Lanes.value(y));
+                                (x, y) -> (Numbers.toBf16(Lanes.value(x)) << 16) | Numbers.toBf16(Lanes.value(y));
                             case "cvt.rn.satfinite.f16x2.f32" ->
-                                (x, y) ->
-                                        Numbers.toFiniteF16(Lanes.value(x)) << 16 | Numbers.toFiniteF16(Lanes.value(y));
+                                (x, y) -> (Numbers.toFiniteF16(Lanes.value(x)) << 16)
+                                        | Numbers.toFiniteF16(Lanes.value(y));
                             case "cvt.rn.f16x2.f32" ->
-                                (x, y) -> Numbers.toF16(Lanes.value(x)) << 16 | Numbers.toF16(Lanes.value(y));
-                            default -> (x, y) -> Numbers.toE4m3(Lanes.value(x)) << 8 | Numbers.toE4m3(Lanes.value(y));
+                                (x, y) -> (Numbers.toF16(Lanes.value(x)) << 16) | Numbers.toF16(Lanes.value(y));
+                            default -> (x, y) -> (Numbers.toE4m3(Lanes.value(x)) << 8) | Numbers.toE4m3(Lanes.value(y));
                         });
             }
             default -> {
@@ -75,7 +75,9 @@ final class Conversions {
             case "cvt.f32.bf16" -> Lanes.i1(d, a, x -> x << 16);
             case "cvt.rn.f16x2.e4m3x2" ->
                 Lanes.i1(
-                        d, a, x -> Numbers.toF16(Numbers.fromE4m3(x)) | Numbers.toF16(Numbers.fromE4m3(x >>> 8)) << 16);
+                        d,
+                        a,
+                        x -> Numbers.toF16(Numbers.fromE4m3(x)) | (Numbers.toF16(Numbers.fromE4m3(x >>> 8)) << 16));
             case "cvt.sat.f32.f32" -> Lanes.f1(d, a, x -> Float.isNaN(x) ? 0 : Math.max(0, Math.min(1, x)));
             case "cvt.rni.f32.f32" -> Lanes.f1(d, a, x -> (float) Math.rint(x));
             case "cvt.rn.f32.u32" -> Lanes.i1(d, a, x -> Lanes.bits((float) (x & 0xffffffffL)));
@@ -106,7 +108,7 @@ final class Conversions {
             return x;
         }
         // Half of it, the lost bit kept for the rounding.
-        return 2 * (double) (x >>> 1 | x & 1);
+        return 2 * (double) ((x >>> 1) | (x & 1));
     }
 
     private static long toUnsigned(double x) {
@@ -123,10 +125,10 @@ final class Conversions {
             int d = names.predicate(to);
             if (from.startsWith("%p")) {
                 int a = names.predicate(from);
-                return Op.of((w, mask) -> w.p[d] = w.p[d] & ~mask | w.p[a] & mask);
+                return Op.of((w, mask) -> w.decide(d, mask, w.p[a]));
             }
             int value = Names.number(from) == 0 ? 0 : -1;
-            return Op.of((w, mask) -> w.p[d] = w.p[d] & ~mask | value & mask);
+            return Op.of((w, mask) -> w.decide(d, mask, value));
         }
         boolean wide = type.endsWith("64");
         if (from.startsWith("{")) {
@@ -135,10 +137,11 @@ final class Conversions {
                 int d = names.int64(to);
                 int low = names.int32(parts.get(0));
                 int high = names.int32(parts.get(1));
-                return Lanes.iiToL(d, low, high, (x, y) -> (long) y << 32 | x & 0xffffffffL);
+                return Lanes.iiToL(d, low, high, (x, y) -> ((long) y << 32) | (x & 0xffffffffL));
             }
             int d = names.int32(to);
-            return Lanes.i2(d, names.int32(parts.get(0)), names.int32(parts.get(1)), (x, y) -> y << 16 | x & 0xffff);
+            return Lanes.i2(
+                    d, names.int32(parts.get(0)), names.int32(parts.get(1)), (x, y) -> (y << 16) | (x & 0xffff));
         }
         if (to.startsWith("{")) {
             List<String> parts = list(to);

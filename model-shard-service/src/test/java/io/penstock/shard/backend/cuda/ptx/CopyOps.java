@@ -65,16 +65,16 @@ final class CopyOps {
     }
 
     private Op barrier(String opcode, List<String> o) {
-        switch (opcode) {
+        return switch (opcode) {
             case "mbarrier.init.shared::cta.b64" -> {
                 int at = shared(o.get(0));
                 int count = names.int32(o.get(1));
-                return each((w, lane) -> w.block.makeCopyBarrier(w.r[at + lane], w.r[count + lane]));
+                yield each((w, lane) -> w.block.makeCopyBarrier(w.r[at + lane], w.r[count + lane]));
             }
             case "mbarrier.arrive.expect_tx.shared::cta.b64" -> {
                 int at = shared(o.get(1));
                 int bytes = names.int32(o.get(2));
-                return each((w, lane) -> {
+                yield each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     barrier.expect(w.r[bytes + lane]);
                     barrier.arrive(w.number);
@@ -84,12 +84,12 @@ final class CopyOps {
             case "mbarrier.expect_tx.relaxed.cta.shared::cta.b64", "mbarrier.expect_tx.shared::cta.b64" -> {
                 int at = shared(o.get(0));
                 int bytes = names.int32(o.get(1));
-                return each((w, lane) -> w.block.copyBarrier(w.r[at + lane]).expect(w.r[bytes + lane]));
+                yield each((w, lane) -> w.block.copyBarrier(w.r[at + lane]).expect(w.r[bytes + lane]));
             }
             case "mbarrier.arrive.shared::cta.b64" -> {
                 int at = shared(o.get(1));
                 int count = o.size() > 2 ? names.int32(o.get(2)) : -1;
-                return each((w, lane) -> {
+                yield each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     for (int i = count < 0 ? 1 : w.r[count + lane]; i > 0; i--) {
                         barrier.arrive(w.number);
@@ -101,7 +101,7 @@ final class CopyOps {
                 int p = names.predicate(o.get(0));
                 int at = shared(o.get(1));
                 int parity = names.int32(o.get(2));
-                return Op.of((w, mask) -> {
+                yield Op.of((w, mask) -> {
                     int passed = 0;
                     for (int m = mask; m != 0; m &= m - 1) {
                         int lane = Integer.numberOfTrailingZeros(m);
@@ -112,13 +112,11 @@ final class CopyOps {
                         passed |= w.block.copyBarrier(w.r[at + lane]).passed(w.number, which) ? 1 << lane : 0;
                     }
                     w.yielding |= passed != mask;
-                    w.p[p] = w.p[p] & ~mask | passed;
+                    w.decide(p, mask, passed);
                 });
             }
-            default -> {
-                return null;
-            }
-        }
+            default -> null;
+        };
     }
 
     /// `cp.async`: 16 bytes, of which the rest behind the source's are zero.

@@ -61,6 +61,7 @@ public final class DeviceSpace implements AutoCloseable {
     }
 
     /// @return memory, at a multiple of 256
+    @SuppressWarnings("MustBeClosedChecker") // by who frees it
     public MemorySegment allocate(long bytes) {
         Arena arena = Arena.ofShared();
         MemorySegment segment;

@@ -242,7 +242,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] == r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     case "ne" ->
                         (w, mask) -> {
@@ -251,7 +251,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] != r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     case "lt" ->
                         (w, mask) -> {
@@ -260,7 +260,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] < r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     case "le" ->
                         (w, mask) -> {
@@ -269,7 +269,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] <= r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     case "gt" ->
                         (w, mask) -> {
@@ -278,7 +278,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] > r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     case "ge" ->
                         (w, mask) -> {
@@ -287,7 +287,7 @@ final class HotOps {
                             for (int i = 0; i < Warp.LANES; i++) {
                                 holds |= (r[a + i] >= r[b + i] ? 1 : 0) << i;
                             }
-                            w.p[d] = w.p[d] & ~mask | holds & mask;
+                            w.decide(d, mask, holds);
                         };
                     default -> throw new PtxFault("unknown comparison %s", how);
                 });

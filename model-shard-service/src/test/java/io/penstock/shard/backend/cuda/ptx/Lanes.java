@@ -206,7 +206,7 @@ final class Lanes {
                 int i = Integer.numberOfTrailingZeros(m);
                 true_ |= f.of(r[a + i], r[b + i]) ? 1 << i : 0;
             }
-            w.p[d] = w.p[d] & ~mask | true_;
+            w.decide(d, mask, true_);
         });
     }
 
@@ -218,7 +218,7 @@ final class Lanes {
                 int i = Integer.numberOfTrailingZeros(m);
                 true_ |= f.of(l[a + i], l[b + i]) ? 1 << i : 0;
             }
-            w.p[d] = w.p[d] & ~mask | true_;
+            w.decide(d, mask, true_);
         });
     }
 

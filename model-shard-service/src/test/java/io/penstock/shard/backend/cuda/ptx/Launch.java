@@ -81,7 +81,7 @@ final class Launch {
             blocks.forEach(Block::chance);
             blocks.removeIf(Block::done);
             idle = progress == before ? idle + 1 : 0;
-            if (!blocks.isEmpty() && (!any && idle > 1_000 || idle > PATIENCE)) {
+            if (!blocks.isEmpty() && ((!any && idle > 1_000) || idle > PATIENCE)) {
                 throw new PtxFault("%s: nothing moves any more:%s", program.name(), whereabouts(blocks));
             }
         }

@@ -174,13 +174,13 @@ final class MemoryOps {
                     w.l[place] = size == 8
                             ? value
                             : signed
-                                    ? value << 64 - 8 * size >> 64 - 8 * size
+                                    ? value << (64 - 8 * size) >> (64 - 8 * size)
                                     : size == 4 ? value & 0xffffffffL : value;
                     return;
                 }
                 int narrowed = (int) value;
                 if (signed && size < 4) {
-                    narrowed = narrowed << 32 - 8 * size >> 32 - 8 * size;
+                    narrowed = narrowed << (32 - 8 * size) >> (32 - 8 * size);
                     narrowed = narrow ? narrowed & 0xffff : narrowed;
                 }
                 w.r[place] = narrowed;

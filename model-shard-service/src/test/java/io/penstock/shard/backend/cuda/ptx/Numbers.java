@@ -7,7 +7,7 @@ final class Numbers {
 
     static {
         for (int code = 0; code < 256; code++) {
-            int exponent = code >> 3 & 15;
+            int exponent = (code >> 3) & 15;
             float size = exponent == 0 ? (code & 7) * 0x1p-9f : (float) ((8 + (code & 7)) * Math.pow(2, exponent - 10));
             FROM_E4M3[code] = (code & 0x7f) == 0x7f ? Float.NaN : code < 128 ? size : -size;
         }
@@ -25,7 +25,7 @@ final class Numbers {
             return 0x7fff;
         }
         int bits = Float.floatToRawIntBits(value);
-        return bits + 0x7fff + (bits >>> 16 & 1) >>> 16;
+        return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
     }
 
     static float fromF16(int bits) {
@@ -50,7 +50,7 @@ final class Numbers {
         if (Float.isNaN(value)) {
             return 0x7f;
         }
-        int sign = Float.floatToRawIntBits(value) >>> 24 & 0x80;
+        int sign = (Float.floatToRawIntBits(value) >>> 24) & 0x80;
         float size = Math.abs(value);
         int low = 0;
         int high = LARGEST_E4M3;
@@ -107,15 +107,15 @@ final class Numbers {
 
     /// Bytes of a and b (eight of them) by four selectors.
     static int permute(int a, int b, int selectors) {
-        long both = (long) b << 32 | a & 0xffffffffL;
+        long both = ((long) b << 32) | (a & 0xffffffffL);
         int result = 0;
         for (int i = 0; i < 4; i++) {
-            int selector = selectors >>> 4 * i & 15;
-            int value = (int) (both >>> 8 * (selector & 7)) & 0xff;
+            int selector = (selectors >>> (4 * i)) & 15;
+            int value = (int) (both >>> (8 * (selector & 7))) & 0xff;
             if ((selector & 8) != 0) {
                 value = (value & 0x80) != 0 ? 0xff : 0;
             }
-            result |= value << 8 * i;
+            result |= value << (8 * i);
         }
         return result;
     }
@@ -127,6 +127,6 @@ final class Numbers {
             return into;
         }
         int mask = (bits >= 32 ? -1 : (1 << bits) - 1) << at;
-        return into & ~mask | from << at & mask;
+        return (into & ~mask) | ((from << at) & mask);
     }
 }

@@ -103,9 +103,9 @@ final class Races {
 
     private void read(int warp, int at, int size, int reader, int clock) {
         int[] known = clocks[warp];
-        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+        for (int unit = at >> UNIT_BITS; unit <= (at + size - 1) >> UNIT_BITS; unit++) {
             int write = writes[unit];
-            int actor = write >>> CLOCK_BITS & 0x7f;
+            int actor = (write >>> CLOCK_BITS) & 0x7f;
             if (actor != warp && known[actor] < (write & CLOCK)) {
                 throw new PtxFault(
                         "warp %d reads shared address %d, which %s; no barrier is between",
@@ -130,7 +130,7 @@ final class Races {
             manyReads[unit] = many;
             return;
         }
-        reads[unit] = reader << CLOCK_BITS | clock & CLOCK;
+        reads[unit] = (reader << CLOCK_BITS) | (clock & CLOCK);
     }
 
     private String writer(int actor, int unit) {
@@ -155,8 +155,8 @@ final class Races {
     }
 
     private void mark(int actor, int clock, int at, int size, int line, boolean atomic) {
-        int tag = actor << CLOCK_BITS | clock & CLOCK | (atomic ? ATOMIC : 0);
-        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+        int tag = (actor << CLOCK_BITS) | (clock & CLOCK) | (atomic ? ATOMIC : 0);
+        for (int unit = at >> UNIT_BITS; unit <= (at + size - 1) >> UNIT_BITS; unit++) {
             writes[unit] = tag;
             reads[unit] = 0;
             manyReads[unit] = null;
@@ -167,9 +167,9 @@ final class Races {
     /// Whether a warp may write, as far as others' accesses are concerned.
     void ordered(int warp, int at, int size, boolean atomic) {
         int[] known = clocks[warp];
-        for (int unit = at >> UNIT_BITS; unit <= at + size - 1 >> UNIT_BITS; unit++) {
+        for (int unit = at >> UNIT_BITS; unit <= (at + size - 1) >> UNIT_BITS; unit++) {
             int write = writes[unit];
-            int actor = write >>> CLOCK_BITS & 0x7f;
+            int actor = (write >>> CLOCK_BITS) & 0x7f;
             if (actor != warp && known[actor] < (write & CLOCK) && !(atomic && write < 0)) {
                 throw new PtxFault(
                         "warp %d writes shared address %d, which %s; no barrier is between",

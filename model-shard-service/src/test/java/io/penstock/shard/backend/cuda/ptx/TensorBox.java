@@ -40,8 +40,8 @@ final class TensorBox {
         to.set(JAVA_LONG, 0, MAGIC);
         to.set(JAVA_LONG, 8, address);
         for (int i = 0; i < 3; i++) {
-            to.set(JAVA_LONG, 16 + 8 * i, extents[i]);
-            to.set(JAVA_INT, 64 + 4 * i, box[i]);
+            to.set(JAVA_LONG, 16 + 8L * i, extents[i]);
+            to.set(JAVA_INT, 64 + 4L * i, box[i]);
         }
         to.set(JAVA_LONG, 40, strides[0]);
         to.set(JAVA_LONG, 48, strides[1]);
@@ -62,8 +62,8 @@ final class TensorBox {
         long[] extents = new long[3];
         int[] box = new int[3];
         for (int i = 0; i < 3; i++) {
-            extents[i] = longAt(from + 16 + 8 * i);
-            box[i] = DeviceSpace.ALL.get(DeviceSpace.INT, from + 64 + 4 * i);
+            extents[i] = longAt(from + 16 + 8L * i);
+            box[i] = DeviceSpace.ALL.get(DeviceSpace.INT, from + 64 + 4L * i);
         }
         return new TensorBox(
                 longAt(from + 8),

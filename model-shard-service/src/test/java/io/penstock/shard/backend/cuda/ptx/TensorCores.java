@@ -140,7 +140,7 @@ final class TensorCores {
             SharedMemory shared = w.block.shared;
             int[] rows = w.launch.rows;
             for (int lane = 0; lane < Warp.LANES; lane++) {
-                rows[lane] = shared.read(w, w.r[address + lane] + offset, 16);
+                rows[lane] = shared.readRow(w, w.r[address + lane] + offset);
             }
             for (int matrix = 0; matrix < 4; matrix++) {
                 for (int lane = 0; lane < Warp.LANES; lane++) {

@@ -310,11 +310,16 @@ final class Warp {
         return text.toString();
     }
 
+    /// Sets a predicate for some threads.
+    void decide(int predicate, int mask, int holds) {
+        p[predicate] = (p[predicate] & ~mask) | (holds & mask);
+    }
+
     long local(int lane, int offset, int size) {
         int at = lane * launch.program.localBytes() + offset;
         long value = 0;
         for (int i = size - 1; i >= 0; i--) {
-            value = value << 8 | local[at + i] & 0xff;
+            value = (value << 8) | (local[at + i] & 0xff);
         }
         return value;
     }
@@ -322,7 +327,7 @@ final class Warp {
     void putLocal(int lane, int offset, int size, long value) {
         int at = lane * launch.program.localBytes() + offset;
         for (int i = 0; i < size; i++) {
-            local[at + i] = (byte) (value >>> 8 * i);
+            local[at + i] = (byte) (value >>> (8 * i));
         }
     }
 

@@ -21,7 +21,7 @@ final class WarpOps {
     }
 
     /// With a mask of those who take part.
-    private abstract static class Masked extends Op {
+    abstract static class Masked extends Op {
         private final int mask;
 
         Masked(int mask) {
@@ -69,14 +69,14 @@ final class WarpOps {
                     int lane = Integer.numberOfTrailingZeros(m);
                     int by = w.r[b + lane] & 31;
                     int clamp = w.r[c + lane] & 31;
-                    int segment = w.r[c + lane] >> 8 & 31;
-                    int last = lane & segment | clamp & ~segment;
+                    int segment = (w.r[c + lane] >> 8) & 31;
+                    int last = (lane & segment) | (clamp & ~segment);
                     int first = lane & segment;
                     int source = switch (how) {
                         case "up" -> lane - by;
                         case "down" -> lane + by;
                         case "bfly" -> lane ^ by;
-                        case "idx" -> first | by & ~segment;
+                        case "idx" -> first | (by & ~segment);
                         default -> throw new PtxFault("unknown shuffle %s", how);
                     };
                     boolean within = how.equals("up") ? source >= last : source <= last;
@@ -88,7 +88,7 @@ final class WarpOps {
                     inside |= within ? 1 << lane : 0;
                 }
                 if (p >= 0) {
-                    w.p[p] = w.p[p] & ~mask | inside;
+                    w.decide(p, mask, inside);
                 }
             }
         };
@@ -115,7 +115,7 @@ final class WarpOps {
                     case "all" -> yes == mask;
                     default -> throw new PtxFault("unknown vote %s", how);
                 };
-                w.p[d] = w.p[d] & ~mask | (result ? mask : 0);
+                w.decide(d, mask, (result ? mask : 0));
             }
         };
     }
