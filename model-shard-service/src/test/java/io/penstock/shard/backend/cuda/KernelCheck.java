@@ -33,8 +33,8 @@ final class KernelCheck {
         CudaModules modules = new CudaModules(device);
         elements(device, modules);
         ProductCheck.run(device, modules);
-        sampling(device, modules, 151_936);
-        sampling(device, modules, 1_000);
+        sampling(device, modules, 151_936, 6);
+        sampling(device, modules, 1_000, 6);
         modules.close();
         device.close();
     }
@@ -139,7 +139,7 @@ final class KernelCheck {
     }
 
     /// The same logits, the same sampling: the same tokens as the sampler of the CPU backend draws.
-    static void sampling(CudaDevice device, CudaModules modules, int vocabulary) {
+    static void sampling(CudaDevice device, CudaModules modules, int vocabulary, int positions) {
         ModelConfig config = new ModelConfig(
                 ModelConfig.Architecture.LLAMA,
                 1,
@@ -192,7 +192,7 @@ final class KernelCheck {
                     limits,
                     CudaOptions.Computing.QUICKEST,
                     arena);
-            for (int position = 0; position < 6; position++) {
+            for (int position = 0; position < positions; position++) {
                 float[] logits = new float[ROWS * vocabulary];
                 for (int i = 0; i < logits.length; i++) {
                     logits[i] = (float) (random.nextGaussian() * 3);
@@ -261,7 +261,7 @@ final class KernelCheck {
                 "sampling of %d: %d of %d rows differ from the CPU's sampler, log-probabilities by %.1e",
                 vocabulary,
                 wrong,
-                6 * ROWS,
+                positions * ROWS,
                 worst);
         device.free(words);
         device.free(upload);

@@ -40,17 +40,19 @@ class TestInterpretedKernels {
 
     @Test
     void manyVectorsAreMultiplied() {
-        check(2, (device, modules) -> ProductCheck.run(device, modules, new int[] {9, 33, 100}, 1_168));
+        check(2, (device, modules) -> ProductCheck.run(device, modules, new int[] {9, 100}, 528));
     }
 
     @Test
     void logitsAreSampled() {
-        check(3, (device, modules) -> KernelCheck.sampling(device, modules, 1_000));
+        check(3, (device, modules) -> KernelCheck.sampling(device, modules, 700, 2));
     }
 
     /// One kernel or many, for steps that follow contexts which nobody computed: so these can be long.
     @ParameterizedTest
-    @EnumSource(WeightFormat.class)
+    @EnumSource(
+            value = WeightFormat.class,
+            names = {"BF16", "FP8_BLOCKS", "INT4_ZEROS"})
     void aDecodeStepIsOneKernelWhateverTheContexts(WeightFormat format) {
         int before = GpuCheck.failures();
         DecodeCheck check = new DecodeCheck(
@@ -58,8 +60,7 @@ class TestInterpretedKernels {
                 8,
                 1,
                 TestInterpretedKernels::makeUp);
-        check.compare("biased", DecodeCheck.config(256, 640, 6, 2, 64, 500, true), format, new int[] {1, 7}, 900);
-        check.compare("wide heads", DecodeCheck.config(384, 256, 4, 1, 128, 300, false), format, new int[] {3}, 2_000);
+        check.compare("biased", DecodeCheck.config(256, 640, 6, 2, 64, 500, true), format, new int[] {5}, 700);
         assertThat(GpuCheck.failures() - before).as("findings, printed above").isZero();
     }
 

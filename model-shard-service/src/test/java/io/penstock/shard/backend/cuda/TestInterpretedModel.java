@@ -38,23 +38,23 @@ class TestInterpretedModel {
     @ParameterizedTest
     @EnumSource(CudaOptions.Kv.class)
     void everyOperationIsAKernel(CudaOptions.Kv kv) {
-        compare(DecodeCheck.config(256, 320, 6, 2, 64, 400, true), WeightFormat.BF16, kv, false, 40, 1, 17);
-        compare(DecodeCheck.normed(256, 320, 4, 2, 128), WeightFormat.BF16, kv, false, 70, 1);
+        compare(DecodeCheck.config(128, 160, 6, 2, 64, 200, true), WeightFormat.BF16, kv, false, 70, 1, 9);
+        compare(DecodeCheck.normed(160, 96, 4, 2, 128), WeightFormat.BF16, kv, false, 20, 1);
     }
 
     @ParameterizedTest
     @EnumSource(WeightFormat.class)
     void aStepIsOneKernel(WeightFormat format) {
-        compare(DecodeCheck.config(256, 384, 6, 2, 64, 400, true), format, CudaOptions.Kv.BF16, true, 70, 1, 17);
-        compare(DecodeCheck.normed(384, 256, 7, 1, 128), format, CudaOptions.Kv.BF16, true, 40, 3);
+        compare(DecodeCheck.config(128, 256, 6, 2, 64, 300, true), format, CudaOptions.Kv.BF16, true, 30, 1, 9);
+        compare(DecodeCheck.normed(256, 128, 7, 1, 128), format, CudaOptions.Kv.BF16, true, 12, 3);
     }
 
     @Test
     void aStepOfManySequencesIsOneKernel() {
-        int[] lengths = {1, 2, 3, 4, 5, 6, 7, 130};
-        ModelConfig config = DecodeCheck.config(480, 224, 3, 3, 64, 203, false);
+        int[] lengths = {1, 2, 3, 4, 5, 6, 7, 70};
+        ModelConfig config = DecodeCheck.config(160, 224, 3, 3, 64, 203, false);
         compare(config, WeightFormat.BF16, CudaOptions.Kv.BF16, true, lengths);
-        ModelConfig even = DecodeCheck.config(256, 256, 2, 1, 128, 200, false);
+        ModelConfig even = DecodeCheck.config(128, 256, 2, 1, 128, 200, false);
         compare(even, WeightFormat.INT4_ZEROS, CudaOptions.Kv.BF16, true, lengths);
     }
 

@@ -85,7 +85,7 @@ final class Arithmetic {
             case "sub.s16", "sub.u16" -> Lanes.i2(d, a, b, (x, y) -> (x - y) & 0xffff);
             case "mul.lo.s16", "mul.lo.u16" -> Lanes.i2(d, a, b, (x, y) -> (x * y) & 0xffff);
             case "mul.lo.s32", "mul.lo.u32" -> HotOps.mul(d, a, b);
-            case "mul.hi.s32" -> Lanes.i2(d, a, b, (x, y) -> (int) ((long) x * y >> 32));
+            case "mul.hi.s32" -> Lanes.i2(d, a, b, (x, y) -> (int) (((long) x * y) >> 32));
             case "mul.hi.u32" -> Lanes.i2(d, a, b, (x, y) -> (int) (((x & 0xffffffffL) * (y & 0xffffffffL)) >>> 32));
             case "mad.lo.s32", "mad.lo.u32" -> HotOps.mad(d, a, b, names.int32(o.get(3)));
             case "min.s32" -> Lanes.i2(d, a, b, Math::min);

@@ -53,6 +53,9 @@ public final class DeviceSpace implements AutoCloseable {
     }
 
     static final Region NONE = new Region(0, 0, null);
+    /// Large memory that nobody has met since it was taken.
+    private long fresh;
+
     private final TreeMap<Long, Region> regions = new TreeMap<>();
 
     @SuppressWarnings("restricted") // addresses are what kernels have
@@ -67,6 +70,7 @@ public final class DeviceSpace implements AutoCloseable {
         MemorySegment segment;
         if (bytes > LARGE) {
             segment = untouched(arena, bytes);
+            fresh = segment.address();
         } else {
             segment = arena.allocate(Math.max(1, bytes), ALIGNMENT);
             segment.fill((byte) 0xff);
@@ -113,6 +117,7 @@ public final class DeviceSpace implements AutoCloseable {
 
     /// Where these bytes lie, all of them.
     Region find(long address, long bytes) {
+        fresh = 0;
         Map.Entry<Long, Region> entry = regions.floorEntry(address);
         Region region = entry == null ? NONE : entry.getValue();
         if (address + bytes > region.end) {
@@ -132,7 +137,8 @@ public final class DeviceSpace implements AutoCloseable {
     }
 
     public void zero(long address, long bytes) {
-        if (bytes > 0) {
+        // What was just taken is zero.
+        if (bytes > 0 && address != fresh) {
             find(address, bytes);
             ALL.asSlice(address, bytes).fill((byte) 0);
         }
