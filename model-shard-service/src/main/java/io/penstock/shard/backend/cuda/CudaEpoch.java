@@ -104,8 +104,10 @@ final class CudaEpoch implements AutoCloseable {
             deviceArena.zero();
             memory = StepMemory.lay(
                     shape, limits, buckets, kvBlocks, device.multiprocessors(), formats, deviceArena, results);
-            CublasLt cublas = new CublasLt(memory.workspace());
-            resources.hold(cublas::close);
+            CublasLt cublas = device.isReal() ? new CublasLt(memory.workspace()) : null;
+            if (cublas != null) {
+                resources.hold(cublas::close);
+            }
             StreamedProducts streamed =
                     StreamedProducts.of(device, modules, memory.workspace(), memory.productFlags(), arena);
             Products products = new Products(device, cublas, streamed, ways, alike);
@@ -138,10 +140,12 @@ final class CudaEpoch implements AutoCloseable {
             decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
                     ? DecodeKernel.of(device, modules, shape, weights, memory, limits, eights, near, arena)
                     : null;
-            if (decode != null) {
-                tune();
+            if (device.isReal()) {
+                if (decode != null) {
+                    tune();
+                }
+                pass.tune(buckets, collective.tpSize() > 1);
             }
-            pass.tune(buckets, collective.tpSize() > 1);
             // Ids that stay on the devices are needed on all of them.
             boolean sampling = onDevice || exchange.samples();
             graphs = new StepGraphs(device, shape, collective, pass, peers, exchange, decode, sampling);
@@ -383,6 +387,10 @@ final class CudaEpoch implements AutoCloseable {
 
     DecodeKernel decodeKernel() {
         return decode;
+    }
+
+    StepMemory memory() {
+        return memory;
     }
 
     float[] logits(int rows) {

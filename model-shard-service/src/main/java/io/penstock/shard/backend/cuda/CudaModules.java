@@ -8,10 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import jcuda.driver.CUfunction;
-import jcuda.driver.CUfunction_attribute;
-import jcuda.driver.CUmodule;
-import jcuda.driver.JCudaDriver;
+import java.util.function.Function;
 
 /// The kernels of `src/main/cuda`, loaded for one device: machine code that was built for its
 /// architecture, else PTX that the driver compiles (and caches), else the sources through [Nvrtc]. What
@@ -26,11 +23,22 @@ final class CudaModules implements AutoCloseable {
     private static final int WAITS_FROM = 90;
 
     private final CudaDevice device;
+    private final Function<String, byte[]> images;
     private final Map<String, Loaded> modules = new HashMap<>();
     private final List<String> origins = new ArrayList<>();
 
     CudaModules(CudaDevice device) {
+        this(device, CudaModules::resource);
+    }
+
+    /// @param images machine code, PTX and sources by their names, null for what there is not
+    CudaModules(CudaDevice device, Function<String, byte[]> images) {
         this.device = device;
+        this.images = images;
+    }
+
+    CudaDevice device() {
+        return device;
     }
 
     /// @param source name of the `.cu` file, without its extension
@@ -52,16 +60,8 @@ final class CudaModules implements AutoCloseable {
         return following(source, function, 0);
     }
 
-    private Kernel kernel(CUmodule module, String function, int sharedBytes, boolean follows) {
-        Function handle = new Function();
-        device.check(function, JCudaDriver.cuModuleGetFunction(handle, module, function));
-        if (sharedBytes > 48 * 1024) {
-            device.check(
-                    function,
-                    JCudaDriver.cuFuncSetAttribute(
-                            handle, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, sharedBytes));
-        }
-        return new Kernel(function, handle.handle(), follows);
+    private Kernel kernel(long module, String function, int sharedBytes, boolean follows) {
+        return new Kernel(function, device.function(module, function, sharedBytes), follows);
     }
 
     Kernel kernel(String source, String function) {
@@ -74,7 +74,7 @@ final class CudaModules implements AutoCloseable {
     }
 
     /// @param waits whether it is compiled for devices where a kernel can wait for the one ahead of it
-    private record Loaded(CUmodule module, boolean waits) {}
+    private record Loaded(long module, boolean waits) {}
 
     private Loaded module(String source) {
         Loaded loaded = modules.get(source);
@@ -83,22 +83,18 @@ final class CudaModules implements AutoCloseable {
         }
         String binary = BINARIES.get(device.computeCapability());
         String origin = source + "." + binary + ".cubin";
-        byte[] image = binary == null ? null : resource(origin);
+        byte[] image = binary == null ? null : images.apply(origin);
         boolean waits = device.computeCapability() >= WAITS_FROM;
         if (image == null) {
             origin = source + ".compute_80.ptx";
-            image = resource(origin);
+            image = images.apply(origin);
             waits &= image == null;
         }
         if (image == null) {
             origin = source + ".cu";
-            image = Nvrtc.compile(origin, CudaModules::text, device.computeCapability());
+            image = Nvrtc.compile(origin, this::text, device.computeCapability());
         }
-        // PTX is text: the driver reads it up to a zero byte.
-        byte[] terminated = java.util.Arrays.copyOf(image, image.length + 1);
-        CUmodule module = new CUmodule();
-        device.check(origin, JCudaDriver.cuModuleLoadData(module, terminated));
-        loaded = new Loaded(module, waits);
+        loaded = new Loaded(device.loadModule(origin, image), waits);
         modules.put(source, loaded);
         origins.add(origin);
         return loaded;
@@ -112,8 +108,8 @@ final class CudaModules implements AutoCloseable {
         }
     }
 
-    private static String text(String name) {
-        byte[] bytes = resource(name);
+    private String text(String name) {
+        byte[] bytes = images.apply(name);
         if (bytes == null) {
             throw new IllegalStateException("the build packed no " + name);
         }
@@ -122,12 +118,6 @@ final class CudaModules implements AutoCloseable {
 
     @Override
     public void close() {
-        modules.values().forEach(loaded -> JCudaDriver.cuModuleUnload(loaded.module));
-    }
-
-    private static final class Function extends CUfunction {
-        long handle() {
-            return getNativePointer();
-        }
+        modules.values().forEach(loaded -> device.unloadModule(loaded.module));
     }
 }

@@ -30,6 +30,7 @@ final class Products {
     private final Map<Extents, Product> plans = new HashMap<>();
     private int turn;
 
+    /// @param cublas null where there is no such library: then no step may need a product
     /// @param streamed our own, or null
     /// @param chosen ways of earlier epochs, kept up
     /// @param alike whether one algorithm serves all numbers of vectors

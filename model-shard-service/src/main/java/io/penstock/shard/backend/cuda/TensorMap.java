@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
 
 /// How Hopper's copy engine cuts a box out of a matrix.
 final class TensorMap {
@@ -22,22 +23,6 @@ final class TensorMap {
     // Wider ones measured slower.
     private static final int PROMOTION_NONE = 0;
     private static final int FILL_ZERO = 0;
-    private static final MethodHandle ENCODE = NativeLibrary.find("libcuda.so.1")
-            .function(
-                    "cuTensorMapEncodeTiled",
-                    JAVA_INT,
-                    ADDRESS,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_LONG,
-                    ADDRESS,
-                    ADDRESS,
-                    ADDRESS,
-                    ADDRESS,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT,
-                    JAVA_INT);
 
     private TensorMap() {}
 
@@ -52,8 +37,7 @@ final class TensorMap {
     static void encode(
             CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int boxRows, int blocks) {
         long all = (rowBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-        encode(
-                device,
+        device.encodeTensorMap(
                 to,
                 address,
                 TYPE_UINT8,
@@ -81,8 +65,7 @@ final class TensorMap {
             int boxTiles) {
         // A box has at most 256 elements of each kind.
         int words = format.granuleBytes() / Long.BYTES;
-        encode(
-                device,
+        device.encodeTensorMap(
                 to,
                 address,
                 TYPE_UINT64,
@@ -92,17 +75,15 @@ final class TensorMap {
                 new int[] {words, boxGranules, boxTiles});
     }
 
-    private static void encode(
-            CudaDevice device,
-            MemorySegment to,
-            long address,
-            int type,
-            int swizzle,
-            long[] extents,
-            long[] strides,
-            int[] box) {
+    /// [CudaDevice#encodeTensorMap] by the driver.
+    ///
+    /// @return its status
+    static int encode(
+            MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box) {
+        int[] steps = new int[extents.length];
+        Arrays.fill(steps, 1);
         try (Arena arena = Arena.ofConfined()) {
-            int status = (int) ENCODE.invokeExact(
+            return (int) Driver.ENCODE.invokeExact(
                     to,
                     type,
                     extents.length,
@@ -110,16 +91,35 @@ final class TensorMap {
                     arena.allocateFrom(JAVA_LONG, extents),
                     arena.allocateFrom(JAVA_LONG, strides),
                     arena.allocateFrom(JAVA_INT, box),
-                    arena.allocateFrom(JAVA_INT, 1, 1, 1),
+                    arena.allocateFrom(JAVA_INT, steps),
                     INTERLEAVE_NONE,
                     swizzle,
                     PROMOTION_NONE,
                     FILL_ZERO);
-            device.check("cuTensorMapEncodeTiled", status);
         } catch (RuntimeException | Error e) {
             throw e;
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    // Apart, so that who only names boxes needs no driver.
+    private static final class Driver {
+        static final MethodHandle ENCODE = NativeLibrary.find("libcuda.so.1")
+                .function(
+                        "cuTensorMapEncodeTiled",
+                        JAVA_INT,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_LONG,
+                        ADDRESS,
+                        ADDRESS,
+                        ADDRESS,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT);
     }
 }

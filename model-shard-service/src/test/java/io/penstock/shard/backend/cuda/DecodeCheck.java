@@ -9,15 +9,32 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.function.Consumer;
+import java.util.function.Function;
 
 /// The persistent kernel against a kernel an operation, on the same random weights: every weight
 /// format, one to sixteen sequences at mixed positions, contexts of one part and of many.
 final class DecodeCheck {
-    private static final int STEPS = 5;
+    private final Function<CudaOptions, CudaBackend> backends;
+    private final int maxStepTokens;
+    private final int steps;
+    private final Consumer<StepMemory> contexts;
 
-    private DecodeCheck() {}
+    /// @param steps tokens that each sequence goes on with, one a step
+    /// @param contexts makes keys and values up, so that all of a prompt but its last token is left out; or null
+    DecodeCheck(
+            Function<CudaOptions, CudaBackend> backends, int maxStepTokens, int steps, Consumer<StepMemory> contexts) {
+        this.backends = backends;
+        this.maxStepTokens = maxStepTokens;
+        this.steps = steps;
+        this.contexts = contexts;
+    }
 
     static void run(WeightFormat format) {
+        new DecodeCheck(CudaBackend::new, 512, 5, null).compareAll(format);
+    }
+
+    private void compareAll(WeightFormat format) {
         compare("wide", config(3_584, 18_944, 28, 4, 128, 2_000, true), format, new int[] {1, 2, 3, 8, 11, 16}, 700);
         compare("long", config(1_024, 2_816, 8, 2, 128, 1_000, false), format, new int[] {1, 3}, 9_000);
         compare("deep", config(8_192, 1_024, 64, 8, 128, 1_000, false), format, new int[] {1, 4}, 200);
@@ -27,7 +44,7 @@ final class DecodeCheck {
         compare("small normed", normed(1_024, 3_072, 16, 8, 64), format, new int[] {1, 5}, 200);
     }
 
-    private static ModelConfig config(
+    static ModelConfig config(
             int hidden, int intermediate, int heads, int kvHeads, int headSize, int vocabulary, boolean bias) {
         return new ModelConfig(
                 bias ? ModelConfig.Architecture.QWEN2 : ModelConfig.Architecture.LLAMA,
@@ -48,7 +65,7 @@ final class DecodeCheck {
     }
 
     /// As Qwen3 is: each head's query and key normalised.
-    private static ModelConfig normed(int hidden, int intermediate, int heads, int kvHeads, int headSize) {
+    static ModelConfig normed(int hidden, int intermediate, int heads, int kvHeads, int headSize) {
         return new ModelConfig(
                 ModelConfig.Architecture.QWEN3,
                 2,
@@ -70,7 +87,9 @@ final class DecodeCheck {
                 Optional.empty());
     }
 
-    private static void compare(String name, ModelConfig config, WeightFormat format, int[] counts, int longest) {
+    /// @param counts of sequences
+    /// @param longest context
+    void compare(String name, ModelConfig config, WeightFormat format, int[] counts, int longest) {
         List<List<float[]>> expected = logits(config, format, counts, longest, false);
         List<List<float[]>> actual = logits(config, format, counts, longest, true);
         for (int c = 0; c < counts.length; c++) {
@@ -94,7 +113,7 @@ final class DecodeCheck {
         }
     }
 
-    private static List<List<float[]>> logits(
+    private List<List<float[]>> logits(
             ModelConfig config, WeightFormat format, int[] counts, int longest, boolean persistent) {
         CudaOptions options = new CudaOptions(
                 0,
@@ -103,7 +122,7 @@ final class DecodeCheck {
                 CudaOptions.Meeting.AUTO,
                 Optional.of(new DeviceWeights.Formats(format, format)));
         List<List<float[]>> all = new ArrayList<>();
-        try (CudaBackend backend = new CudaBackend(options)) {
+        try (CudaBackend backend = backends.apply(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
             for (int count : counts) {
                 // More sequences than that go the other way.
@@ -114,8 +133,13 @@ final class DecodeCheck {
         return all;
     }
 
-    private static List<float[]> logits(CudaBackend backend, ModelConfig config, int count, int longest, int served) {
-        SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, 16, 512, longest + STEPS + 2));
+    private List<float[]> logits(CudaBackend backend, ModelConfig config, int count, int longest, int served) {
+        // Without a library, a kernel an operation takes no more: then sequences take turns, and a second turn would
+        // give them other blocks, of other contents.
+        boolean turns = contexts != null && count > 8;
+        int steps = turns ? 0 : this.steps;
+        int tokens = contexts != null && served == 0 ? Math.min(8, maxStepTokens) : maxStepTokens;
+        SequenceDriver driver = new SequenceDriver(backend, new StepLimits(16, 16, tokens, longest + steps + 2));
         if (count <= served
                 && (backend.decodeKernel() == null || !backend.decodeKernel().serves(count))) {
             GpuCheck.report(false, "the persistent kernel does not serve %d sequences", count);
@@ -125,9 +149,13 @@ final class DecodeCheck {
         for (int i = 0; i < count; i++) {
             int length = i == 0 ? longest : 1 + random.nextInt(i % 3 == 0 ? longest : Math.min(longest, 80));
             int[] prompt = random.ints(length, 0, config.vocabularySize()).toArray();
-            int[] forced = random.ints(STEPS, 0, config.vocabularySize()).toArray();
-            sequences.add(new Sequence(prompt, forced, STEPS + 1));
+            int[] forced = random.ints(steps, 0, config.vocabularySize()).toArray();
+            sequences.add(new Sequence(prompt, forced, steps + 1));
             driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
+        }
+        if (contexts != null) {
+            contexts.accept(backend.memory());
+            sequences.forEach(sequence -> sequence.computed = sequence.prompt.length - 1);
         }
         driver.run(sequences, true, 1);
         List<float[]> all = new ArrayList<>();

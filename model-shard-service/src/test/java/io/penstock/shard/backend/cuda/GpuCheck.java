@@ -84,6 +84,11 @@ public final class GpuCheck {
         }
     }
 
+    /// Findings so far that must not be.
+    static int failures() {
+        return failures;
+    }
+
     @FormatMethod
     static void report(boolean good, @FormatString String format, Object... values) {
         failures += good ? 0 : 1;

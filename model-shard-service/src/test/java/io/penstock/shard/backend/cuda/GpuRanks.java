@@ -166,7 +166,7 @@ public final class GpuRanks {
 
     /// A device, its mailbox, and what sums need of an epoch.
     private final class SumEpoch implements AutoCloseable {
-        private final CudaDevice cuda = new CudaDevice(device);
+        private final CudaDevice cuda = CudaDevice.open(device);
         private final CudaModules modules = new CudaModules(cuda);
         private final Arena arena = Arena.ofShared();
         private final StepLimits limits;

@@ -29,8 +29,18 @@ final class KernelCheck {
     private KernelCheck() {}
 
     static void run() {
-        CudaDevice device = new CudaDevice(0);
+        CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
+        elements(device, modules);
+        ProductCheck.run(device, modules);
+        sampling(device, modules, 151_936, 6);
+        sampling(device, modules, 1_000, 6);
+        modules.close();
+        device.close();
+    }
+
+    /// Stored values made ours, and ours made other formats.
+    static void elements(CudaDevice device, CudaModules modules) {
         for (DType type : EnumSet.range(DType.F32, DType.Q4_1)) {
             conversion(device, modules, type, 0);
             conversion(device, modules, type, 2);
@@ -40,18 +50,13 @@ final class KernelCheck {
                 FormatCheck.run(device, modules, format, halves);
             }
         }
-        ProductCheck.run(device, modules);
-        sampling(device, modules, 151_936);
-        sampling(device, modules, 1_000);
-        modules.close();
-        device.close();
     }
 
     /// Our own products alone.
     ///
     /// @param few numbers of vectors, where a tool that watches every access is waited for; none for all
     static void products(int... few) {
-        CudaDevice device = new CudaDevice(0);
+        CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
         ProductCheck.run(device, modules, few);
         modules.close();
@@ -136,7 +141,7 @@ final class KernelCheck {
     }
 
     /// The same logits, the same sampling: the same tokens as the sampler of the CPU backend draws.
-    private static void sampling(CudaDevice device, CudaModules modules, int vocabulary) {
+    static void sampling(CudaDevice device, CudaModules modules, int vocabulary, int positions) {
         ModelConfig config = new ModelConfig(
                 ModelConfig.Architecture.LLAMA,
                 1,
@@ -189,7 +194,7 @@ final class KernelCheck {
                     limits,
                     CudaOptions.Computing.QUICKEST,
                     arena);
-            for (int position = 0; position < 6; position++) {
+            for (int position = 0; position < positions; position++) {
                 float[] logits = new float[ROWS * vocabulary];
                 for (int i = 0; i < logits.length; i++) {
                     logits[i] = (float) (random.nextGaussian() * 3);
@@ -258,7 +263,7 @@ final class KernelCheck {
                 "sampling of %d: %d of %d rows differ from the CPU's sampler, log-probabilities by %.1e",
                 vocabulary,
                 wrong,
-                6 * ROWS,
+                positions * ROWS,
                 worst);
         device.free(words);
         device.free(upload);

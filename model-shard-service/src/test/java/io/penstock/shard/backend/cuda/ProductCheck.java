@@ -40,6 +40,12 @@ final class ProductCheck {
 
     /// @param few numbers of vectors that alone are checked, of the small extents; none for all there is
     static void run(CudaDevice device, CudaModules modules, int... few) {
+        run(device, modules, few, few.length > 0 ? 2 * SMALL_ROWS : LARGE_ROWS);
+    }
+
+    /// @param few see above
+    /// @param largeRows of a matrix with many tiles
+    static void run(CudaDevice device, CudaModules modules, int[] few, int largeRows) {
         try (Arena arena = Arena.ofConfined()) {
             DeviceMemory parts = device.allocate(StreamedProducts.partBytes(device.multiprocessors()));
             DeviceMemory flags = device.allocate(4L * device.multiprocessors());
@@ -54,13 +60,16 @@ final class ProductCheck {
                 int columns = operands == Operands.BF16 ? 11 * 64 : 11 * 128;
                 for (Outputs outputs : new Outputs[] {Outputs.F32, Outputs.SUM, Outputs.ACTIVATED}) {
                     check.products(operands, outputs, SMALL_ROWS, columns, few.length > 0 ? few : VECTORS);
+                    check.products(
+                            operands,
+                            outputs,
+                            largeRows,
+                            256,
+                            few.length > 0 ? new int[] {33} : new int[] {16, 33, 128});
                 }
                 if (few.length == 0) {
                     check.products(operands, Outputs.F32, ODD_ROWS, columns, 16, 64);
                     check.products(operands, Outputs.SUM, ODD_ROWS, columns, 17, 128);
-                    for (Outputs outputs : new Outputs[] {Outputs.F32, Outputs.SUM, Outputs.ACTIVATED}) {
-                        check.products(operands, outputs, LARGE_ROWS, 256, 16, 33, 128);
-                    }
                 }
             }
             device.free(parts);
