@@ -205,7 +205,7 @@ struct Bringer {
             if (++slot == S::COUNT) slot = 0, parity ^= 1;
         }
         if (lane == 0) {
-            tolds[slot].flags = STOP;
+            tolds[slot] = {STOP};
             barrierArrive(full + slot);
         }
     }
@@ -223,7 +223,7 @@ FORCE void takeQueries(u32 (&a)[HD / 16][4], const u8* rows, int queries) {
         for (int h = 0; h < 2; h++) {
 #pragma unroll
             for (int i = 0; i < HD / 32; i++) {
-                const uint4 v = *(const uint4*)(rows + (g + 8 * h) * PITCH + 16 * (4 * i + c));
+                const uint4 v = g + 8 * h < queries ? *(const uint4*)(rows + (g + 8 * h) * PITCH + 16 * (4 * i + c)) : uint4{};
                 a[2 * i][h] = v.x;
                 a[2 * i][h + 2] = v.y;
                 a[2 * i + 1][h] = v.z;
@@ -232,13 +232,12 @@ FORCE void takeQueries(u32 (&a)[HD / 16][4], const u8* rows, int queries) {
         }
     } else {
 #pragma unroll
-        for (int k = 0; k < HD / 16; k++) ldmatrix(a[k], shared(rows + lane % 16 * PITCH + 32 * k + lane / 16 * 16));
-    }
-    // Behind the last query lies what was there before.
+        for (int k = 0; k < HD / 16; k++) {
+            ldmatrix(a[k], shared(rows + lane % 16 * PITCH + 32 * k + lane / 16 * 16));
+            // Behind the last query lies what was there before.
 #pragma unroll
-    for (int k = 0; k < HD / 16; k++) {
-#pragma unroll
-        for (int h = 0; h < 4; h++) a[k][h] = g + h % 2 * 8 < queries ? a[k][h] : 0;
+            for (int h = 0; h < 4; h++) a[k][h] = g + h % 2 * 8 < queries ? a[k][h] : 0;
+        }
     }
 }
 

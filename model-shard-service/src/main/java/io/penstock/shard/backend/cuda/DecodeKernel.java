@@ -378,7 +378,8 @@ final class DecodeKernel {
     }
 
     private static final int NUMBERS = 19 * 8;
-    private static final int ARGUMENT_BYTES = NUMBERS + 20 * 4;
+    // As a struct of addresses is, a multiple of one.
+    private static final int ARGUMENT_BYTES = (NUMBERS + 4 * Field.values().length + 7) / 8 * 8;
 
     private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents, long added) {
         long[] addresses = {

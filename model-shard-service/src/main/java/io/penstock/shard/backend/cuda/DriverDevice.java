@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.driver.CUDA_MEMCPY2D;
 import jcuda.driver.CUcontext;
@@ -43,6 +44,7 @@ final class DriverDevice implements CudaDevice {
     private final Launcher launcher;
     private final String name;
     private final Map<Long, Module> modules = new HashMap<>();
+    private Consumer<Object> watcher;
     private String where = "";
     private long step;
 
@@ -180,7 +182,20 @@ final class DriverDevice implements CudaDevice {
     }
 
     @Override
+    public void watch(Consumer<Object> watcher) {
+        this.watcher = watcher;
+    }
+
+    @Override
+    public void launching(Object what) {
+        if (watcher != null) {
+            watcher.accept(what);
+        }
+    }
+
+    @Override
     public void launch(Kernel kernel, Launcher.Grid grid, Object... arguments) {
+        launching(kernel);
         int status = launcher.launch(kernel, stream.handle(), grid, arguments);
         if (status != 0) {
             throw failure(kernel.name(), status);

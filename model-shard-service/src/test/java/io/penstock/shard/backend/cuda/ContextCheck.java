@@ -72,7 +72,7 @@ final class ContextCheck {
     }
 
     static void run() {
-        try (CudaDevice device = new CudaDevice(0);
+        try (CudaDevice device = CudaDevice.open(0);
                 CudaModules modules = new CudaModules(device)) {
             if (device.computeCapability() != 90) {
                 System.out.println("     contexts: not on this device");

@@ -39,12 +39,14 @@ import jcuda.driver.CUgraphExec;
 ///     GpuRanks RANK TPxPP DEVICE PORT STAGE...
 ///
 /// RANK counts through the first stage's ranks, then the next one's. A STAGE is `sums` or `lost` (one stage only),
-/// `model:CHECKPOINT:REFERENCE`, or `SHAPE:BATCH,BATCH...` (7b, 72b). The system property `penstock.ranks.meeting` says
+/// `model:CHECKPOINT:REFERENCE`, or `SHAPE:FORMAT:BATCH,BATCH...` (7b, 72b: Qwen2.5's; 70b: Llama 3's; weights'
+/// formats as [WeightFormat] names them). The system property `penstock.ranks.meeting` says
 /// how they meet ([CudaOptions.Meeting], IPC by default); with `penstock.ranks.many-kernels=true` no step is one
 /// kernel.
 public final class GpuRanks {
     private static final int SUMS = 100;
     private static final int VALUES_A_TOKEN = 2_048;
+    private static final int PROMPT = 2_048;
     private static final Duration TIMEOUT = Duration.ofSeconds(5);
     private static final long COMING_NANOS = Duration.ofSeconds(60).toNanos();
 
@@ -90,7 +92,7 @@ public final class GpuRanks {
                     case "sums" -> ranks.sums();
                     case "lost" -> ranks.lost();
                     case "model" -> ranks.model(Path.of(parts[1]), Path.of(parts[2]));
-                    default -> ranks.decode(parts[0], parts[1].split(","));
+                    default -> ranks.decode(parts[0], WeightFormat.valueOf(parts[1]), parts[2].split(","));
                 }
             }
         }
@@ -336,44 +338,72 @@ public final class GpuRanks {
         }
     }
 
-    private CudaOptions options() {
+    private CudaOptions options(Optional<DeviceWeights.Formats> formats) {
         CudaOptions.Computing computing = new CudaOptions.Computing(
                 true, !Boolean.getBoolean("penstock.ranks.many-kernels"), false, CudaOptions.Activations.BF16);
-        return new CudaOptions(device, 0.85, computing, MEETING, Optional.empty());
+        return new CudaOptions(device, 0.85, computing, MEETING, formats);
     }
 
     /// Logits against transformers', as one rank's are checked.
     private void model(Path checkpoint, Path reference) throws IOException {
-        try (CudaBackend backend = GpuCheck.load(checkpoint, options(), this::slice)) {
+        try (CudaBackend backend = GpuCheck.load(checkpoint, options(Optional.empty()), this::slice)) {
             say("%d x %d ranks, %s", ranks, stages, MEETING);
             GpuCheck.model(backend, checkpoint, reference, this::join, GpuCheck.FEW_SETTINGS);
         }
     }
 
-    private void decode(String name, String[] batches) {
+    private void decode(String name, WeightFormat format, String[] batches) {
         ModelConfig config = switch (name) {
             case "7b" -> GpuCheck.qwen7b();
+            case "70b" -> config(80, 8_192, 28_672, 64, 8, 128_256);
             case "72b" -> config(80, 8_192, 29_568, 64, 8, 152_064);
             default -> throw new IllegalArgumentException(name);
         };
-        try (CudaBackend backend = new CudaBackend(options())) {
+        try (CudaBackend backend = new CudaBackend(options(Optional.of(new DeviceWeights.Formats(format, format))))) {
             double ceiling = GpuBench.ceiling(backend);
             ShardShape shape = shape(config);
             backend.loadRandom(shape);
-            StepLimits limits = new StepLimits(16, 64, 512, 1_024);
+            long weights = backend.weightBytes();
+            StepLimits limits = new StepLimits(16, 64, PROMPT, 2 * PROMPT);
+            String what = String.format(Locale.ROOT, "%s, %s, %d x %d ranks", name, format, ranks, stages);
             say(
-                    "%s, %d x %d ranks, %s, %.2f GB of weights a rank; read ceiling %.3f TB/s a GPU",
-                    name, ranks, stages, MEETING, shape.weightBytes() / 1e9, ceiling / 1e12);
+                    "%s, %s, %.2f GB of weights a rank; read ceiling %.3f TB/s a GPU",
+                    what, MEETING, weights / 1e9, ceiling / 1e12);
+            say("%s: %.1f ms to the first token of %d", what, 1e3 * prompt(backend, limits), PROMPT);
             for (String batch : batches) {
                 int rows = Integer.parseInt(batch);
                 int steps = 129;
                 double prompt = time(backend, limits, rows, 128, 1);
                 double step = (time(backend, limits, rows, 128, steps) - prompt) / (steps - 1);
                 say(
-                        "%s, %d x %d ranks, decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the summed ceiling"
-                                + " (weights)",
-                        name, ranks, stages, rows, step * 1e3, rows / step, 100 * shape.weightBytes() / step / ceiling);
+                        "%s, decode batch %3d: %.4f ms a step, %.1f tok/s, %.1f %% of the summed ceiling (weights)",
+                        what, rows, step * 1e3, rows / step, 100 * weights / step / ceiling);
             }
+        }
+    }
+
+    /// Seconds to the first token, in the middle of several prompts that follow one another.
+    private double prompt(CudaBackend backend, StepLimits limits) {
+        double[] seconds = new double[5];
+        Collective collective = join();
+        SequenceDriver driver = new SequenceDriver(backend, limits, collective);
+        for (int i = 0; i < seconds.length; i++) {
+            List<Sequence> sequences = GpuBench.sequences(driver, 1, PROMPT, 1);
+            long begun = System.nanoTime();
+            driver.run(sequences, false, 1);
+            seconds[i] = (System.nanoTime() - begun) / 1e9;
+            awaitLast(driver, collective, 1);
+            driver.retire(0, sequences.getFirst());
+        }
+        collective.close();
+        Arrays.sort(seconds);
+        return seconds[seconds.length / 2];
+    }
+
+    /// An early stage is done before the last one is, which still needs the wires.
+    private void awaitLast(SequenceDriver driver, Collective collective, int rows) {
+        if (stages > 1 && !(rank == 0 && stage == stages - 1)) {
+            collective.receiveSampled(driver.lastStep(), new int[rows], new int[rows]);
         }
     }
 
@@ -386,10 +416,7 @@ public final class GpuRanks {
             long begun = System.nanoTime();
             driver.run(sequences, false, 2);
             best = Math.min(best, (System.nanoTime() - begun) / 1e9);
-            if (stages > 1 && !(rank == 0 && stage == stages - 1)) {
-                // An early stage is done before the last one is, which still needs the wires.
-                collective.receiveSampled(driver.lastStep(), new int[batch], new int[batch]);
-            }
+            awaitLast(driver, collective, batch);
             collective.close();
         }
         return best;

@@ -17,6 +17,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
@@ -26,8 +27,8 @@ final class InterpretedDevice implements CudaDevice {
     private static final int HOPPER = 90;
     private static final long MEMORY_BYTES = 1L << 33;
     private static final String PROPERTY = "penstock.ptx";
-    private static final List<String> SOURCES =
-            List.of("attention", "decode", "elementwise", "gemm", "gemv", "sampling", "weights");
+    private static final List<String> SOURCES = List.of(
+            "attention", "contexts", "decode", "elementwise", "gemm", "gemm_widening", "gemv", "sampling", "weights");
     private static final String PTX = ".compute_90a.ptx";
 
     private final DeviceSpace space = new DeviceSpace();
@@ -160,6 +161,16 @@ final class InterpretedDevice implements CudaDevice {
     public void encodeTensorMap(
             MemorySegment to, long address, int type, int swizzle, long[] extents, long[] strides, int[] box) {
         TensorMaps.encode(to, address, type, swizzle, extents, strides, box);
+    }
+
+    @Override
+    public void watch(Consumer<Object> watcher) {
+        throw new IllegalStateException("this device is not timed");
+    }
+
+    @Override
+    public void launching(Object what) {
+        // Nobody watches.
     }
 
     @Override
