@@ -162,8 +162,9 @@ public final class CudaBackend implements Backend {
         RopeFrequencies frequencies = RopeFrequencies.of(shape.config(), ropeDivisors, limits.maxLength());
         epoch = new CudaEpoch(device, modules, options, shape, weights, frequencies, ways, limits, collective, meeting);
         LOG.infof(
-                "kernels %s; tensor-parallel sums %s",
+                "kernels %s; steps of up to %d sequences are one kernel; tensor-parallel sums %s",
                 modules.origins(),
+                epoch.wholeRows(),
                 collective.tpSize() == 1
                         ? "none"
                         : meeting.map(StagePeers.Meeting::means).orElse("through the hosts"));
@@ -249,6 +250,11 @@ public final class CudaBackend implements Backend {
     /// The persistent kernel of this epoch, or null.
     DecodeKernel decodeKernel() {
         return current().decodeKernel();
+    }
+
+    /// Sequences at most of a step that is one kernel; 0 where none is.
+    int wholeRows() {
+        return current().wholeRows();
     }
 
     /// What the layers' matrices are kept in, for checks.

@@ -2,7 +2,6 @@ package io.penstock.shard.backend.cuda;
 
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
-import io.penstock.shard.backend.SlotSampling;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepOutput;
 import io.penstock.shard.backend.StepPlan;
@@ -17,6 +16,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import jcuda.driver.CUevent;
 
 /// The steps of one epoch: the memory they use, and their way from a plan ([SlotNews],
@@ -40,6 +40,8 @@ final class CudaEpoch implements AutoCloseable {
     private final StagePeers peers;
     private final RankExchange exchange;
     private final DecodeKernel decode;
+    // Steps that are one kernel.
+    private final Set<StepBucket> whole;
     private final int kvBlocks;
     private final List<StepBucket> decodeBuckets;
     private final List<StepBucket> mixedBuckets;
@@ -140,18 +142,21 @@ final class CudaEpoch implements AutoCloseable {
             decode = persistent && onDevice && (collective.tpSize() == 1 || near != null)
                     ? DecodeKernel.of(device, modules, shape, weights, memory, limits, eights, near, arena)
                     : null;
+            StepTrials trials = new StepTrials(device, shape, limits, memory, pass, words[0], descriptors[0], kvBlocks);
             if (device.isReal()) {
                 if (decode != null) {
-                    tune();
+                    trials.describe(decodeBuckets.getFirst());
+                    decode.tune(decodeBuckets.getFirst());
                 }
                 pass.tune(buckets, collective.tpSize() > 1);
             }
+            whole = decode == null ? Set.of() : trials.whole(decodeBuckets, decode, collective.tpSize() == 1);
             // Ids that stay on the devices are needed on all of them.
             boolean sampling = onDevice || exchange.samples();
             graphs = new StepGraphs(device, shape, collective, pass, peers, exchange, decode, sampling);
             resources.hold(graphs::close);
             if (stageOnDevice && options.computing().graphs()) {
-                graphs.captureDecode(decodeBuckets);
+                graphs.captureDecode(whole);
                 if (!alike) {
                     graphs.capture(decodeBuckets);
                 }
@@ -206,24 +211,6 @@ final class CudaEpoch implements AutoCloseable {
         device.free(host);
     }
 
-    /// A step of one token at position 0, before there is any sequence.
-    private void tune() {
-        StepBucket bucket = decodeBuckets.getFirst();
-        StepPlan plan = new StepPlan(
-                limits, new int[limits.maxSequences()][memory.maxBlocks()], new SlotSampling[limits.maxSequences()]);
-        plan.rows = 1;
-        plan.totalTokens = 1;
-        plan.count[0] = 1;
-        plan.samples[0] = true;
-        descriptors[0].begin(bucket, 0);
-        descriptors[0].appendBlock(0, 0, 0);
-        descriptors[0].writeAdmissions(shape.config().vocabularySize());
-        descriptors[0].describe(
-                plan, shape.group(), shape.kvHeads(), true, shape.config().vocabularySize(), null);
-        pass.begin(bucket, words[0].address(), descriptors[0].end());
-        decode.tune(bucket);
-    }
-
     int kvBlocks() {
         return kvBlocks;
     }
@@ -246,7 +233,7 @@ final class CudaEpoch implements AutoCloseable {
         }
         if (onDevice) {
             StepBucket bucket = begin(parity, null);
-            if (decode != null && decode.serves(bucket) && plan.totalTokens == plan.rows && plan.rows > 0) {
+            if (whole.contains(bucket) && plan.totalTokens == plan.rows && plan.rows > 0) {
                 graphs.runDecode(bucket, samples[parity]);
             } else {
                 graphs.run(bucket, samples[parity]);
@@ -387,6 +374,11 @@ final class CudaEpoch implements AutoCloseable {
 
     DecodeKernel decodeKernel() {
         return decode;
+    }
+
+    /// Sequences at most of a step that is one kernel; 0 where none is.
+    int wholeRows() {
+        return whole.stream().mapToInt(StepBucket::rows).max().orElse(0);
     }
 
     StepMemory memory() {

@@ -405,9 +405,11 @@ final class ForwardPass {
                 .filter(layer -> layer.gateUp().format() == first.gateUp().format()
                         && layer.down().format() == first.down().format())
                 .toList();
-        products.tune(
-                first.gateUp(),
+        products.tuneActivation(
+                same.stream().map(DeviceWeights.Layer::gateUp).toList(),
                 vectors,
+                memory.normed(),
+                memory.activated(),
                 same.stream()
                         .<Runnable>map(layer -> () -> activateAtOnce(bucket, layer))
                         .toList(),

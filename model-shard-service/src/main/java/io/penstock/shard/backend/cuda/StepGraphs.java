@@ -4,6 +4,7 @@ import io.penstock.shard.collective.Collective;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import jcuda.driver.CUgraphExec;
 
 /// What each kind of step launches, recorded as graphs where no step needs the host before its
@@ -67,14 +68,12 @@ final class StepGraphs implements AutoCloseable {
         }
     }
 
-    /// The same of steps that are one kernel, where this has them.
-    void captureDecode(List<StepBucket> buckets) {
+    /// The same of steps that are one kernel.
+    void captureDecode(Set<StepBucket> buckets) {
         for (StepBucket bucket : buckets) {
-            if (decode != null && decode.serves(bucket)) {
-                for (int count = 0; count <= bucket.rows(); count++) {
-                    Heads step = new Heads(bucket, count);
-                    decodes.put(step, device.capture(() -> decode(step)));
-                }
+            for (int count = 0; count <= bucket.rows(); count++) {
+                Heads step = new Heads(bucket, count);
+                decodes.put(step, device.capture(() -> decode(step)));
             }
         }
     }

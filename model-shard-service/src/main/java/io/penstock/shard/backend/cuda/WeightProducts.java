@@ -7,10 +7,11 @@ import io.penstock.shard.backend.cuda.CublasLt.Outputs;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.Function;
 
 /// Products of vectors with matrices of every weight format: of few vectors with bf16 by our own
-/// matrix-vector kernels, of others by [Products], with weights as they are or, a piece at a time, widened
-/// to bf16 in memory first.
+/// matrix-vector kernels or by [Products], whichever was quicker, of others by the latter, with weights as
+/// they are or, a piece at a time, widened to bf16 in memory first.
 final class WeightProducts {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
@@ -60,8 +61,8 @@ final class WeightProducts {
         return into != Outputs.ACTIVATED || vectors <= gemvVectors || products.isOwn(extents(matrix, vectors, into));
     }
 
-    /// Whether nothing is to be chosen.
-    private boolean isSettled(Extents extents) {
+    /// Whether our own matrix-vector kernels make a product, unless another way was quicker.
+    private boolean isOfFew(Extents extents) {
         return extents.operands() == Operands.BF16 && extents.vectors() <= gemvVectors;
     }
 
@@ -113,27 +114,31 @@ final class WeightProducts {
 
     private void run(
             long matrix, long inputs, long outputs, int rows, int columns, int vectors, int stride, Outputs into) {
-        if (vectors <= gemvVectors && into != Outputs.BF16) {
-            Kernel kernel = switch (into) {
-                case SUM -> gemvAdd;
-                case ACTIVATED -> gemvSwiglu;
-                case F32, BF16 -> gemvStore;
-            };
-            device.launch(
-                    kernel,
-                    Grid.of((rows + ROWS_A_TILE - 1) / ROWS_A_TILE, 256),
-                    matrix,
-                    inputs,
-                    rows,
-                    columns,
-                    vectors,
-                    outputs,
-                    stride);
-            return;
+        Extents extents = new Extents(rows, columns, vectors, stride, Operands.BF16, into);
+        Operation operation = new Operation(matrix, 0, inputs, 0, outputs);
+        if (isOfFew(extents) && into != Outputs.BF16 && !products.isOwn(extents)) {
+            multiplyFew(extents, operation);
+        } else {
+            products.run(extents, operation);
         }
-        products.run(
-                new Extents(rows, columns, vectors, stride, Operands.BF16, into),
-                new Operation(matrix, 0, inputs, 0, outputs));
+    }
+
+    private void multiplyFew(Extents extents, Operation operation) {
+        Kernel kernel = switch (extents.outputs()) {
+            case SUM -> gemvAdd;
+            case ACTIVATED -> gemvSwiglu;
+            case F32, BF16 -> gemvStore;
+        };
+        device.launch(
+                kernel,
+                Grid.of((extents.rows() + ROWS_A_TILE - 1) / ROWS_A_TILE, 256),
+                operation.matrix(),
+                operation.inputs(),
+                extents.rows(),
+                extents.columns(),
+                extents.vectors(),
+                operation.outputs(),
+                extents.stride());
     }
 
     /// Of a product with all of a matrix at once.
@@ -160,13 +165,12 @@ final class WeightProducts {
     void tune(List<Matrix> all, int vectors, Outputs into, long inputs, long outputs, Runnable between) {
         Matrix first = all.getFirst();
         Extents extents = extents(first, vectors, into);
-        if (isSettled(extents)) {
-            return;
-        }
         List<Matrix> alike = all.stream()
                 .filter(matrix -> matrix.format() == first.format() && matrix.rows() == first.rows())
                 .toList();
-        if (extents.operands().widened()) {
+        if (isOfFew(extents)) {
+            tuneFew(extents, alike, inputs, outputs, between);
+        } else if (extents.operands().widened()) {
             products.tune(
                     extents,
                     runs(alike, matrix -> products.run(extents, operation(matrix, vectors, inputs, outputs))),
@@ -182,19 +186,39 @@ final class WeightProducts {
         }
     }
 
+    private void tuneFew(Extents extents, List<Matrix> matrices, long inputs, long outputs, Runnable between) {
+        Function<Matrix, Operation> operation = matrix -> operation(matrix, extents.vectors(), inputs, outputs);
+        products.tune(
+                extents,
+                runs(matrices, matrix -> products.run(extents, operation.apply(matrix))),
+                runs(matrices, matrix -> multiplyFew(extents, operation.apply(matrix))),
+                between);
+    }
+
     private static List<Runnable> runs(List<Matrix> matrices, Consumer<Matrix> way) {
         return matrices.stream()
                 .<Runnable>map(matrix -> () -> way.accept(matrix))
                 .toList();
     }
 
-    /// Chooses whether gates are joined with ups by the kernel that multiplies.
+    /// Chooses whether gates are joined with ups by the kernel that multiplies. Our own matrix-vector kernels do it
+    /// anyway.
     ///
+    /// @param all of the same format
     /// @param ours how that is done, with a matrix each
     /// @param others how else
-    void tune(Matrix gateUp, int vectors, List<Runnable> ours, List<Runnable> others, Runnable between) {
-        Extents extents = extents(gateUp, vectors, Outputs.ACTIVATED);
-        if (!isSettled(extents)) {
+    void tuneActivation(
+            List<Matrix> all,
+            int vectors,
+            long inputs,
+            long outputs,
+            List<Runnable> ours,
+            List<Runnable> others,
+            Runnable between) {
+        Extents extents = extents(all.getFirst(), vectors, Outputs.ACTIVATED);
+        if (isOfFew(extents)) {
+            tuneFew(extents, all, inputs, outputs, between);
+        } else {
             products.tune(extents, ours, others, between);
         }
     }

@@ -178,7 +178,7 @@ final class GpuBench {
         Random random = new Random(1);
         List<Sequence> sequences = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            sequences.add(new Sequence(random.ints(prompt, 0, 150_000).toArray(), null, wanted));
+            sequences.add(new Sequence(random.ints(prompt, 0, 128_000).toArray(), null, wanted));
             driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
         }
         return sequences;

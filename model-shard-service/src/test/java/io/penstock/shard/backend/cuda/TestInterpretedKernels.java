@@ -40,7 +40,7 @@ class TestInterpretedKernels {
 
     @Test
     void manyVectorsAreMultiplied() {
-        check(2, (device, modules) -> ProductCheck.run(device, modules, new int[] {9, 100}, 528));
+        check(2, (device, modules) -> ProductCheck.run(device, modules, new int[] {5, 9, 100}, 528));
     }
 
     @Test
