@@ -43,8 +43,13 @@ public record RankSlice(
         this(layers, heads, kvHeads, intermediate, vocabulary, NOTHING, NOTHING, embeds, samples);
     }
 
-    /// Columns of the MLP are parted in multiples of this, which every quantised format's block divides.
+    /// Columns of the MLP are parted in multiples of this, which every block of a format of our own divides,
     public static final int MLP_BLOCK = 32;
+    /// or, where every rank has at least [#MANY] of them, of this: groups of int4 and blocks of FP8 stay whole, without
+    /// which a GPU could not keep the format.
+    public static final int MLP_GROUP = 128;
+
+    private static final int MANY = 16;
 
     /// @param from first, inclusive
     /// @param to last, exclusive
@@ -132,9 +137,10 @@ public record RankSlice(
     }
 
     private static Range columns(int size, int tpRank, int tpSize) {
-        int blocks = Math.ceilDiv(size, MLP_BLOCK);
-        Range mlp = share("MLP blocks of 32 columns", blocks, tpRank, tpSize, "tensor-parallel ranks");
-        return new Range(mlp.from() * MLP_BLOCK, Math.min(mlp.to() * MLP_BLOCK, size));
+        int block = size / tpSize >= MANY * MLP_GROUP ? MLP_GROUP : MLP_BLOCK;
+        int blocks = Math.ceilDiv(size, block);
+        Range mlp = share("MLP blocks of %d columns".formatted(block), blocks, tpRank, tpSize, "tensor-parallel ranks");
+        return new Range(mlp.from() * block, Math.min(mlp.to() * block, size));
     }
 
     private static Range share(String what, int total, int rank, int size, String ranks) {

@@ -10,6 +10,8 @@ import io.penstock.model.config.ModelConfig.Architecture;
 import io.penstock.model.config.ModelConfig.RopeLayout;
 import io.penstock.model.config.RopeScaling;
 import io.penstock.model.tensor.RankSlice.Range;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -44,6 +46,38 @@ class TestRankSlice {
         assertThat(first.intermediate()).isEqualTo(new Range(0, 768));
         assertThat(second.vocabulary()).isEqualTo(new Range(24576, 49152));
         assertThat(RankSlice.of(SMOL, 2, 3, 0, 1).heads()).isEqualTo(new Range(6, 9));
+    }
+
+    /// Qwen2.5-72B's columns, of which a half is no multiple of 128: a format in groups of as many would be lost.
+    @Test
+    void cutsNoGroupOfAQuantisedFormatWhereThereAreMany() {
+        assertThat(columns(29_568, 2)).containsExactly(new Range(0, 14_848), new Range(14_848, 29_568));
+        assertThat(columns(29_568, 8)).allMatch(range -> range.count() % 128 == 0);
+        assertThat(columns(29_568, 8).getLast()).isEqualTo(new Range(25_984, 29_568));
+        // Few are parted evenly instead.
+        assertThat(columns(1_536, 8)).allMatch(range -> range.count() == 192);
+    }
+
+    private static List<Range> columns(int intermediate, int ranks) {
+        ModelConfig config = new ModelConfig(
+                Architecture.QWEN2,
+                80,
+                8_192,
+                intermediate,
+                64,
+                8,
+                128,
+                152_064,
+                32_768,
+                1e-6,
+                1e6,
+                RopeLayout.HALVES,
+                new RopeScaling.None(),
+                true,
+                false);
+        return IntStream.range(0, ranks)
+                .mapToObj(rank -> RankSlice.of(config, rank, ranks, 0, 1).intermediate())
+                .toList();
     }
 
     @Test
