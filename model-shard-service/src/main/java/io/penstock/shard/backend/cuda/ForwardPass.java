@@ -136,7 +136,8 @@ final class ForwardPass {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm(), layer.qkv());
             products.run(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), qkvInto(bucket.tokens()));
-            attention(bucket, layer, i);
+            rotate(bucket, layer, i);
+            attend(bucket, i);
             narrow(layer.output(), memory.attended(), bucket);
             contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
             norm(bucket, layer.mlpNorm(), layer.gateUp());
@@ -145,8 +146,10 @@ final class ForwardPass {
         }
     }
 
+    /// From [StepMemory#residual()] to vectors as a product takes them.
+    ///
     /// @param next what takes the normed vectors
-    private void norm(StepBucket bucket, long weight, Matrix next) {
+    void norm(StepBucket bucket, long weight, Matrix next) {
         device.launch(
                 norm,
                 Grid.of(bucket.tokens(), normThreads()),
@@ -169,7 +172,8 @@ final class ForwardPass {
         return Math.min((shape.hidden() / 4 + 31) / 32 * 32, 1024);
     }
 
-    private void attention(StepBucket bucket, DeviceWeights.Layer layer, int index) {
+    /// From [StepMemory#qkv()] to [StepMemory#queries()] and a layer's keys and values.
+    void rotate(StepBucket bucket, DeviceWeights.Layer layer, int index) {
         device.launch(
                 rotate,
                 new Grid(
@@ -199,7 +203,6 @@ final class ForwardPass {
                 },
                 kvEights ? 1 : 0,
                 alike ? 0 : StreamedProducts.MAX_VECTORS);
-        attend(bucket, index);
     }
 
     /// From [StepMemory#queries()] and a layer's keys and values to [StepMemory#attended()].
@@ -248,7 +251,7 @@ final class ForwardPass {
     }
 
     /// Vectors as a product takes them, where that is e4m3.
-    private void narrow(Matrix next, long vectors, StepBucket bucket) {
+    void narrow(Matrix next, long vectors, StepBucket bucket) {
         if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     narrow,
@@ -280,7 +283,8 @@ final class ForwardPass {
         narrow(layer.down(), memory.activated(), bucket);
     }
 
-    private void activate(StepBucket bucket, Matrix next) {
+    /// Gates and ups of [StepMemory#gateUp()] joined, as a product takes them.
+    void activate(StepBucket bucket, Matrix next) {
         if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     swigluEights,

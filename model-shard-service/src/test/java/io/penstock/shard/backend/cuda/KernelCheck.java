@@ -32,6 +32,7 @@ final class KernelCheck {
         CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
         elements(device, modules);
+        SmallCheck.run(device, modules);
         ProductCheck.run(device, modules);
         sampling(device, modules, 151_936, 6);
         sampling(device, modules, 1_000, 6);

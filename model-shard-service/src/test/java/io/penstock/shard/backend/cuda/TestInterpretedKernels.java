@@ -44,6 +44,11 @@ class TestInterpretedKernels {
     }
 
     @Test
+    void whatIsBetweenProductsIsComputed() {
+        check(4, SmallCheck::run);
+    }
+
+    @Test
     void logitsAreSampled() {
         check(3, (device, modules) -> KernelCheck.sampling(device, modules, 700, 2));
     }
