@@ -10,7 +10,7 @@ import java.util.Locale;
 final class SmallCheck {
     // What bf16 and e4m3 round by, and a little for sums in another order.
     private static final double HALF = 1.0 / 250;
-    private static final double EIGHTH = 1.0 / 15;
+    private static final double EIGHTH = 1.0 / 14;
 
     private SmallCheck() {}
 
