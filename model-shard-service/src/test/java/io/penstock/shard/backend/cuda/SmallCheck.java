@@ -9,7 +9,7 @@ import java.util.Locale;
 /// both layouts of rotation, biases and norms of heads or none, keys and values of both kinds, vectors of both kinds.
 final class SmallCheck {
     // What bf16 and e4m3 round by, and a little for sums in another order.
-    private static final double HALF = 1.0 / 250;
+    private static final double HALF = 1.0 / 240;
     private static final double EIGHTH = 1.0 / 14;
 
     private SmallCheck() {}
