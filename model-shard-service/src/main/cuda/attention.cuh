@@ -85,13 +85,6 @@ struct Tiles {
     }
 };
 
-// 2^x; a result too small for a float is 0.
-FORCE float power2(float x) {
-    float r;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
-    return r;
-}
-
 // A warp's 16 queries as fragments of A.
 template <int HD>
 FORCE void loadQueries(u32 (&a)[HD / 16][4], const bf16* q, const Cache& cache, int offset, int kv, int first, int count) {

@@ -30,6 +30,21 @@ FORCE float halfToFloat(u16 h) {
     return r;
 }
 
+// 2^x; a result too small for a float is 0.
+FORCE float power2(float x) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+// 1/x, likewise.
+FORCE float reciprocal(float x) {
+    float r;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+// silu(gate) * up.
+FORCE float activate(float gate, float up) { return gate * reciprocal(1.f + power2(-1.44269504f * gate)) * up; }
+
 FORCE float warpSum(float v) {
 #pragma unroll
     for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);

@@ -978,7 +978,7 @@ FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sum
             }
             gate *= factors[v];
             up *= factors[v];
-            a.activated[(i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r] = toBf16(gate / (1.f + __expf(-gate)) * up);
+            a.activated[(i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r] = toBf16(activate(gate, up));
         }
         return;
     }

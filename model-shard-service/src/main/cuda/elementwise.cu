@@ -78,12 +78,33 @@ extern "C" __global__ void ropeTable(const double* frequency, int pairs, int pos
 
 // ---- every step
 
+// What the host may have written since any cache of the device has seen it.
+FORCE int4 fromHost(const int4* p) {
+    int4 v;
+    asm volatile("ld.volatile.global.v4.s32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+
 // Brings a step's description from the host's memory, then applies what it says about slots. One block. Later kernels
-// of the step read the copy, so that the host may write the next step's meanwhile.
+// of the step read the copy, so that the host may write the next step's meanwhile. All of it is asked for at once: the
+// host's memory is a microsecond or two away. Both copies have room for what the last 16 bytes hold beyond `count`.
 extern "C" __global__ void __launch_bounds__(1024) beginStep(const int* host, int count, Step step, int* table, int maxBlocks,
                                                             int* slots, int slotWords, int* occurrences, int vocabulary) {
-    int* words = (int*)step.words;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) words[i] = ((const volatile int*)host)[i];
+    constexpr int QUADS = 4;
+    const int quads = (count + 3) / 4;
+    for (int from = 0; from < quads; from += QUADS * blockDim.x) {
+        int4 v[QUADS];
+#pragma unroll
+        for (int k = 0; k < QUADS; k++) {
+            const int i = from + k * blockDim.x + threadIdx.x;
+            if (i < quads) v[k] = fromHost((const int4*)host + i);
+        }
+#pragma unroll
+        for (int k = 0; k < QUADS; k++) {
+            const int i = from + k * blockDim.x + threadIdx.x;
+            if (i < quads) ((int4*)step.words)[i] = v[k];
+        }
+    }
     __syncthreads();
     const int* u = step.tableUpdate();
     for (int i = threadIdx.x; i < step.tableUpdates(); i += blockDim.x)
@@ -136,214 +157,268 @@ struct Normed {
     float* scales;  // what each vector was divided by
 };
 
-// Has a vector brought to the second-level cache, by a block.
-FORCE void fetch(const float* vector, int count) {
-    for (int i = threadIdx.x * 32; i < count; i += blockDim.x * 32) asm volatile("prefetch.global.L2 [%0];" ::"l"(vector + i));
+// What a thread holds of a vector between two passes over it, in fours of f32 and in eights of bf16: the host asks for as
+// many threads as that takes (ForwardPass.java).
+constexpr int FOURS = 4, EIGHTS = 8;
+
+FORCE void loadFours(const float* vector, int count, float4 (&v)[FOURS]) {
+#pragma unroll
+    for (int k = 0; k < FOURS; k++) {
+        const int i = threadIdx.x + k * blockDim.x;
+        v[k] = i < count / 4 ? ((const float4*)vector)[i] : make_float4(0, 0, 0, 0);
+    }
 }
 
-FORCE void normRow(const float* in, const float* weight, const Normed& out, int at, int hidden, float epsilon, float* scratch) {
-    const float4* x = (const float4*)in;
-    const float4* w = (const float4*)weight;
-    float s = 0;
-    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
-        const float4 v = x[i];
-        s += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+// The weights are there before the kernel ahead has ended.
+FORCE void normRow(const float* in, const float4 (&weight)[FOURS], const Normed& out, int at, int hidden, float epsilon,
+                   float* scratch) {
+    float4 x[FOURS];
+    loadFours(in, hidden, x);
+    float squares = 0, most = 0;
+#pragma unroll
+    for (int k = 0; k < FOURS; k++) {
+        float4& v = x[k];
+        squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+        v = make_float4(v.x * weight[k].x, v.y * weight[k].y, v.z * weight[k].z, v.w * weight[k].w);
+        most = fmaxf(most, fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w))));
     }
-    const float r = rsqrtf(blockSum(s, scratch) / (float)hidden + epsilon);
-    if (out.wide) {
-        uint2* to = (uint2*)(out.wide + (i64)at * hidden);
-        for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
-            const float4 v = x[i], m = w[i];
-            to[i] = make_uint2(pack(v.x * r * m.x, v.y * r * m.y), pack(v.z * r * m.z, v.w * r * m.w));
+    const float r = rsqrtf(blockSum(squares, scratch) / (float)hidden + epsilon);
+    float f = r;
+    if (!out.wide) {
+        const float scale = scaleOfFp8(blockMax(most, scratch) * r);
+        if (threadIdx.x == 0) out.scales[at] = scale;
+        f = r / scale;
+    }
+#pragma unroll
+    for (int k = 0; k < FOURS; k++) {
+        const int i = threadIdx.x + k * blockDim.x;
+        if (i >= hidden / 4) break;
+        const float4 v = x[k];
+        if (out.wide) {
+            ((uint2*)(out.wide + (i64)at * hidden))[i] = make_uint2(pack(v.x * f, v.y * f), pack(v.z * f, v.w * f));
+        } else {
+            ((u32*)(out.eights + (i64)at * hidden))[i] = packFp8(v.x * f, v.y * f, v.z * f, v.w * f);
         }
-        return;
-    }
-    float most = 0;
-    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
-        const float4 v = x[i], m = w[i];
-        most = fmaxf(most, fmaxf(fmaxf(fabsf(v.x * m.x), fabsf(v.y * m.y)), fmaxf(fabsf(v.z * m.z), fabsf(v.w * m.w))));
-    }
-    const float scale = scaleOfFp8(blockMax(most, scratch) * r), f = r / scale;
-    if (threadIdx.x == 0) out.scales[at] = scale;
-    u32* to = (u32*)(out.eights + (i64)at * hidden);
-    for (int i = threadIdx.x; i < hidden / 4; i += blockDim.x) {
-        const float4 v = x[i], m = w[i];
-        to[i] = packFp8(v.x * m.x * f, v.y * m.y * f, v.z * m.z * f, v.w * m.w * f);
     }
 }
 
 extern "C" __global__ void rmsNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
     dependentsLaunch();
     __shared__ float scratch[32];
-    const int t = blockIdx.x;
-    if (t == 0) fetch(weight, hidden);
+    const int t = blockIdx.x, tokens = step.tokens();
+    float4 weights[FOURS];
+    loadFours(weight, hidden, weights);
     dependencyWait();
-    if (t >= step.tokens()) return;
-    normRow(residual + (i64)t * hidden, weight, out, t, hidden, epsilon, scratch);
+    if (t >= tokens) return;
+    normRow(residual + (i64)t * hidden, weights, out, t, hidden, epsilon, scratch);
 }
 
 // The final norm, of the rows that sample only.
 extern "C" __global__ void sampleNorm(Step step, const float* residual, const float* weight, Normed out, int hidden, float epsilon) {
     dependentsLaunch();
-    dependencyWait();
     __shared__ float scratch[32];
-    const int s = blockIdx.x;
-    if (s >= step.samples()) return;
-    normRow(residual + (i64)step.sampleToken()[s] * hidden, weight, out, s, hidden, epsilon, scratch);
+    const int s = blockIdx.x, samples = step.samples(), t = step.sampleToken()[s];
+    float4 weights[FOURS];
+    loadFours(weight, hidden, weights);
+    dependencyWait();
+    if (s >= samples) return;
+    normRow(residual + (i64)t * hidden, weights, out, s, hidden, epsilon, scratch);
+}
+
+// A vector of bf16, held by a block, as e4m3 with a scale.
+FORCE void storeEights(const uint4 (&v)[EIGHTS], int columns, u8* to, float* toScale, float* scratch) {
+    float most = 0;
+#pragma unroll
+    for (int k = 0; k < EIGHTS; k++) {
+        const u32 words[4] = {v[k].x, v[k].y, v[k].z, v[k].w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) most = fmaxf(most, fmaxf(fabsf(lowFloat(words[j])), fabsf(highFloat(words[j]))));
+    }
+    const float scale = scaleOfFp8(blockMax(most, scratch)), f = 1.f / scale;
+    if (threadIdx.x == 0) *toScale = scale;
+#pragma unroll
+    for (int k = 0; k < EIGHTS; k++) {
+        const int i = threadIdx.x + k * blockDim.x;
+        if (i >= columns / 8) break;
+        const auto four = [f](u32 a, u32 b) { return packFp8(lowFloat(a) * f, highFloat(a) * f, lowFloat(b) * f, highFloat(b) * f); };
+        ((uint2*)to)[i] = make_uint2(four(v[k].x, v[k].y), four(v[k].z, v[k].w));
+    }
 }
 
 // Vectors of bf16 as e4m3, each with a scale.
-extern "C" __global__ void narrow(Step step, const bf16* from, u8* to, float* scales, int columns) {
+extern "C" __global__ void __launch_bounds__(1024) narrow(Step step, const bf16* from, u8* to, float* scales, int columns) {
     dependentsLaunch();
-    dependencyWait();
     __shared__ float scratch[32];
-    const int t = blockIdx.x;
-    if (t >= step.tokens()) return;
-    const uint2* in = (const uint2*)(from + (i64)t * columns);
-    float most = 0;
-    for (int i = threadIdx.x; i < columns / 4; i += blockDim.x) {
-        const uint2 v = in[i];
-        most = fmaxf(most, fmaxf(fmaxf(fabsf(lowFloat(v.x)), fabsf(highFloat(v.x))), fmaxf(fabsf(lowFloat(v.y)), fabsf(highFloat(v.y)))));
+    const int t = blockIdx.x, tokens = step.tokens();
+    dependencyWait();
+    if (t >= tokens) return;
+    uint4 v[EIGHTS];
+#pragma unroll
+    for (int k = 0; k < EIGHTS; k++) {
+        const int i = threadIdx.x + k * blockDim.x;
+        v[k] = i < columns / 8 ? ((const uint4*)(from + (i64)t * columns))[i] : make_uint4(0, 0, 0, 0);
     }
-    const float scale = scaleOfFp8(blockMax(most, scratch)), f = 1.f / scale;
-    if (threadIdx.x == 0) scales[t] = scale;
-    u32* out = (u32*)(to + (i64)t * columns);
-    for (int i = threadIdx.x; i < columns / 4; i += blockDim.x) {
-        const uint2 v = in[i];
-        out[i] = packFp8(lowFloat(v.x) * f, highFloat(v.x) * f, lowFloat(v.y) * f, highFloat(v.y) * f);
-    }
+    storeEights(v, columns, to + (i64)t * columns, scales + t, scratch);
 }
 
-// q, k, v of each token, a warp a head: bias, the head's own norm where there are norms [2, head size] (of queries, of keys),
-// rotation; q to its buffer, k and v to the paged cache [block, kv head, position in block, head size], of bf16 or (eights) of
-// e4m3 without a scale: at most 448. Leaves zeros in the vectors before `cleared`, to which the next product may add its parts.
-extern "C" __global__ void rotateAndStore(Step step, float* qkv, const float* bias, const float* norms, float epsilon,
-                                          const float2* rope, bf16* q, void* keys, void* values, const int* table,
-                                          int maxBlocks, int blockSize, int heads, int kvHeads, int headSize, int interleaved,
-                                          int eights, int cleared) {
+// Rotates a pair.
+FORCE void turn(float& u, float& v, float c, float s) {
+    const float turned = u * c - v * s;
+    v = v * c + u * s;
+    u = turned;
+}
+
+// q, k, v of each token: bias, the head's own norm where there are norms [2, head size] (of queries, of keys), rotation; q to
+// its buffer, k and v to the paged cache [block, kv head, position in block, head size], of bf16 or (eights) of e4m3 without a
+// scale: at most 448. Leaves zeros in the vectors before `cleared`, to which the next product may add its parts.
+//
+// An eighth of a head's size is the lanes that have it, four neighbouring elements of each half a lane. A block is of one
+// token; a lane has HEADS heads, with the same angles, and asks for all of both before it needs any.
+extern "C" __global__ void __launch_bounds__(320) rotateAndStore(Step step, float* qkv, const float* bias, const float* norms,
+                                                                float epsilon, const float2* rope, bf16* q, void* keys,
+                                                                void* values, const int* table, int maxBlocks, int blockSize,
+                                                                int heads, int kvHeads, int headSize, int interleaved,
+                                                                int eights, int cleared) {
     dependentsLaunch();
-    constexpr int MOST = 2;  // pairs of a lane: heads of 128 at most
-    const int t = blockIdx.x, lane = threadIdx.x % 32, warps = blockDim.x / 32;
-    float* all = qkv + (i64)t * (heads + 2 * kvHeads) * headSize;
-    const bool clears = t < cleared;
-    if (t >= step.tokens()) {
-        dependencyWait();
-        if (!clears) return;
-        for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < (heads + 2 * kvHeads) * headSize; i += gridDim.y * blockDim.x) all[i] = 0;
-        return;
+    constexpr int HEADS = 2;
+    const int lanesLog = headSize == 128 ? 4 : 3, lanes = 1 << lanesLog, half = headSize / 2, all = heads + 2 * kvHeads;
+    const int lane = threadIdx.x & (lanes - 1), groups = gridDim.y * blockDim.x >> lanesLog;
+    const int group = (blockIdx.y * blockDim.x + threadIdx.x) >> lanesLog;
+    const int t = blockIdx.x, tokens = step.tokens(), position = step.tokenPosition()[t], slot = step.tokenSlot()[t];
+    const bool used = t < tokens;
+    const float4 zeros = make_float4(0, 0, 0, 0);
+    float4 biases[HEADS][2], angles[2] = {zeros, zeros};  // cosine and sine, twice
+    int block = 0, inBlock = 0;
+    if (used) {
+        const int index = (int)((u32)position / (u32)blockSize);
+        inBlock = position - index * blockSize;
+        block = table[(i64)slot * maxBlocks + index];
+        const float4* angle = (const float4*)(rope + (i64)position * half);
+        angles[0] = angle[interleaved ? lane : 2 * lane];
+        angles[1] = angle[interleaved ? lanes + lane : 2 * lane + 1];
     }
-    const int position = step.tokenPosition()[t], half = headSize / 2;
-    const int block = table[(i64)step.tokenSlot()[t] * maxBlocks + position / blockSize];
-    float2 angle[MOST];
 #pragma unroll
-    for (int j = 0; j < MOST; j++)
-        if (lane + 32 * j < half) angle[j] = rope[(i64)position * half + lane + 32 * j];
+    for (int j = 0; j < HEADS; j++) {
+        const int h = group + j * groups;
+        const float4* from = (const float4*)(bias + h * headSize);
+        const bool biased = bias && h < all;
+        biases[j][0] = biased ? from[lane] : zeros;
+        biases[j][1] = biased ? from[lanes + lane] : zeros;
+    }
     dependencyWait();
-    for (int h = blockIdx.y * warps + threadIdx.x / 32; h < heads + 2 * kvHeads; h += gridDim.y * warps) {
-        const bool rotated = h < heads + kvHeads, neighbours = !rotated || interleaved;
-        float* in = all + h * headSize;
-        int a[MOST], b[MOST];
-        float x[MOST], y[MOST], squares = 0;
+    float4 x[HEADS][2];
 #pragma unroll
-        for (int j = 0; j < MOST; j++) {
-            const int p = lane + 32 * j;
-            if (p >= half) break;
-            a[j] = neighbours ? 2 * p : p;
-            b[j] = neighbours ? 2 * p + 1 : p + half;
-            x[j] = in[a[j]];
-            y[j] = in[b[j]];
-            if (clears) in[a[j]] = in[b[j]] = 0;
-            if (bias) {
-                x[j] += bias[h * headSize + a[j]];
-                y[j] += bias[h * headSize + b[j]];
-            }
-            squares += x[j] * x[j] + y[j] * y[j];
+    for (int j = 0; j < HEADS; j++) {
+        const int h = group + j * groups;
+        const float4* in = (const float4*)(qkv + ((i64)t * all + h) * headSize);
+        const bool loaded = used && h < all;
+        x[j][0] = loaded ? in[lane] : zeros;
+        x[j][1] = loaded ? in[lanes + lane] : zeros;
+    }
+#pragma unroll
+    for (int j = 0; j < HEADS; j++) {
+        const int h = group + j * groups;
+        const bool rotated = h < heads + kvHeads;
+        if (t < cleared && h < all) {
+            float4* in = (float4*)(qkv + ((i64)t * all + h) * headSize);
+            in[lane] = in[lanes + lane] = zeros;
         }
-        const bool normed = norms && rotated;
-        const float* weight = norms + (h < heads ? 0 : headSize);
-        const float r = normed ? rsqrtf(warpSum(squares) / (float)headSize + epsilon) : 1.f;
-        bf16* out = q;
-        u8* narrow = nullptr;
+        float u[4] = {x[j][0].x + biases[j][0].x, x[j][0].y + biases[j][0].y, x[j][0].z + biases[j][0].z, x[j][0].w + biases[j][0].w};
+        float v[4] = {x[j][1].x + biases[j][1].x, x[j][1].y + biases[j][1].y, x[j][1].z + biases[j][1].z, x[j][1].w + biases[j][1].w};
+        if (norms) {
+            float squares = 0;
+#pragma unroll
+            for (int i = 0; i < 4; i++) squares += u[i] * u[i] + v[i] * v[i];
+            for (int o = lanes / 2; o; o >>= 1) squares += __shfl_xor_sync(~0u, squares, o);
+            const float r = rsqrtf(squares / (float)headSize + epsilon);
+            const float* weight = norms + (h < heads ? 0 : headSize) + 4 * lane;
+#pragma unroll
+            for (int i = 0; rotated && i < 4; i++) {
+                u[i] *= r * weight[i];
+                v[i] *= r * weight[half + i];
+            }
+        }
+        if (!used || h >= all) continue;
+        if (rotated && interleaved) {
+            turn(u[0], u[1], angles[0].x, angles[0].y);
+            turn(u[2], u[3], angles[0].z, angles[0].w);
+            turn(v[0], v[1], angles[1].x, angles[1].y);
+            turn(v[2], v[3], angles[1].z, angles[1].w);
+        } else if (rotated) {
+            turn(u[0], v[0], angles[0].x, angles[0].y);
+            turn(u[1], v[1], angles[0].z, angles[0].w);
+            turn(u[2], v[2], angles[1].x, angles[1].y);
+            turn(u[3], v[3], angles[1].z, angles[1].w);
+        }
+        void* out = q;
         i64 at = ((i64)t * heads + h) * headSize;
         int flip = 0;  // keys and values are permuted by position: see attention.cuh
         if (h >= heads) {
-            const int kv = rotated ? h - heads : h - heads - kvHeads;
-            out = (bf16*)(rotated ? keys : values);
-            narrow = eights ? (u8*)out : nullptr;
-            at = (((i64)block * kvHeads + kv) * blockSize + position % blockSize) * headSize;
+            out = rotated ? keys : values;
+            at = (((i64)block * kvHeads + h - heads - (rotated ? 0 : kvHeads)) * blockSize + inBlock) * headSize;
             flip = (position & 7) << 3;
         }
-#pragma unroll
-        for (int j = 0; j < MOST; j++) {
-            const int p = lane + 32 * j;
-            if (p >= half) break;
-            float u = x[j], v = y[j];
-            if (normed) {
-                u *= r * weight[a[j]];
-                v *= r * weight[b[j]];
-            }
-            if (rotated) {
-                const float2 f = angle[j];
-                const float turned = u * f.x - v * f.y;
-                v = v * f.x + u * f.y;
-                u = turned;
-            }
-            if (narrow) {
-                const u32 two = packFp8(u, v, 0, 0);
-                narrow[at + (a[j] ^ flip)] = (u8)two;
-                narrow[at + (b[j] ^ flip)] = (u8)(two >> 8);
-            } else {
-                out[at + (a[j] ^ flip)] = toBf16(u);
-                out[at + (b[j] ^ flip)] = toBf16(v);
-            }
+        const i64 low = at + (4 * lane ^ flip), high = at + ((half + 4 * lane) ^ flip);
+        if (h >= heads && eights) {
+            *(u32*)((u8*)out + low) = packFp8(u[0], u[1], u[2], u[3]);
+            *(u32*)((u8*)out + high) = packFp8(v[0], v[1], v[2], v[3]);
+        } else {
+            *(uint2*)((bf16*)out + low) = make_uint2(pack(u[0], u[1]), pack(u[2], u[3]));
+            *(uint2*)((bf16*)out + high) = make_uint2(pack(v[0], v[1]), pack(v[2], v[3]));
         }
     }
 }
 
 // silu(gate) * up of 8 columns, of tiles of 8 gate and 8 up columns.
-FORCE void activate(const uint4* gateUp, float (&o)[8]) {
-    const uint4 g = gateUp[0], u = gateUp[1];
-    const u32 gs[4] = {g.x, g.y, g.z, g.w}, us[4] = {u.x, u.y, u.z, u.w};
+FORCE uint4 activate(const uint4& gate, const uint4& up) {
+    const auto two = [](u32 g, u32 u) { return pack(activate(lowFloat(g), lowFloat(u)), activate(highFloat(g), highFloat(u))); };
+    return make_uint4(two(gate.x, up.x), two(gate.y, up.y), two(gate.z, up.z), two(gate.w, up.w));
+}
+
+// The same of N of a thread's tiles, `threads` apart from `first` on; all are asked for before the first is used.
+template <int N>
+FORCE void activate(const uint4* gateUp, int tiles, int first, int threads, uint4* out) {
+    uint4 in[N][2];
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-        const float a = lowFloat(gs[j]), b = highFloat(gs[j]);
-        o[2 * j] = a / (1.f + __expf(-a)) * lowFloat(us[j]);
-        o[2 * j + 1] = b / (1.f + __expf(-b)) * highFloat(us[j]);
+    for (int k = 0; k < N; k++) {
+        const int i = first + k * threads;
+        in[k][0] = i < tiles ? gateUp[2 * i] : make_uint4(0, 0, 0, 0);
+        in[k][1] = i < tiles ? gateUp[2 * i + 1] : make_uint4(0, 0, 0, 0);
     }
+#pragma unroll
+    for (int k = 0; k < N; k++) out[k] = activate(in[k][0], in[k][1]);
 }
 
 // gateUp: [tokens, 2 * intermediate].
-extern "C" __global__ void swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
+extern "C" __global__ void __launch_bounds__(128) swiglu(Step step, const bf16* gateUp, bf16* out, int intermediate) {
     dependentsLaunch();
+    constexpr int TILES = 2;
+    const int t = blockIdx.y, tokens = step.tokens(), tiles = intermediate / 8;
+    const int first = blockIdx.x * blockDim.x * TILES + threadIdx.x;
     dependencyWait();
-    const int t = blockIdx.y, i = blockIdx.x * blockDim.x + threadIdx.x;  // i: 8 columns
-    if (t >= step.tokens() || i >= intermediate / 8) return;
-    float o[8];
-    activate((const uint4*)(gateUp + (i64)t * 2 * intermediate) + 2 * i, o);
-    ((uint4*)(out + (i64)t * intermediate))[i] = make_uint4(pack(o[0], o[1]), pack(o[2], o[3]), pack(o[4], o[5]), pack(o[6], o[7]));
+    if (t >= tokens) return;
+    uint4 o[TILES];
+    activate<TILES>((const uint4*)(gateUp + (i64)t * 2 * intermediate), tiles, first, blockDim.x, o);
+#pragma unroll
+    for (int k = 0; k < TILES; k++) {
+        const int i = first + k * blockDim.x;
+        if (i < tiles) ((uint4*)(out + (i64)t * intermediate))[i] = o[k];
+    }
 }
 
-// The same as e4m3 with a scale; a block a token, which reads it twice.
+// The same as e4m3 with a scale, by way of bf16, as `narrow` behind a product makes it; a block a token.
 extern "C" __global__ void __launch_bounds__(1024) swigluEights(Step step, const bf16* gateUp, u8* out, float* scales, int intermediate) {
     dependentsLaunch();
-    dependencyWait();
     __shared__ float scratch[32];
-    const int t = blockIdx.x;
-    if (t >= step.tokens()) return;
-    const uint4* in = (const uint4*)(gateUp + (i64)t * 2 * intermediate);
-    float o[8], most = 0;
-    for (int i = threadIdx.x; i < intermediate / 8; i += blockDim.x) {
-        activate(in + 2 * i, o);
+    const int t = blockIdx.x, tokens = step.tokens();
+    dependencyWait();
+    if (t >= tokens) return;
+    constexpr int HALF = EIGHTS / 2;
+    uint4 o[EIGHTS];
 #pragma unroll
-        for (int j = 0; j < 8; j++) most = fmaxf(most, fabsf(o[j]));
-    }
-    const float scale = scaleOfFp8(blockMax(most, scratch)), f = 1.f / scale;
-    if (threadIdx.x == 0) scales[t] = scale;
-    uint2* to = (uint2*)(out + (i64)t * intermediate);
-    for (int i = threadIdx.x; i < intermediate / 8; i += blockDim.x) {
-        activate(in + 2 * i, o);
-        to[i] = make_uint2(packFp8(o[0] * f, o[1] * f, o[2] * f, o[3] * f), packFp8(o[4] * f, o[5] * f, o[6] * f, o[7] * f));
-    }
+    for (int k = 0; k < EIGHTS; k += HALF)
+        activate<HALF>((const uint4*)(gateUp + (i64)t * 2 * intermediate), intermediate / 8, threadIdx.x + k * blockDim.x, blockDim.x, o + k);
+    storeEights(o, intermediate, out + (i64)t * intermediate, scales + t, scratch);
 }
 
 // Bits of a long read kept from being optimised away; what a plain streaming read of device memory reaches.

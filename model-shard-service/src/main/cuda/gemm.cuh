@@ -48,7 +48,6 @@ FORCE void productWait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n
 #define D2(i) D1(i), D1(i + 16)
 #define D3(i) D2(i), D2(i + 32)
 FORCE void addTo(float* to, float v) { asm volatile("red.relaxed.gpu.global.add.f32 [%0], %1;" ::"l"(to), "f"(v) : "memory"); }
-FORCE float activate(float gate, float up) { return __fdividef(gate, 1.f + __expf(-gate)) * up; }
 
 // A block's sums, of this row and of the one 8 below it.
 template <int N>

@@ -86,7 +86,7 @@ FORCE void gemvTile(const bf16* w, const bf16* x, int rows, int columns, int vec
                 gate += sums[i][r * 8 + v];
                 up += sums[i][(r + 8) * 8 + v];
             }
-            if (v < vectors) ((bf16*)y)[(i64)v * stride + blockIdx.x * 8 + r] = toBf16(gate / (1.f + __expf(-gate)) * up);
+            if (v < vectors) ((bf16*)y)[(i64)v * stride + blockIdx.x * 8 + r] = toBf16(activate(gate, up));
         }
     } else if (threadIdx.x < 128) {
         const int v = threadIdx.x / 16, r = threadIdx.x % 16;

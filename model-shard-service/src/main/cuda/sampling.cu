@@ -3,10 +3,10 @@
 //
 // Nothing is sorted. Probabilities become whole numbers (2^-40 of the best token's), whose sums do not depend on the order
 // of addition; a place in the descending order is found by a histogram over the distance from the best logit, then by the
-// logit's own bits among those of one bin.
+// logit's own bits among those of one bin, which are few and are listed first.
 #include "common.cuh"
 
-constexpr int THREADS = 1024, BINS = 2048, TOP = 20, RECORD = 44;
+constexpr int THREADS = 1024, WARPS = THREADS / 32, BINS = 2048, TOP = 20, RECORD = 44;
 constexpr float BINS_A_NAT = 64.f;
 constexpr double ONE = 1099511627776.0;  // 2^40
 
@@ -32,12 +32,18 @@ struct Sampling {
 
 FORCE u32 ordered(float v) {
     const u32 u = __float_as_uint(v);
-    return u & 0x80000000u ? ~u : u | 0x80000000u;
+    return u ^ ((u32)((int)u >> 31) | 0x80000000u);
 }
 
 struct Shared {
     u64 mass[BINS];
     u32 count[BINS];
+    // Of one bin: by eight bits of the logits, and all of it, where no more than THREADS tokens are in it.
+    u64 digitMass[256];
+    u32 digitCount[256];
+    float listed[THREADS];
+    int listedId[THREADS];
+    u32 listedCount;
     u64 scan[32];
     u64 value;
     u32 index;
@@ -70,31 +76,56 @@ FORCE u64 blockSum64(u64 v, Shared& s) {
     if (threadIdx.x % 32 == 0) s.scan[threadIdx.x / 32] = v;
     __syncthreads();
     u64 t = 0;
-    for (int i = 0; i < THREADS / 32; i++) t += s.scan[i];
+    for (int i = 0; i < WARPS; i++) t += s.scan[i];
     return t;
+}
+
+// Adds to a sum in shared memory, which has no such instruction for 64 bits: a loop would wait for whoever else adds.
+FORCE void add(u64* to, u64 v) {
+    u32* halves = (u32*)to;
+    const u32 low = (u32)v, before = atomicAdd(halves, low), high = (u32)(v >> 32) + (before + low < low);
+    if (high) atomicAdd(halves + 1, high);
+}
+
+// Calls f(logit, id) for all of a row, for each thread's in id order. One block alone reads all of it: many loads must be on
+// their way at once, QUADS of 16 bytes a thread.
+template <int QUADS, typename F>
+FORCE void each(const float* row, int n, F f) {
+    if (n % 4 != 0) {
+#pragma unroll 4
+        for (int i = threadIdx.x; i < n; i += THREADS) f(row[i], i);
+        return;
+    }
+    for (int from = threadIdx.x; from < n / 4; from += QUADS * THREADS) {
+        float4 v[QUADS];
+#pragma unroll
+        for (int k = 0; k < QUADS; k++) {
+            if (from + k * THREADS < n / 4) v[k] = ((const float4*)row)[from + k * THREADS];
+        }
+#pragma unroll
+        for (int k = 0; k < QUADS; k++) {
+            const int i = from + k * THREADS;
+            if (i >= n / 4) break;
+            f(v[k].x, 4 * i);
+            f(v[k].y, 4 * i + 1);
+            f(v[k].z, 4 * i + 2);
+            f(v[k].w, 4 * i + 3);
+        }
+    }
 }
 
 // The largest value and, of equals, the lowest id; NaN wins over all. Everyone gets it.
 FORCE int blockArgmax(const float* row, int n, Shared& s) {
-    u64 best = 0;
-    const auto meet = [&best](float v, int i) {
-        const u64 k = (u64)(v != v ? 0xffffffffu : ordered(v)) << 32 | (u32)~i;
-        best = k > best ? k : best;
-    };
-    if (n % 4 == 0) {
-        // One block alone reads all of it: many loads must be on their way at once.
-        const float4* quads = (const float4*)row;
-#pragma unroll 8
-        for (int i = threadIdx.x; i < n / 4; i += THREADS) {
-            const float4 v = quads[i];
-            meet(v.x, 4 * i);
-            meet(v.y, 4 * i + 1);
-            meet(v.z, 4 * i + 2);
-            meet(v.w, 4 * i + 3);
+    u32 most = 0;
+    int at = 0;
+    each<4>(row, n, [&](float v, int i) {
+        const u32 key = v != v ? 0xffffffffu : ordered(v);
+        if (key > most) {
+            most = key;
+            at = i;
         }
-    } else {
-        for (int i = threadIdx.x; i < n; i += THREADS) meet(row[i], i);
-    }
+    });
+    u64 best = (u64)most << 32 | (u32)~at;
 #pragma unroll
     for (int o = 16; o; o >>= 1) {
         const u64 other = __shfl_xor_sync(~0u, best, o);
@@ -103,7 +134,7 @@ FORCE int blockArgmax(const float* row, int n, Shared& s) {
     __syncthreads();
     if (threadIdx.x % 32 == 0) s.scan[threadIdx.x / 32] = best;
     __syncthreads();
-    for (int i = 0; i < THREADS / 32; i++) best = s.scan[i] > best ? s.scan[i] : best;
+    for (int i = 0; i < WARPS; i++) best = s.scan[i] > best ? s.scan[i] : best;
     return (int)~(u32)best;
 }
 
@@ -158,39 +189,53 @@ FORCE void histogram(const float* row, int n, const Weights& w, Shared& s) {
         s.count[i] = 0;
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < n; i += THREADS) {
-        const float v = row[i];
-        if (!w.has(v)) continue;
-        atomicAdd(&s.mass[w.bin(v)], w.of(v));
+    each<2>(row, n, [&](float v, int) {
+        if (!w.has(v)) return;
+        add(&s.mass[w.bin(v)], w.of(v));
         atomicAdd(&s.count[w.bin(v)], 1u);
-    }
+    });
     __syncthreads();
 }
 
 // The first place at which the count (or mass) of all before it and itself reaches the target. Uses the bins of
-// `histogram`, and spoils the first 256 of them unless they are rebuilt.
+// `histogram`, and leaves them; lists the place's bin where that is possible.
 FORCE Place find(const float* row, int n, const Weights& w, bool byMass, u64 target, bool past, Shared& s) {
     findBin(s.mass, s.count, BINS, false, byMass, target, past, 0, 0, s);
     const int bin = (int)s.index;
+    const bool few = s.count[bin] <= THREADS;
     u64 massBefore = s.scan[0], countBefore = s.scan[1];
     u32 prefix = 0;
+    if (threadIdx.x == 0) s.listedCount = 0;
     __syncthreads();
+    if (few) {
+        each<4>(row, n, [&](float v, int i) {
+            if (w.bin(v) != bin || !w.has(v)) return;
+            const u32 at = atomicAdd(&s.listedCount, 1u);
+            s.listed[at] = v;
+            s.listedId[at] = i;
+        });
+    }
     for (int shift = 24; shift >= 0; shift -= 8) {
         for (int i = threadIdx.x; i < 256; i += THREADS) {
-            s.mass[i] = 0;
-            s.count[i] = 0;
+            s.digitMass[i] = 0;
+            s.digitCount[i] = 0;
         }
         __syncthreads();
-        for (int i = threadIdx.x; i < n; i += THREADS) {
-            const float v = row[i];
-            if (!w.has(v) || w.bin(v) != bin) continue;
+        const auto meet = [&](float v) {
             const u32 key = ordered(v);
-            if (shift < 24 && (key ^ prefix) >> (shift + 8) != 0) continue;
-            atomicAdd(&s.mass[key >> shift & 255], w.of(v));
-            atomicAdd(&s.count[key >> shift & 255], 1u);
+            if (shift < 24 && (key ^ prefix) >> (shift + 8) != 0) return;
+            add(&s.digitMass[key >> shift & 255], w.of(v));
+            atomicAdd(&s.digitCount[key >> shift & 255], 1u);
+        };
+        if (!few) {
+            each<1>(row, n, [&](float v, int i) {
+                if (w.bin(v) == bin && w.has(v)) meet(v);
+            });
+        } else if (threadIdx.x < s.listedCount) {
+            meet(s.listed[threadIdx.x]);
         }
         __syncthreads();
-        findBin(s.mass, s.count, 256, true, byMass, target, past, massBefore, countBefore, s);
+        findBin(s.digitMass, s.digitCount, 256, true, byMass, target, past, massBefore, countBefore, s);
         prefix |= s.index << shift;
         massBefore = s.scan[0];
         countBefore = s.scan[1];
@@ -198,9 +243,9 @@ FORCE Place find(const float* row, int n, const Weights& w, bool byMass, u64 tar
     }
     Place p;
     p.key = prefix;
-    p.ties = s.count[prefix & 255];
+    p.ties = s.digitCount[prefix & 255];
     p.massBefore = massBefore;
-    p.mass = s.mass[prefix & 255] / p.ties;
+    p.mass = s.digitMass[prefix & 255] / p.ties;
     __syncthreads();
     u64 rank;
     if (!byMass) {
@@ -221,7 +266,18 @@ FORCE u64 massUpTo(const Place& p) { return p.massBefore + (u64)(p.rank + 1) * p
 
 // The id at a place: the rank-th, in id order, of those with its key.
 FORCE int idAt(const float* row, int n, const Place& p, Shared& s) {
-    int low = -1;
+    __syncthreads();
+    if (threadIdx.x == 0) s.index = 0xffffffffu;
+    __syncthreads();
+    // Equal logits are in one bin: where one of them is listed, all are.
+    if (threadIdx.x < s.listedCount && ordered(s.listed[threadIdx.x]) == p.key) {
+        u32 rank = 0;
+        for (u32 i = 0; i < s.listedCount; i++) rank += ordered(s.listed[i]) == p.key && s.listedId[i] < s.listedId[threadIdx.x];
+        if (rank == p.rank) s.index = (u32)s.listedId[threadIdx.x];
+    }
+    __syncthreads();
+    int low = (int)s.index;
+    if (low >= 0) return low;
     for (u32 r = 0; r <= p.rank; r++) {
         __syncthreads();
         if (threadIdx.x == 0) s.index = 0xffffffffu;
@@ -254,6 +310,50 @@ FORCE u64 philox(u64 counter, u64 key) {
     return (u64)c1 << 32 | c0;
 }
 
+// The first id at which the sum of the weights of all up to it passes `uniform` of their sum: first the part of the row, a
+// warp's each, then the id in it.
+FORCE int drawInIdOrder(const float* row, int n, const Weights& w, double uniform, Shared& s) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, part = (n + WARPS - 1) / WARPS;
+    const auto weight = [&](int i) { return w.has(row[i]) ? w.of(row[i]) : 0; };
+    u64 sum = 0;
+#pragma unroll 8
+    for (int i = warp * part + lane; i < min(n, (warp + 1) * part); i += 32) sum += weight(i);
+#pragma unroll
+    for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
+    __syncthreads();
+    if (lane == 0) s.scan[warp] = sum;
+    __syncthreads();
+    u64 all = 0, before = 0;
+    for (int i = 0; i < WARPS; i++) all += s.scan[i];
+    // uniform < 1, so the target lies under `all` but for rounding.
+    const u64 target = min((u64)(uniform * (double)all), all - 1);
+    int at = 0;
+    for (; before + s.scan[at] <= target; at++) before += s.scan[at];
+    const int own = (part + THREADS - 1) / THREADS, end = min(n, (at + 1) * part);
+    const int from = min(end, at * part + (int)threadIdx.x * own), to = min(end, from + own);
+    sum = 0;
+    for (int i = from; i < to; i++) sum += weight(i);
+    u64 upTo = sum;
+#pragma unroll
+    for (int o = 1; o < 32; o <<= 1) {
+        const u64 v = __shfl_up_sync(~0u, upTo, o);
+        if (lane >= o) upTo += v;
+    }
+    __syncthreads();
+    if (lane == 31) s.scan[warp] = upTo;
+    __syncthreads();
+    for (int i = 0; i < warp; i++) before += s.scan[i];
+    before += upTo - sum;
+    // One thread's.
+    if (before <= target && target < before + sum) {
+        int i = from;
+        for (before += weight(i); before <= target; before += weight(i)) i++;
+        s.index = (u32)i;
+    }
+    __syncthreads();
+    return (int)s.index;
+}
+
 FORCE int draw(const float* row, int n, float max, const Slot& slot, int position, Shared& s) {
     const double uniform = (double)(philox((u64)(i64)position, (u64)slot.seedHigh << 32 | slot.seedLow) >> 11) * 0x1p-53;
     Weights w;
@@ -261,46 +361,8 @@ FORCE int draw(const float* row, int n, float max, const Slot& slot, int positio
     w.inverseTemperature = 1.0 / (double)slot.temperature;
     w.floor = (double)max + log((double)slot.minP) * (double)slot.temperature;
     const int topK = slot.topK == 0 ? n : slot.topK;
-    if (topK >= n && slot.topP >= 1.f) {
-        // No truncation: the draw runs in id order.
-        u64 total = 0;
-        const int each = (n + THREADS - 1) / THREADS, from = threadIdx.x * each, to = min(n, from + each);
-        for (int i = from; i < to; i++) {
-            if (w.has(row[i])) total += w.of(row[i]);
-        }
-        u64 before = total;
-        const int lane = threadIdx.x % 32;
-#pragma unroll
-        for (int o = 1; o < 32; o <<= 1) {
-            const u64 v = __shfl_up_sync(~0u, before, o);
-            if (lane >= o) before += v;
-        }
-        __syncthreads();
-        if (lane == 31) s.scan[threadIdx.x / 32] = before;
-        if (threadIdx.x == 0) s.index = 0;
-        __syncthreads();
-        u64 all = 0, earlier = 0;
-        for (int i = 0; i < THREADS / 32; i++) {
-            if (i == (int)threadIdx.x / 32) earlier = all;
-            all += s.scan[i];
-        }
-        before += earlier - total;
-        // uniform < 1, so the target lies under `all` but for rounding.
-        const u64 target = min((u64)(uniform * (double)all), all - 1);
-        if (before <= target && target < before + total) {
-            u64 reached = before;
-            for (int i = from; i < to; i++) {
-                if (!w.has(row[i])) continue;
-                reached += w.of(row[i]);
-                if (reached > target) {
-                    s.index = (u32)i;
-                    break;
-                }
-            }
-        }
-        __syncthreads();
-        return (int)s.index;
-    }
+    // No truncation: the draw runs in id order.
+    if (topK >= n && slot.topP >= 1.f) return drawInIdOrder(row, n, w, uniform, s);
     histogram(row, n, w, s);
     u64 total = 0, count = 0;
     {
@@ -318,7 +380,6 @@ FORCE int draw(const float* row, int n, float max, const Slot& slot, int positio
         end = find(row, n, w, false, (u64)topK, false, s);
         total = massUpTo(end);
         bounded = true;
-        histogram(row, n, w, s);
     }
     if (slot.topP < 1.f) {
         const double wanted = (double)slot.topP * (double)total;
@@ -328,7 +389,6 @@ FORCE int draw(const float* row, int n, float max, const Slot& slot, int positio
         if (!bounded || before(p, end)) end = p;
         bounded = true;
         total = massUpTo(end);
-        histogram(row, n, w, s);
     }
     Place p = find(row, n, w, true, min((u64)(uniform * (double)total), total - 1), true, s);
     if (bounded && before(end, p)) p = end;
@@ -338,11 +398,11 @@ FORCE int draw(const float* row, int n, float max, const Slot& slot, int positio
 // grid: samples. Leaves the id in last[slot] and the record in out.
 extern "C" __global__ void __launch_bounds__(THREADS) sample(Step step, Sampling in) {
     dependentsLaunch();
-    dependencyWait();
     __shared__ Shared s;
-    const int index = blockIdx.x, n = in.vocabulary, t = threadIdx.x;
-    if (index >= step.samples()) return;
+    const int index = blockIdx.x, n = in.vocabulary, t = threadIdx.x, samples = step.samples();
     const int id = step.sampleSlot()[index], position = step.samplePosition()[index];
+    dependencyWait();
+    if (index >= samples) return;
     const Slot& slot = *(const Slot*)(in.slots + (i64)id * in.slotWords);
     const float* row = in.logits + (i64)index * n;
     int* out = in.out + ((i64)step.parity() * in.maxSamples + index) * RECORD;
@@ -354,14 +414,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) sample(Step step, Sampling
     const int alternatives = min(slot.topLogprobs, min(n, TOP));
     if (!fault && slot.topLogprobs >= 0) {
         double sum = 0;
-        for (int i = t; i < n; i += THREADS) sum += (double)expf(row[i] - max);
+        each<4>(row, n, [&](float v, int) { sum += (double)expf(v - max); });
 #pragma unroll
         for (int o = 16; o; o >>= 1) sum += __shfl_xor_sync(~0u, sum, o);
         __syncthreads();
         if (t % 32 == 0) s.scan[t / 32] = (u64)__double_as_longlong(sum);
         __syncthreads();
         sum = 0;
-        for (int i = 0; i < THREADS / 32; i++) sum += __longlong_as_double((i64)s.scan[i]);
+        for (int i = 0; i < WARPS; i++) sum += __longlong_as_double((i64)s.scan[i]);
         logSum = (double)max + log(sum);
         __syncthreads();
     }
@@ -375,13 +435,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) sample(Step step, Sampling
         __syncthreads();
         if (t == 0) s.index = 0;
         __syncthreads();
-        for (int i = t; i < n; i += THREADS) {
-            if (row[i] != NEG_INF && ordered(row[i]) > end.key) {
-                const u32 at = atomicAdd(&s.index, 1u);
-                s.found[at] = i;
-                s.foundLogit[at] = row[i];
-            }
-        }
+        each<4>(row, n, [&](float v, int i) {
+            if (v == NEG_INF || ordered(v) <= end.key) return;
+            const u32 at = atomicAdd(&s.index, 1u);
+            s.found[at] = i;
+            s.foundLogit[at] = v;
+        });
         __syncthreads();
         const int above = (int)s.index;
         Place tie = end;

@@ -238,6 +238,7 @@ final class CudaEpoch implements AutoCloseable {
             } else {
                 graphs.run(bucket, samples[parity]);
             }
+            device.launching("nothing, until the host has seen the step's end");
             device.record(done[parity]);
         }
     }

@@ -16,7 +16,13 @@ import java.util.function.Function;
 /// The kernels of a step, in order, for a bucket: launched as they come, or while a graph is
 /// captured. Residual sums are f32; what goes into matrix products is bf16.
 final class ForwardPass {
-    private static final int HEADS_A_BLOCK = 8;
+    // Of elementwise.cu: what a thread holds of a vector in registers, in elements; what a lane of the rotation does.
+    private static final int FLOATS_A_THREAD = 16;
+    private static final int HALVES_A_THREAD = 64;
+    private static final int GATES_A_THREAD = 16;
+    private static final int HEADS_A_LANE = 2;
+    private static final int HEAD_ELEMENTS_A_LANE = 8;
+    private static final int ROTATING_THREADS = 320;
     // Keys and values of a tile of 64 as bf16, twice (once, where they are e4m3, and twice so), and a little more.
     private static final int ATTENTION_SHARED_A_HEAD_ELEMENT = 4 * 64 * 2;
     private static final float LOG2_E = (float) (1 / Math.log(2));
@@ -136,7 +142,8 @@ final class ForwardPass {
             DeviceWeights.Layer layer = weights.layers().get(i);
             norm(bucket, layer.attentionNorm(), layer.qkv());
             products.run(layer.qkv(), memory.normed(), memory.qkv(), bucket.tokens(), qkvInto(bucket.tokens()));
-            attention(bucket, layer, i);
+            rotate(bucket, layer, i);
+            attend(bucket, i);
             narrow(layer.output(), memory.attended(), bucket);
             contribute(layer.output(), memory.attended(), bucket, sum, 2 * i);
             norm(bucket, layer.mlpNorm(), layer.gateUp());
@@ -145,11 +152,13 @@ final class ForwardPass {
         }
     }
 
+    /// From [StepMemory#residual()] to vectors as a product takes them.
+    ///
     /// @param next what takes the normed vectors
-    private void norm(StepBucket bucket, long weight, Matrix next) {
+    void norm(StepBucket bucket, long weight, Matrix next) {
         device.launch(
                 norm,
-                Grid.of(bucket.tokens(), normThreads()),
+                Grid.of(bucket.tokens(), threads(shape.hidden(), FLOATS_A_THREAD)),
                 step(bucket),
                 memory.residual(),
                 weight,
@@ -165,19 +174,19 @@ final class ForwardPass {
         return normedArgument;
     }
 
-    private int normThreads() {
-        return Math.min((shape.hidden() / 4 + 31) / 32 * 32, 1024);
+    /// Threads of a block that holds so many elements in its registers, in whole warps.
+    private static int threads(int elements, int each) {
+        return (elements + 32 * each - 1) / (32 * each) * 32;
     }
 
-    private void attention(StepBucket bucket, DeviceWeights.Layer layer, int index) {
+    /// From [StepMemory#qkv()] to [StepMemory#queries()] and a layer's keys and values.
+    void rotate(StepBucket bucket, DeviceWeights.Layer layer, int index) {
+        int heads = (shape.heads() + 2 * shape.kvHeads() + HEADS_A_LANE - 1) / HEADS_A_LANE;
+        int lanes = heads * shape.headSize() / HEAD_ELEMENTS_A_LANE;
+        int blocks = (lanes + ROTATING_THREADS - 1) / ROTATING_THREADS;
         device.launch(
                 rotate,
-                new Grid(
-                        bucket.tokens(),
-                        (shape.heads() + 2 * shape.kvHeads() + HEADS_A_BLOCK - 1) / HEADS_A_BLOCK,
-                        1,
-                        32 * HEADS_A_BLOCK,
-                        0),
+                new Grid(bucket.tokens(), blocks, 1, threads(lanes, blocks), 0),
                 step(bucket),
                 memory.qkv(),
                 layer.qkvBias(),
@@ -199,7 +208,6 @@ final class ForwardPass {
                 },
                 kvEights ? 1 : 0,
                 alike ? 0 : StreamedProducts.MAX_VECTORS);
-        attend(bucket, index);
     }
 
     /// From [StepMemory#queries()] and a layer's keys and values to [StepMemory#attended()].
@@ -248,11 +256,11 @@ final class ForwardPass {
     }
 
     /// Vectors as a product takes them, where that is e4m3.
-    private void narrow(Matrix next, long vectors, StepBucket bucket) {
+    void narrow(Matrix next, long vectors, StepBucket bucket) {
         if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     narrow,
-                    Grid.of(bucket.tokens(), Math.min(1024, (next.columns() / 8 + 31) / 32 * 32)),
+                    Grid.of(bucket.tokens(), threads(next.columns(), HALVES_A_THREAD)),
                     step(bucket),
                     vectors,
                     memory.eights(),
@@ -280,11 +288,12 @@ final class ForwardPass {
         narrow(layer.down(), memory.activated(), bucket);
     }
 
-    private void activate(StepBucket bucket, Matrix next) {
+    /// Gates and ups of [StepMemory#gateUp()] joined, as a product takes them.
+    void activate(StepBucket bucket, Matrix next) {
         if (products.takesEights(next, bucket.tokens())) {
             device.launch(
                     swigluEights,
-                    Grid.of(bucket.tokens(), 512),
+                    Grid.of(bucket.tokens(), threads(shape.intermediate(), HALVES_A_THREAD)),
                     step(bucket),
                     memory.gateUp(),
                     memory.eights(),
@@ -294,7 +303,12 @@ final class ForwardPass {
         }
         device.launch(
                 swiglu,
-                new Grid((shape.intermediate() / 8 + 127) / 128, bucket.tokens(), 1, 128, 0),
+                new Grid(
+                        (shape.intermediate() + 128 * GATES_A_THREAD - 1) / (128 * GATES_A_THREAD),
+                        bucket.tokens(),
+                        1,
+                        128,
+                        0),
                 step(bucket),
                 memory.gateUp(),
                 memory.activated(),
@@ -332,7 +346,7 @@ final class ForwardPass {
     void logits(StepBucket bucket, int samples) {
         device.launch(
                 sampleNorm,
-                Grid.of(samples, normThreads()),
+                Grid.of(samples, threads(shape.hidden(), FLOATS_A_THREAD)),
                 step(bucket),
                 memory.residual(),
                 weights.outputNorm(),

@@ -18,18 +18,22 @@ record ShardShape(
     /// Queries that a block of the prefill kernel holds.
     static final int PREFILL_TILE = 64;
 
+    // Vectors that a block keeps in its registers.
+    private static final int MAX_HIDDEN = 16_384;
+    private static final int MAX_INTERMEDIATE = 65_536;
+
     /// @throws PenstockException (bad input) naming what these kernels cannot serve
     static ShardShape of(ModelConfig config, RankSlice slice) {
         int head = config.headSize();
         if (head != 64 && head != 128) {
             throw unsupported("head size", head, "64 or 128");
         }
-        if (config.hiddenSize() % 32 != 0) {
-            throw unsupported("hidden size", config.hiddenSize(), "a multiple of 32");
+        if (config.hiddenSize() % 32 != 0 || config.hiddenSize() > MAX_HIDDEN) {
+            throw unsupported("hidden size", config.hiddenSize(), "multiples of 32 up to " + MAX_HIDDEN);
         }
         int intermediate = slice.intermediate().count();
-        if (intermediate % 32 != 0) {
-            throw unsupported("a rank's intermediate size", intermediate, "a multiple of 32");
+        if (intermediate % 32 != 0 || intermediate > MAX_INTERMEDIATE) {
+            throw unsupported("a rank's intermediate size", intermediate, "multiples of 32 up to " + MAX_INTERMEDIATE);
         }
         if (slice.heads().count() == 0 || intermediate == 0) {
             throw new PenstockException(

@@ -48,11 +48,12 @@ final class StepDescriptor {
         return HEADER + 3 * maxTokens + 8 * maxRows + 2 * (maxTokens + maxRows) + ContextShares.WORDS;
     }
 
-    /// Words that always suffice for any one slot behind the largest fixed part.
+    /// Words that always suffice for any one slot behind the largest fixed part; whole 16 bytes, as they are copied.
     static int capacity(StepLimits limits) {
         int blocks = (limits.maxLength() + limits.blockSize() - 1) / limits.blockSize();
         int slot = 3 * blocks + SlotRecord.WORDS + 4 + limits.maxLength();
-        return fixedWords(limits.maxStepTokens(), limits.maxSequences()) + 3 * limits.maxSequences() + 2 * slot;
+        int words = fixedWords(limits.maxStepTokens(), limits.maxSequences()) + 3 * limits.maxSequences() + 2 * slot;
+        return (words + 3) / 4 * 4;
     }
 
     void begin(StepBucket bucket, int parity) {

@@ -32,9 +32,11 @@ final class KernelCheck {
         CudaDevice device = CudaDevice.open(0);
         CudaModules modules = new CudaModules(device);
         elements(device, modules);
+        SmallCheck.run(device, modules);
         ProductCheck.run(device, modules);
-        sampling(device, modules, 151_936, 6);
-        sampling(device, modules, 1_000, 6);
+        sampling(device, modules, 151_936, 6, 3);
+        sampling(device, modules, 1_000, 6, 3);
+        sampling(device, modules, 20_002, 2, 0.003);
         modules.close();
         device.close();
     }
@@ -141,7 +143,9 @@ final class KernelCheck {
     }
 
     /// The same logits, the same sampling: the same tokens as the sampler of the CPU backend draws.
-    static void sampling(CudaDevice device, CudaModules modules, int vocabulary, int positions) {
+    ///
+    /// @param spread of the logits: with little of it all are in one bin of the histogram
+    static void sampling(CudaDevice device, CudaModules modules, int vocabulary, int positions, double spread) {
         ModelConfig config = new ModelConfig(
                 ModelConfig.Architecture.LLAMA,
                 1,
@@ -197,7 +201,7 @@ final class KernelCheck {
             for (int position = 0; position < positions; position++) {
                 float[] logits = new float[ROWS * vocabulary];
                 for (int i = 0; i < logits.length; i++) {
-                    logits[i] = (float) (random.nextGaussian() * 3);
+                    logits[i] = (float) (random.nextGaussian() * spread);
                     if (i % 3 == 0) {
                         // Ties, of which the lower id must win.
                         logits[i] = Math.round(logits[i] * 4) / 4f;
@@ -260,8 +264,9 @@ final class KernelCheck {
         }
         GpuCheck.report(
                 wrong == 0 && worst < 1e-4,
-                "sampling of %d: %d of %d rows differ from the CPU's sampler, log-probabilities by %.1e",
+                "sampling of %d, spread %s: %d of %d rows differ from the CPU's sampler, log-probabilities by %.1e",
                 vocabulary,
+                spread,
                 wrong,
                 positions * ROWS,
                 worst);

@@ -44,8 +44,18 @@ class TestInterpretedKernels {
     }
 
     @Test
+    void whatIsBetweenProductsIsComputed() {
+        check(4, SmallCheck::run);
+    }
+
+    @Test
     void logitsAreSampled() {
-        check(3, (device, modules) -> KernelCheck.sampling(device, modules, 700, 2));
+        check(3, (device, modules) -> KernelCheck.sampling(device, modules, 700, 2, 3));
+    }
+
+    @Test
+    void logitsThatAreNearlyAlikeAreSampled() {
+        check(3, (device, modules) -> KernelCheck.sampling(device, modules, 1_502, 1, 0.003));
     }
 
     /// One kernel or many, for steps that follow contexts which nobody computed: so these can be long.

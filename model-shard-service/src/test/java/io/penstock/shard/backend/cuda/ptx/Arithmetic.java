@@ -172,6 +172,7 @@ final class Arithmetic {
                 case "rcp.rn.f32", "rcp.approx.f32" -> Lanes.f1(d, a, x -> 1 / x);
                 case "rsqrt.approx.f32" -> Lanes.f1(d, a, x -> (float) (1 / Math.sqrt(x)));
                 case "sqrt.rn.f32", "sqrt.approx.f32" -> Lanes.f1(d, a, x -> (float) Math.sqrt(x));
+                case "rcp.approx.ftz.f32" -> Lanes.f1(d, a, x -> Numbers.flushed(1 / Numbers.flushed(x)));
                 case "ex2.approx.f32" -> Lanes.f1(d, a, Numbers::exp2);
                 case "ex2.approx.ftz.f32" -> Lanes.f1(d, a, x -> Numbers.flushed(Numbers.exp2(Numbers.flushed(x))));
                 case "lg2.approx.f32" -> Lanes.f1(d, a, x -> (float) (Math.log(x) / Math.log(2)));
@@ -297,17 +298,18 @@ final class Arithmetic {
                 };
             }
             case "bfi" -> {
-                if (!opcode.equals("bfi.b32")) {
-                    return null;
-                }
-                int b = names.int32(o.get(1));
-                int into = names.int32(o.get(2));
+                int into = names.of(o.get(2), wide);
                 int at = names.int32(o.get(3));
                 int length = names.int32(o.get(4));
                 return Op.of((w, mask) -> {
                     for (int m = mask; m != 0; m &= m - 1) {
                         int i = Integer.numberOfTrailingZeros(m);
-                        w.r[d + i] = Numbers.insert(w.r[b + i], w.r[into + i], w.r[at + i], w.r[length + i]);
+                        if (wide) {
+                            w.l[d + i] = Numbers.insert(w.l[a + i], w.l[into + i], 64, w.r[at + i], w.r[length + i]);
+                        } else {
+                            w.r[d + i] =
+                                    (int) Numbers.insert(w.r[a + i], w.r[into + i], 32, w.r[at + i], w.r[length + i]);
+                        }
                     }
                 });
             }

@@ -120,13 +120,14 @@ final class Numbers {
         return result;
     }
 
-    static int insert(int from, int into, int position, int length) {
+    /// @param size of the words, in bits
+    static long insert(long from, long into, int size, int position, int length) {
         int at = position & 0xff;
         int bits = length & 0xff;
-        if (at >= 32 || bits == 0) {
+        if (at >= size || bits == 0) {
             return into;
         }
-        int mask = (bits >= 32 ? -1 : (1 << bits) - 1) << at;
+        long mask = (bits >= 64 ? -1 : (1L << bits) - 1) << at;
         return (into & ~mask) | ((from << at) & mask);
     }
 }

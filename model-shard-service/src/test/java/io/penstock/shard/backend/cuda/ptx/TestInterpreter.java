@@ -209,6 +209,24 @@ class TestInterpreter {
     }
 
     @Test
+    void bitsAreInserted() {
+        run("""
+                bfi.b32 %r4, %r1, -1, 8, 4;
+                st.global.u32 [%rd1], %r4;
+                """, 1);
+        assertThat(word(0x25)).isEqualTo(0xfffff5ff);
+        run("""
+                mul.wide.s32 %rd4, %r1, 3;
+                bfi.b64 %rd5, %rd4, 5, 31, 33;
+                shr.u64 %rd6, %rd5, 30;
+                add.s64 %rd6, %rd6, %rd5;
+                cvt.u32.u64 %r4, %rd6;
+                st.global.u32 [%rd1], %r4;
+                """, 1);
+        assertThat(word(0x24)).isEqualTo(2 * 3 * 0x24 + 5);
+    }
+
+    @Test
     void whatIsNotKnownIsNamed() {
         assertThatThrownBy(() -> run("sad.u32 %r4, %r1, %r2, %r3;", 1))
                 .hasMessageContaining("line 20: not interpreted: sad.u32 %r4, %r1, %r2, %r3");
