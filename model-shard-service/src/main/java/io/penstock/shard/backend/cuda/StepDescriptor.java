@@ -24,6 +24,7 @@ final class StepDescriptor {
     private final MemorySegment words;
     private final int maxLength;
     private final ContextShares shares;
+    private final int prefillTile;
     private int maxTokens;
     private int maxRows;
     private int end;
@@ -35,8 +36,10 @@ final class StepDescriptor {
 
     /// @param words of [#capacity] words
     /// @param contextBlocks that contexts are shared among
-    StepDescriptor(MemorySegment words, StepLimits limits, int contextBlocks) {
+    /// @param prefillTile queries of a block of the prefill kernel
+    StepDescriptor(MemorySegment words, StepLimits limits, int contextBlocks, int prefillTile) {
         this.words = words;
+        this.prefillTile = prefillTile;
         shares = new ContextShares(contextBlocks, limits.maxSequences());
         maxLength = limits.maxLength();
         pendingSlots = new int[limits.maxSequences()];
@@ -162,7 +165,7 @@ final class StepDescriptor {
                 set(decodeRow + decodeRows++, row);
                 shares.add(plan.start[row] + count);
             } else {
-                for (int query = 0; query < count * group; query += ShardShape.PREFILL_TILE) {
+                for (int query = 0; query < count * group; query += prefillTile) {
                     set(items + 2 * prefillItems, row);
                     set(items + 2 * prefillItems + 1, query);
                     prefillItems++;

@@ -52,6 +52,7 @@ public final class GpuCheck {
                 KernelCheck.products(
                         Stream.of(arguments).skip(1).mapToInt(Integer::parseInt).toArray());
             case "contexts" -> ContextCheck.run();
+            case "prompts" -> PromptCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {

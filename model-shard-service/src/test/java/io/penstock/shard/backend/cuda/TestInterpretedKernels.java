@@ -48,6 +48,11 @@ class TestInterpretedKernels {
         check(3, (device, modules) -> KernelCheck.sampling(device, modules, 700, 2));
     }
 
+    @Test
+    void promptsAttend() {
+        check(4, PromptCheck::compare);
+    }
+
     /// One kernel or many, for steps that follow contexts which nobody computed: so these can be long.
     @ParameterizedTest
     @EnumSource(

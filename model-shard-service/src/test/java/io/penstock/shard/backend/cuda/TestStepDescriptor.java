@@ -22,7 +22,7 @@ class TestStepDescriptor {
 
     private final StepLimits limits = new StepLimits(16, ROWS, TOKENS, 128);
     private final MemorySegment words = Arena.ofAuto().allocate(4L * StepDescriptor.capacity(limits), 8);
-    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264);
+    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264, 64);
     private final SlotSampling[] sampling = new SlotSampling[ROWS];
     private final StepPlan plan = new StepPlan(limits, new int[ROWS][8], sampling);
 
