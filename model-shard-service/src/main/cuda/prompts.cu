@@ -28,25 +28,29 @@ struct Meeting {
     u64 full, empty;
 };
 
-// m64n128k16 and m64n64k16: d (+)= a times b. Rows of A and of B in shared memory, each of 16 columns.
-#define SHARED_PRODUCT(names, outs, n, a, b, p)                                                                          \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" p ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n                     \
-                 "k16.f32.bf16.bf16 {" names "}, %" a ", %" b ", p, 1, 1, 0, 0;\n}"                                      \
-                 : outs(0)                                                                                               \
-                 : "l"(rows), "l"(columns), "r"(add));
-FORCE void multiplyKeys(float (&d)[64], u64 rows, u64 columns, int add) { SHARED_PRODUCT(N3, D3, 128, "64", "65", "66") }
+// m64n128k16 and m64n64k16: d (+)= a times b. Matrices in shared memory, permuted, whose rows of 128 bytes follow each other:
+// given by the first words of their descriptors, of which sums need no more.
+constexpr int ROWS_FOLLOW = 1 << 30 | 1024 >> 4;  // the other word
+FORCE u32 matrixWord(u32 address) { return (address & 0x3ffff) >> 4; }
+// Of one whose rows are the sums' inner index: its columns, from the 64th on, are SIDE bytes on.
+FORCE u32 storedWord(u32 address) { return matrixWord(address) | (u32)(SIDE >> 4) << 16; }
 
+// A and B of 16 columns.
+FORCE void multiplyKeys(float (&d)[64], u32 rows, u32 columns, int add) {
+    asm volatile("{\n.reg .pred p;\n.reg .b64 a, b;\nmov.b64 a, {%64, %67};\nmov.b64 b, {%65, %67};\nsetp.ne.b32 p, %66, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" N3 "}, a, b, p, 1, 1, 0, 0;\n}"
+                 : D3(0)
+                 : "r"(rows), "r"(columns), "r"(add), "n"(ROWS_FOLLOW));
+}
 // A as mma's fragments are; 16 rows of B, which lie as they are stored.
-#define VALUE_PRODUCT(names, outs, n, a0, a1, a2, a3, b, p)                                                              \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" p ", 0;\nwgmma.mma_async.sync.aligned.m64n" #n                     \
-                 "k16.f32.bf16.bf16 {" names "}, {%" a0 ",%" a1 ",%" a2 ",%" a3 "}, %" b ", p, 1, 1, 1;\n}"              \
-                 : outs(0)                                                                                               \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(rows), "r"(1));
-FORCE void multiplyValues(float (&d)[64], const u32* a, u64 rows) { VALUE_PRODUCT(N3, D3, 128, "64", "65", "66", "67", "68", "69") }
-FORCE void multiplyValues(float (&d)[32], const u32* a, u64 rows) { VALUE_PRODUCT(N2, D2, 64, "32", "33", "34", "35", "36", "37") }
-
-// A shared matrix of rows of 128 bytes, permuted by 16, whose rows are the sums' inner index: 64 columns, SIDE bytes on the next.
-FORCE u64 storedAt(u32 address) { return matrixAt(address) | (u64)(SIDE >> 4) << 16; }
+#define VALUE_PRODUCT(names, outs, n, a0, a1, a2, a3, b, c)                                                        \
+    asm volatile("{\n.reg .pred p;\n.reg .b64 b;\nmov.b64 b, {%" b ", %" c "};\nsetp.ne.b32 p, 1, 0;\n"           \
+                 "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" names "}, {%" a0 ",%" a1 ",%" a2      \
+                 ",%" a3 "}, b, p, 1, 1, 1;\n}"                                                                    \
+                 : outs(0)                                                                                         \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(rows), "n"(ROWS_FOLLOW));
+FORCE void multiplyValues(float (&d)[64], const u32* a, u32 rows) { VALUE_PRODUCT(N3, D3, 128, "64", "65", "66", "67", "68", "69") }
+FORCE void multiplyValues(float (&d)[32], const u32* a, u32 rows) { VALUE_PRODUCT(N2, D2, 64, "32", "33", "34", "35", "36", "37") }
 
 // What tensor cores write, or read, is not touched before this.
 template <int COUNT>
@@ -60,74 +64,145 @@ FORCE void settled(u32 (&d)[COUNT]) {
     for (int i = 0; i < COUNT; i++) asm volatile("" : "+r"(d[i])::"memory");
 }
 
+FORCE void barrierArrive(u64* b, int times) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(times) : "memory"); }
 // What this thread wrote to shared memory is there for tensor cores.
 FORCE void showTensorCores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FORCE void threadsSync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
 FORCE void threadsArrive(int barrier, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
 enum { ALL_CONSUMERS = 1, OF_WARPGROUP = 2, TURN = 4 };  // barriers, the latter two one a warpgroup
 
-// What a block has to do.
+// What a block has to do next; without tokens, nothing.
 struct Item {
-    int kv, row, first, count, start, offset, length, warpgroups;  // first: of its queries; length: of keys that these see
-    FORCE Item(const Step& step, int group, int index, int kv)
-        : kv(kv), row(step.prefillItem()[2 * index]), first(step.prefillItem()[2 * index + 1]), count(step.rowCount()[row]),
-          start(step.rowStart()[row]), offset(step.rowOffset()[row]), length(start + min(count - 1, (first + QUERIES - 1) / group) + 1),
-          warpgroups(first + 64 < count * group ? 2 : 1) {}  // one without queries does nothing
+    int kv, first, count, start, offset, slot;  // first: of its queries
+    Item() = default;
+    FORCE Item(const Step& step, int index, int kv) : kv(kv), first(step.prefillItem()[2 * index + 1]) {
+        const int row = step.prefillItem()[2 * index];
+        count = step.rowCount()[row];
+        start = step.rowStart()[row];
+        offset = step.rowOffset()[row];
+        slot = step.rowSlot()[row];
+    }
+    // Keys that the queries see.
+    FORCE int length(int group) const { return start + min(count - 1, (first + QUERIES - 1) / group) + 1; }
 };
 
-// ---- the warp that brings
+// What warps of a block meet at.
+template <int HD>
+struct Block {
+    Meeting keys[Ring<HD>::STAGES], values[Ring<HD>::STAGES];
+    Meeting queries[2];
+    u64 told[2];
+    Item items[2];  // of the queries
+};
+
+// ---- the warp that brings keys and values, and says what comes next
+
+// Tiles that see many keys come first: blocks take the next one when they are nearly done with theirs.
+struct Work {
+    const Step& step;
+    u32* tickets;  // 0 between kernels
+    const int kvHeads, count;
+    FORCE Work(const Step& step, u32* tickets, int kvHeads) : step(step), tickets(tickets), kvHeads(kvHeads), count(step.prefillItems() * kvHeads) {}
+
+    FORCE Item item(int number) const {
+        if (number < count) return Item(step, step.prefillItems() - 1 - number / kvHeads, number % kvHeads);
+        Item nothing{};
+        return nothing;
+    }
+    // Each block that has had work asks once in vain: as many tickets are taken as there are items.
+    FORCE int next() const {
+        u32 ticket = 0;
+        if (threadIdx.x % 32 == 0) {
+            ticket = atomicAdd(tickets, 1u);
+            if (ticket == count - 1) *tickets = 0;
+        }
+        return gridDim.x + __shfl_sync(~0u, ticket, 0);
+    }
+};
 
 // A lane has a box of each tile: of 64 elements of a page's keys, then of its values. Pages have at least 8 tokens: no tile
 // has more boxes.
 template <int HD>
-FORCE void bring(const TensorMap& keys, const TensorMap& values, const Cache& cache, const int* blocks, const Item& item, u32 ring, Meeting* keysMeet,
-                 Meeting* valuesMeet) {
+FORCE void bring(const TensorMap& keys, const TensorMap& values, const Work& work, const Cache& cache, u32 ring, Block<HD>& block) {
     using R = Ring<HD>;
     const int size = cache.blockSize, span = min(WIDE, size), pages = WIDE / span, tilesOfPage = size / span;
-    const int lane = threadIdx.x % 32, page = lane % pages, half = lane / pages;
-    const int newest = (item.length - 1) / size, n = (item.length + WIDE - 1) / WIDE;
-    // Past the newest key, its own page once more: its keys are not seen, and its values are wiped.
-    const auto rowOf = [&](int t) {
-        return pages > 1 ? (blocks[min(t * pages + page, newest)] * cache.kvHeads + item.kv) * size
-                         : (blocks[min(t / tilesOfPage, newest)] * cache.kvHeads + item.kv) * size + t % tilesOfPage * WIDE;
-    };
+    const int lane = threadIdx.x % 32, page = lane % pages, half = lane / pages, group = cache.heads / cache.kvHeads;
     const auto side = [&](const TensorMap& map, u32 to, u64* full, int row) {
         if (lane == 0) barrierExpect(full, R::TILE);
         __syncwarp();
         if (half < R::HALVES) boxCopy(to + half * SIDE + page * span * LINE, &map, row, half, full);
     };
     bool waited = false;
-    int row = rowOf(0), stage = 0, parity = 1;
-    for (int t = 0; t < n; t++) {
-        // What earlier steps have left is on its way before the kernel ahead has ended.
-        if (!waited && (t == R::STAGES || (t + 1) * WIDE > item.start)) {
-            dependencyWait();
-            waited = true;
+    int tile = 0;
+    Item item = work.item(blockIdx.x);
+    for (int turn = 0;; turn++) {
+        if (turn > 1) barrierWait(&block.queries[turn % 2].empty, turn / 2 + 1 & 1);
+        if (lane == 0) {
+            block.items[turn % 2] = item;
+            barrierArrive(&block.told[turn % 2]);
         }
-        const int next = t + 1 < n ? rowOf(t + 1) : 0;
-        if (t >= R::STAGES) barrierWait(&keysMeet[stage].empty, parity);
-        side(keys, ring + stage * R::TILE, &keysMeet[stage].full, row);
-        if (t >= R::STAGES) barrierWait(&valuesMeet[stage].empty, parity);
-        side(values, ring + (R::STAGES + stage) * R::TILE, &valuesMeet[stage].full, row);
-        row = next;
-        if (++stage == R::STAGES) stage = 0, parity ^= 1;
+        if (item.count == 0) break;
+        const int* blocks = cache.table + (i64)item.slot * cache.maxBlocks;
+        const int length = item.length(group), newest = (length - 1) / size, n = (length + WIDE - 1) / WIDE;
+        // Past the newest key, its own page once more: its keys are not seen, and its values are wiped.
+        const auto rowOf = [&](int t) {
+            return pages > 1 ? (blocks[min(t * pages + page, newest)] * cache.kvHeads + item.kv) * size
+                             : (blocks[min(t / tilesOfPage, newest)] * cache.kvHeads + item.kv) * size + t % tilesOfPage * WIDE;
+        };
+        int row = rowOf(0);
+        for (int t = 0; t < n; t++, tile++) {
+            // What earlier steps have left is on its way before the kernel ahead has ended.
+            if (!waited && (t == R::STAGES || (t + 1) * WIDE > item.start)) {
+                dependencyWait();
+                waited = true;
+            }
+            const int next = t + 1 < n ? rowOf(t + 1) : 0, stage = tile % R::STAGES, parity = tile / R::STAGES + 1 & 1;
+            if (tile >= R::STAGES) barrierWait(&block.keys[stage].empty, parity);
+            side(keys, ring + stage * R::TILE, &block.keys[stage].full, row);
+            if (tile >= R::STAGES) barrierWait(&block.values[stage].empty, parity);
+            side(values, ring + (R::STAGES + stage) * R::TILE, &block.values[stage].full, row);
+            row = next;
+        }
+        item = work.item(work.next());
+    }
+    if (!waited) dependencyWait();
+}
+
+// ---- the warps that bring queries
+
+constexpr int CARRIERS = 64;  // threads
+
+// 128 queries, zeros past the last, as rows of 128 bytes.
+template <int HD>
+FORCE void carry(const bf16* q, const Cache& cache, u32 memory, Block<HD>& block) {
+    constexpr int PIECES = HD / 8, STEP = CARRIERS / PIECES;
+    const int group = cache.heads / cache.kvHeads, r0 = threadIdx.x % CARRIERS / PIECES, piece = threadIdx.x % PIECES;
+    dependencyWait();
+    for (int turn = 0;; turn++) {
+        barrierWait(&block.told[turn % 2], turn / 2 & 1);
+        const Item item = block.items[turn % 2];
+        if (item.count > 0) {
+            const u32 to = memory + turn % 2 * Ring<HD>::TILE + piece / 8 * SIDE;
+            int token = (item.first + r0) / group, head = (item.first + r0) % group;
+            const bf16* from = q + ((i64)item.offset * cache.heads + item.kv * group) * HD + piece * 8;
+#pragma unroll 4
+            for (int r = r0; r < QUERIES; r += STEP) {
+                const bool valid = token < item.count;
+                copyAsync(to + r * LINE + (piece % 8 ^ r % 8) * 16, valid ? from + ((i64)token * cache.heads + head) * HD : q, valid);
+                token += STEP / group;
+                head += STEP % group;
+                if (head >= group) head -= group, token++;
+            }
+            copyCommit();
+            copyWait<0>();
+            showTensorCores();
+        }
+        barrierArrive(&block.queries[turn % 2].full);
+        if (item.count == 0) break;
     }
 }
 
 // ---- the warpgroups that multiply
-
-// A warpgroup's 64 queries, zeros past the last, to its rows of 128 bytes.
-template <int HD>
-FORCE void placeQueries(u8* to, const bf16* q, const Cache& cache, int offset, int kv, int first, int count) {
-    const int group = cache.heads / cache.kvHeads;
-#pragma unroll
-    for (int i = 0; i < 64 * HD / 8 / WARPGROUP; i++) {
-        const int at = i * WARPGROUP + threadIdx.x % WARPGROUP, r = at / (HD / 8), piece = at % (HD / 8), f = first + r;
-        uint4 v = {};
-        if (f < count * group) v = *(const uint4*)(q + ((i64)(offset + f / group) * cache.heads + kv * group + f % group) * HD + piece * 8);
-        *(uint4*)(to + piece / 8 * SIDE + r * LINE + (piece % 8 ^ r % 8) * 16) = v;
-    }
-}
 
 // A tile's values from row `from` on become zeros: a weight of 0 makes no number of what may be none.
 template <int HD>
@@ -159,23 +234,20 @@ FORCE void soften(float (&s)[WIDE / 2], float scale, float (&m)[2], float (&l)[2
     }
 }
 
+// A warpgroup's half of an item.
+//
+// @param tile of all that the block meets, the item's first
 template <int HD>
-FORCE void attendTo(const Item& item, const Cache& cache, const bf16* q, bf16* out, float scale, u8* memory, Meeting* keysMeet, Meeting* valuesMeet, int mine) {
+FORCE void attendTo(const Item& item, const Cache& cache, bf16* out, float scale, u8* queries, u8* ring, Block<HD>& block, int mine, int tile) {
     using R = Ring<HD>;
-    u8* const ring = memory + R::TILE;
-    const int kv = item.kv, count = item.count, start = item.start, offset = item.offset, length = item.length, warpgroups = item.warpgroups;
-    const int group = cache.heads / cache.kvHeads, n = (length + WIDE - 1) / WIDE;
-    const int first = item.first + mine * 64, threads = warpgroups * WARPGROUP;
-    const int warp = threadIdx.x % WARPGROUP / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2;
-    u8* const queries = memory + mine * 64 * LINE;
-    placeQueries<HD>(queries, q, cache, offset, kv, first, count);
-    showTensorCores();
-    threadsSync(OF_WARPGROUP + mine, WARPGROUP);
-
+    const int group = cache.heads / cache.kvHeads, length = item.length(group), n = (length + WIDE - 1) / WIDE;
+    const int first = item.first + mine * 64, warp = threadIdx.x % WARPGROUP / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2;
+    // The second one may have no queries: then the first one speaks for both.
+    const bool both = item.first + 64 < item.count * group;
     const int f0 = first + warp * 16 + g;
-    const int limit[2] = {min(start + f0 / group + 1, length), min(start + (f0 + 8) / group + 1, length)};
-    const int seen = start + first / group + 1;  // keys that all queries of the warpgroup see
-    const u64 queriesAt = matrixAt(shared(queries)), keysAt = matrixAt(shared(ring)), valuesAt = storedAt(shared(ring) + R::STAGES * R::TILE);
+    const int limit[2] = {min(item.start + f0 / group + 1, length), min(item.start + (f0 + 8) / group + 1, length)};
+    const int seen = item.start + first / group + 1;  // keys that all queries of the warpgroup see
+    const u32 queriesAt = matrixWord(shared(queries)), keysAt = matrixWord(shared(ring)), valuesAt = storedWord(shared(ring) + R::STAGES * R::TILE);
     float s[WIDE / 2], o[HD / 2] = {}, m[2] = {NEG_INF, NEG_INF}, l[2] = {}, shrink[2];
     u32 p[WIDE / 4];
 
@@ -183,17 +255,17 @@ FORCE void attendTo(const Item& item, const Cache& cache, const bf16* q, bf16* o
 #pragma unroll
         for (int k = 0; k < HD / 16; k++) {
             const int at = (k / 4 * SIDE + k % 4 * 32) / 16;
-            multiplyKeys(s, queriesAt + at, keysAt + (u64)(stage * R::TILE / 16 + at), k > 0);
+            multiplyKeys(s, queriesAt + at, keysAt + stage * (R::TILE / 16) + at, k > 0);
         }
         productCommit();
     };
     const auto askSums = [&](int stage) {
 #pragma unroll
-        for (int k = 0; k < WIDE / 16; k++) multiplyValues(o, p + 4 * k, valuesAt + (u64)(stage * R::TILE / 16 + k * 16 * LINE / 16));
+        for (int k = 0; k < WIDE / 16; k++) multiplyValues(o, p + 4 * k, valuesAt + stage * (R::TILE / 16) + k * LINE);
         productCommit();
     };
     const auto release = [&](Meeting& meet) {
-        if (threadIdx.x % WARPGROUP == 0) barrierArrive(&meet.empty);
+        if (threadIdx.x % WARPGROUP == 0) barrierArrive(&meet.empty, both ? 1 : 2);
     };
     const auto weigh = [&](int t) {
         if ((t + 1) * WIDE > seen) {
@@ -208,50 +280,53 @@ FORCE void attendTo(const Item& item, const Cache& cache, const bf16* q, bf16* o
         for (int i = 0; i < WIDE / 4; i++) p[i] = pack(s[2 * i], s[2 * i + 1]);
     };
 
-    if (warpgroups == 2 && mine == 1 && n > 1) threadsArrive(TURN, CONSUMERS);
-    barrierWait(&keysMeet[0].full, 0);
+    if (both && mine == 1 && n > 1) threadsArrive(TURN, CONSUMERS);
+    int stage = tile % R::STAGES, parity = tile / R::STAGES & 1;  // of the values that come next
+    barrierWait(&block.keys[stage].full, parity);
     productFence();
-    askScores(0);
+    askScores(stage);
     productWait<0>();
     settled(s);
-    release(keysMeet[0]);
+    release(block.keys[stage]);
     weigh(0);
     packWeights();
-    int stage = 0, parity = 0;  // of the values that come next
     for (int t = 1; t < n; t++) {
         const int keysStage = stage + 1 == R::STAGES ? 0 : stage + 1, keysParity = parity ^ (keysStage == 0);
-        barrierWait(&keysMeet[keysStage].full, keysParity);
-        if (warpgroups == 2) threadsSync(TURN + mine, CONSUMERS);
+        barrierWait(&block.keys[keysStage].full, keysParity);
+        if (both) threadsSync(TURN + mine, CONSUMERS);
         productFence();
         askScores(keysStage);
-        barrierWait(&valuesMeet[stage].full, parity);
+        barrierWait(&block.values[stage].full, parity);
         productFence();
         askSums(stage);
-        if (warpgroups == 2 && (mine == 0 || t + 1 < n)) threadsArrive(TURN + 1 - mine, CONSUMERS);
+        if (both && (mine == 0 || t + 1 < n)) threadsArrive(TURN + 1 - mine, CONSUMERS);
         productWait<1>();
         settled(s);
-        release(keysMeet[keysStage]);
+        release(block.keys[keysStage]);
         weigh(t);
+        // Never so. The compiler would wait for the other product before it makes weights, were it not for this.
+        if (l[0] + l[1] < 0) __trap();
         productWait<0>();
         settled(o);
         settled(p);
-        release(valuesMeet[stage]);
+        release(block.values[stage]);
 #pragma unroll
         for (int i = 0; i < HD / 2; i++) o[i] *= shrink[i / 2 % 2];
         packWeights();
         stage = keysStage, parity = keysParity;
     }
-    barrierWait(&valuesMeet[stage].full, parity);
+    barrierWait(&block.values[stage].full, parity);
     if (length % WIDE != 0) {
-        wipe<HD>(ring + (R::STAGES + stage) * R::TILE, length % WIDE, threads);
+        wipe<HD>(ring + (R::STAGES + stage) * R::TILE, length % WIDE, both ? CONSUMERS : WARPGROUP);
         showTensorCores();
-        threadsSync(ALL_CONSUMERS, threads);
+        threadsSync(both ? ALL_CONSUMERS : OF_WARPGROUP, both ? CONSUMERS : WARPGROUP);
     }
     productFence();
     askSums(stage);
     productWait<0>();
     settled(o);
     settled(p);
+    release(block.values[stage]);
 
     // By way of the queries' place, so that whole rows are stored.
     threadsSync(OF_WARPGROUP + mine, WARPGROUP);
@@ -267,50 +342,68 @@ FORCE void attendTo(const Item& item, const Cache& cache, const bf16* q, bf16* o
 #pragma unroll
     for (int i = 0; i < HD / 16; i++) {
         const int at = i * 32 + lane, r = at / (HD / 8), piece = at % (HD / 8), f = first + warp * 16 + r;
-        if (f < count * group)
-            *(uint4*)(out + ((i64)(offset + f / group) * cache.heads + kv * group + f % group) * HD + piece * 8) =
+        if (f < item.count * group)
+            *(uint4*)(out + ((i64)(item.offset + f / group) * cache.heads + item.kv * group + f % group) * HD + piece * 8) =
                 *(const uint4*)(rows + piece / 8 * SIDE + r * LINE + (piece % 8 ^ r % 8) * 16);
     }
 }
 
 template <int HD>
-FORCE void prompts(const TensorMap& keys, const TensorMap& values, const Step& step, const Cache& cache, const bf16* q, bf16* out, float scale) {
+FORCE void prompts(const TensorMap& keys, const TensorMap& values, const Step& step, const Cache& cache, const bf16* q, u32* tickets, bf16* out, float scale) {
     dependentsLaunch();
     using R = Ring<HD>;
-    extern __shared__ __align__(1024) u8 memory[];  // queries; keys of all stages; values
-    __shared__ Meeting keysMeet[R::STAGES], valuesMeet[R::STAGES];
-    // The last tiles of a row see the most keys: they start first.
-    const int index = step.prefillItems() - 1 - (int)blockIdx.y, group = cache.heads / cache.kvHeads;
-    const Item item(step, group, max(index, 0), blockIdx.x);
+    extern __shared__ __align__(1024) u8 memory[];  // queries of two items; keys of all stages; values
+    __shared__ Block<HD> block;
     if (threadIdx.x == 0) {
         for (int i = 0; i < R::STAGES; i++) {
-            barrierInit(&keysMeet[i].full, 1);
-            barrierInit(&keysMeet[i].empty, item.warpgroups);
-            barrierInit(&valuesMeet[i].full, 1);
-            barrierInit(&valuesMeet[i].empty, item.warpgroups);
+            barrierInit(&block.keys[i].full, 1);
+            barrierInit(&block.keys[i].empty, CONSUMERS / WARPGROUP);
+            barrierInit(&block.values[i].full, 1);
+            barrierInit(&block.values[i].empty, CONSUMERS / WARPGROUP);
+        }
+        for (int i = 0; i < 2; i++) {
+            barrierInit(&block.told[i], 1);
+            barrierInit(&block.queries[i].full, CARRIERS);
+            barrierInit(&block.queries[i].empty, CONSUMERS / 32);
         }
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     __syncthreads();
+    u8* const ring = memory + 2 * R::TILE;
     // The compiler counts with these registers where no thread has ended before.
-    const int mine = __shfl_sync(~0u, threadIdx.x / WARPGROUP, 0);
+    const int mine = __shfl_sync(~0u, threadIdx.x / WARPGROUP, 0), warp = threadIdx.x % WARPGROUP / 32;
     if (mine == 2) {
-        registersDown<40>();
-        if (index >= 0 && threadIdx.x < CONSUMERS + 32) {
-            bring<HD>(keys, values, cache, cache.table + (i64)step.rowSlot()[item.row] * cache.maxBlocks, item, shared(memory) + R::TILE, keysMeet, valuesMeet);
+        registersDown<72>();
+        if (warp == 0) {
+            bring(keys, values, Work(step, tickets, cache.kvHeads), cache, shared(ring), block);
+        } else if (warp > 1) {
+            carry(q, cache, shared(memory), block);
         } else {
             dependencyWait();
         }
     } else {
-        registersUp<232>();
+        registersUp<216>();
         dependencyWait();
-        if (index >= 0 && mine < item.warpgroups) attendTo<HD>(item, cache, q, out, scale, memory, keysMeet, valuesMeet, mine);
+        const int group = cache.heads / cache.kvHeads;
+        int tile = 0;
+        // A wait at the head of the loop would cost the registers again.
+        barrierWait(&block.queries[0].full, 0);
+        for (int turn = 0; block.items[turn % 2].count > 0;) {
+            const Item item = block.items[turn % 2];
+            if (item.first + mine * 64 < item.count * group)
+                attendTo<HD>(item, cache, out, scale, memory + turn % 2 * R::TILE + mine * 64 * LINE, ring, block, mine, tile);
+            tile += (item.length(group) + WIDE - 1) / WIDE;
+            __syncwarp();
+            if (threadIdx.x % 32 == 0) barrierArrive(&block.queries[turn % 2].empty);
+            turn++;
+            barrierWait(&block.queries[turn % 2].full, turn / 2 & 1);
+        }
     }
 }
 
-// grid: (kv heads, tiles of 128 queries); maps of a layer's keys and values. `scale` includes log2(e).
+// One block a multiprocessor; maps of a layer's keys and values. `scale` includes log2(e).
 #define PROMPTS(NAME, HD)                                                                  \
     extern "C" __global__ void __launch_bounds__(CONSUMERS + WARPGROUP, 1)                 \
-        NAME(const __grid_constant__ TensorMap keys, const __grid_constant__ TensorMap values, Step step, Cache cache, const bf16* q, bf16* out, float scale) { prompts<HD>(keys, values, step, cache, q, out, scale); }
+        NAME(const __grid_constant__ TensorMap keys, const __grid_constant__ TensorMap values, Step step, Cache cache, const bf16* q, u32* tickets, bf16* out, float scale) { prompts<HD>(keys, values, step, cache, q, tickets, out, scale); }
 PROMPTS(prompts64, 64)
 PROMPTS(prompts128, 128)

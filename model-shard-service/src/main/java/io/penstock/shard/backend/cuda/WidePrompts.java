@@ -5,10 +5,11 @@ import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/// Attention of rows of many queries by `prompts.cu`: 128 queries a block, by warpgroups' products. On Hopper, for
-/// keys and values of bf16 in KV blocks that parts of tiles, or whole tiles, come from.
+/// Attention of rows of many queries by `prompts.cu`: a block a multiprocessor, which takes 128 queries at a time, by
+/// warpgroups' products. On Hopper, for keys and values of bf16 in KV blocks that parts of tiles, or whole tiles, come
+/// from.
 final class WidePrompts {
-    /// Queries of a block.
+    /// That a block takes at a time.
     static final int QUERIES = 128;
 
     private static final int HOPPER = 90;
@@ -21,6 +22,7 @@ final class WidePrompts {
     private final Kernel kernel;
     private final int kvHeads;
     private final int sharedBytes;
+    private final long tickets;
     // Of each layer.
     private final MemorySegment[] keys;
     private final MemorySegment[] values;
@@ -34,6 +36,7 @@ final class WidePrompts {
             Arena arena) {
         this.device = device;
         kvHeads = shape.kvHeads();
+        tickets = memory.promptTickets();
         int head = shape.headSize();
         sharedBytes = sharedBytes(head);
         kernel = modules.following("prompts", "prompts" + head, sharedBytes);
@@ -73,23 +76,25 @@ final class WidePrompts {
         return map;
     }
 
-    /// A block's queries, and two tiles of keys and values, of smaller heads four.
-    static int sharedBytes(int headSize) {
-        return 2 * QUERIES * headSize + 2 * 2 * KEYS * headSize * (256 / headSize);
+    /// Queries of two turns, and two tiles of keys and values, of smaller heads four.
+    private static int sharedBytes(int headSize) {
+        return 2 * 2 * QUERIES * headSize + 2 * 2 * KEYS * headSize * (256 / headSize);
     }
 
     /// As [ForwardPass] has the arguments of the kernel that this stands for.
     ///
-    /// @param items tiles of [#QUERIES] at most
+    /// @param items tiles of [#QUERIES] at most, a key/value head
     void run(int items, int layer, MemorySegment step, MemorySegment cache, long queries, long attended, float scale) {
+        int blocks = Math.min(device.multiprocessors(), Math.multiplyExact(items, kvHeads));
         device.launch(
                 kernel,
-                new Grid(kvHeads, items, 1, THREADS, sharedBytes),
+                new Grid(blocks, 1, 1, THREADS, sharedBytes),
                 keys[layer],
                 values[layer],
                 step,
                 cache,
                 queries,
+                tickets,
                 attended,
                 scale);
     }

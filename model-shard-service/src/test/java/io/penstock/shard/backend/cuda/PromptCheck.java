@@ -19,6 +19,7 @@ final class PromptCheck {
     /// Small enough for an interpreter.
     private static final List<Case> SMALL = List.of(
             new Case("a head each, blocks of 16", 64, 2, 2, 16, ints(150), ints(150)),
+            new Case("several turns a block", 64, 8, 2, 16, ints(150, 70), ints(150, 70)),
             new Case("2 heads share, blocks of 32", 128, 4, 2, 32, ints(300), ints(77)),
             new Case("3 heads share, blocks of 64", 64, 3, 1, 64, ints(128, 1, 200), ints(128, 1, 3)),
             new Case("4 heads share, blocks of 128", 128, 4, 1, 128, ints(129, 257), ints(33, 65)),
