@@ -175,7 +175,7 @@ final class StepDescriptor {
                 shares.add(plan.start[row] + count);
             } else {
                 for (int query = 0; query < count * group; query += prefillTile) {
-                    long keys = plan.start[row] + Math.min(count, (query + prefillTile - 1) / group + 1);
+                    long keys = (long) plan.start[row] + Math.min(count, (query + prefillTile - 1) / group + 1);
                     tiles[prefillItems] = keys << 32 | prefillItems;
                     tileRow[prefillItems] = row;
                     tileQuery[prefillItems] = query;
