@@ -1,6 +1,7 @@
 // targets: sm_90a
 // Attention of rows of many queries over the paged key/value cache of bf16, at the tensor cores' rate. Queries are flattened
-// as in attention.cu, 128 a block: 64 for each of two warpgroups, which meet 128 keys at a time.
+// as in attention.cu. A block a multiprocessor takes 128 of them at a time, 64 for each of two warpgroups, which meet 128 keys
+// at a time; the queries of the next turn, and its first keys, are there when a turn ends.
 //
 // One warp brings keys and values by tensor boxes, a page or a part of one each: the cache's permutation of 16-byte pieces is
 // the one that tensor cores read rows of 128 bytes by, so each 64 elements of a head become an operand as they are. A
@@ -8,15 +9,15 @@
 // take turns in asking tensor cores for more, so that one's weights are made while the other multiplies
 // (Shah et al. 2024, FlashAttention-3).
 //
-// A query's result depends on its row only: keys come in the same tiles, from the first one, whatever the block begins with,
-// and those that it must not see have weight 0 and change no sum.
+// A query's result depends on its row only: keys come in the same tiles, from the first one, whatever queries are with it, and
+// those that it must not see have weight 0 and change no sum.
 #include "attention.cuh"
 #include "warpgroup.cuh"
 
-constexpr int QUERIES = 128, WIDE = 128;          // of a block; keys of a tile
+constexpr int QUERIES = 128, WIDE = 128;          // of a turn; keys of a tile
 constexpr int WARPGROUP = 128, CONSUMERS = 256;   // threads
 constexpr int LINE = 128;                         // bytes of a row in shared memory
-constexpr int SIDE = WIDE * LINE;                 // bytes of 64 elements of a tile, or of a block's queries
+constexpr int SIDE = WIDE * LINE;                 // bytes of 64 elements of a tile, or of a turn's queries
 static_assert(QUERIES == WIDE, "both are as far from their first 64 elements to the next");
 
 template <int HD>
