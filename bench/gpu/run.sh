@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels products contexts small decode deterministic kv8 sanitizer models greedy bench mix profile times variants yardstick table; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels products contexts prompts small decode deterministic kv8 sanitizer models greedy bench mix profile times variants yardstick table; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -63,11 +63,14 @@ for stage in "$@"; do
     contexts) java contexts ;;
     # Each kernel between products and attention alone, and sampling: microseconds, and what rate their bytes pass at.
     small) java small ;;
+    # Attention of prompts: against the plain kernel, and how near the tensor cores' rate.
+    prompts) java prompts ;;
     sanitizer)
         PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
         java kernels 2>&1 | tail -30
         java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
         JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
+        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java prompts 2>&1 | tail -30
         PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
         java products 16 17 64 128 2>&1 | tail -12
         JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30

@@ -9,7 +9,7 @@ out=${1:-$root/model-shard-service/target/ptx}
 cache=${PENSTOCK_CACHE:-$HOME/.cache/penstock}/ptx
 nvcc=$("$root/tools/cuda/nvcc.sh")
 # Tests launch nothing else.
-kernels=(attention contexts decode elementwise gemm gemm_widening gemv sampling weights)
+kernels=(attention contexts decode elementwise gemm gemm_widening gemv prompts sampling weights)
 
 mkdir -p "$out" "$cache"
 headers=$(cat "$sources"/*.cuh "${BASH_SOURCE[0]}" | sha256sum)

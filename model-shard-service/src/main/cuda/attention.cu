@@ -14,7 +14,7 @@ template <int HD, bool EIGHTS>
 FORCE void prefill(const Step& step, const Cache& cache, const bf16* q, bf16* out, float scale) {
     dependentsLaunch();
     extern __shared__ __align__(128) u8 memory[];
-    // The last tiles of a row see the most keys: they start first.
+    // The last tiles see the most keys: they start first.
     const int item = step.prefillItems() - 1 - (int)blockIdx.x, kv = blockIdx.y;
     if (item < 0) return dependencyWait();
     const int row = step.prefillItem()[2 * item], first = step.prefillItem()[2 * item + 1];

@@ -201,7 +201,7 @@ struct Step {
     FORCE const int* sampleToken() const { return rowOffset() + maxRows; }
     FORCE const int* sampleSlot() const { return sampleToken() + maxRows; }
     FORCE const int* samplePosition() const { return sampleSlot() + maxRows; }
-    // Pairs (row, first query of a tile).
+    // Pairs (row, first query of a tile), those that see the most keys last.
     FORCE const int* prefillItem() const { return samplePosition() + maxRows; }
     // Where each block's share of the contexts begins, and where the last one ends (ContextShares.java), 3 words each.
     FORCE const int* contextCut() const { return prefillItem() + 2 * (maxTokens + maxRows); }

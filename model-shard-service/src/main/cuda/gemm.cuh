@@ -10,7 +10,7 @@
 //
 // What differs by what the weights are is a struct Work: how a stage of them is brought, how it is multiplied.
 #pragma once
-#include "pipeline.cuh"
+#include "warpgroup.cuh"
 
 constexpr int SLICE = 128;         // bytes of a row, as wide as a swizzled box may be
 constexpr int CONSUMERS = 256;     // threads that multiply
@@ -29,24 +29,6 @@ struct Gemm {
     int format;                       // of weights; for kernels that take several
 };
 
-// A shared matrix of rows of 128 bytes, permuted by 16, for the tensor cores.
-FORCE u64 matrixAt(u32 address) {
-    return (u64)((address & 0x3ffff) >> 4) | (u64)(1024 >> 4) << 32 | 1ull << 62;
-}
-FORCE void productFence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-FORCE void productCommit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int LEFT>
-FORCE void productWait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory"); }
-
-// Lists of an instruction's registers, eight at a time.
-#define N0 "%0,%1,%2,%3,%4,%5,%6,%7"
-#define N1 N0 ",%8,%9,%10,%11,%12,%13,%14,%15"
-#define N2 N1 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define N3 N2 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-#define D0(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
-#define D1(i) D0(i), D0(i + 8)
-#define D2(i) D1(i), D1(i + 16)
-#define D3(i) D2(i), D2(i + 32)
 FORCE void addTo(float* to, float v) { asm volatile("red.relaxed.gpu.global.add.f32 [%0], %1;" ::"l"(to), "f"(v) : "memory"); }
 
 // A block's sums, of this row and of the one 8 below it.
@@ -72,12 +54,6 @@ FORCE void store(const Gemm& a, int row, const float* sums) {
         }
     }
 }
-
-// Registers of a thread, of a warp's group of four: with more than eight warps a thread has 168 at first.
-template <int COUNT>
-FORCE void registersDown() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT)); }
-template <int COUNT>
-FORCE void registersUp() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT)); }
 
 // The first stage of a block's share.
 FORCE int shareOf(int block, int stages) { return (int)((i64)stages * block / gridDim.x); }

@@ -129,7 +129,10 @@ final class CudaEpoch implements AutoCloseable {
             for (int i = 0; i < IN_FLIGHT; i++) {
                 words[i] = allocateHost(4 * StepDescriptor.capacity(limits));
                 descriptors[i] = new StepDescriptor(
-                        words[i].segment(), limits, StreamedContexts.blocks(device.multiprocessors()));
+                        words[i].segment(),
+                        limits,
+                        StreamedContexts.blocks(device.multiprocessors()),
+                        pass.prefillTile());
                 CUevent event = device.event();
                 resources.hold(() -> device.destroy(event));
                 done[i] = event;

@@ -51,7 +51,9 @@ final class ForwardPass {
     private final Kernel swigluEights;
     private final Kernel narrow;
     private final Kernel add;
+    // Null where [#prompts] does it.
     private final Kernel prefillAttention;
+    private final WidePrompts prompts;
     private final Kernel decodeAttention;
     // Null where [#decodeAttention] does it.
     private final StreamedContexts contexts;
@@ -88,7 +90,9 @@ final class ForwardPass {
         narrow = modules.following("elementwise", "narrow");
         add = modules.following("elementwise", "addTo");
         String kind = shape.headSize() + (kvEights ? "Fp8" : "");
-        prefillAttention = modules.following("attention", "prefillAttention" + kind, attentionShared);
+        prompts = WidePrompts.of(device, modules, shape, limits, computing.kv(), memory, arena);
+        prefillAttention =
+                prompts == null ? modules.following("attention", "prefillAttention" + kind, attentionShared) : null;
         decodeAttention = modules.following("attention", "decodeAttention" + kind, attentionShared);
         contexts = StreamedContexts.of(device, modules, shape, limits, computing.kv());
         sample = modules.following("sampling", "sample");
@@ -210,6 +214,11 @@ final class ForwardPass {
                 alike ? 0 : StreamedProducts.MAX_VECTORS);
     }
 
+    /// Queries of a block of the prefill kernel, as a step's description must have them.
+    int prefillTile() {
+        return prompts == null ? ShardShape.PREFILL_TILE : WidePrompts.QUERIES;
+    }
+
     /// From [StepMemory#queries()] and a layer's keys and values to [StepMemory#attended()].
     void attend(StepBucket bucket, int index) {
         MemorySegment step = step(bucket);
@@ -221,10 +230,13 @@ final class ForwardPass {
         cacheArgument.set(JAVA_INT, 32, shape.heads());
         cacheArgument.set(JAVA_INT, 36, shape.kvHeads());
         float scale = (float) (LOG2_E / Math.sqrt(shape.headSize()));
-        if (bucket.prefill()) {
+        int items = bucket.prefillItems(shape, alike, prefillTile());
+        if (bucket.prefill() && prompts != null) {
+            prompts.run(items, index, step, cacheArgument, memory.queries(), memory.attended(), scale);
+        } else if (bucket.prefill()) {
             device.launch(
                     prefillAttention,
-                    new Grid(bucket.prefillItems(shape, alike), shape.kvHeads(), 1, 128, attentionShared),
+                    new Grid(items, shape.kvHeads(), 1, 128, attentionShared),
                     step,
                     cacheArgument,
                     memory.queries(),

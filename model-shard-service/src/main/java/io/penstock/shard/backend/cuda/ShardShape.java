@@ -15,7 +15,7 @@ record ShardShape(
     /// Queries that a warp's tile holds; kernels part rows by it.
     static final int QUERY_TILE = 16;
 
-    /// Queries that a block of the prefill kernel holds.
+    /// Queries that a block of the prefill kernel holds, where [WidePrompts] does not serve.
     static final int PREFILL_TILE = 64;
 
     // Vectors that a block keeps in its registers.

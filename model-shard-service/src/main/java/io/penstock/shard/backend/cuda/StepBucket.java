@@ -60,9 +60,9 @@ record StepBucket(int tokens, int rows, boolean prefill, int splits) {
     /// Blocks of the prefill kernel, a key/value head: an upper bound.
     ///
     /// @param every whether rows of few queries are among them
-    int prefillItems(ShardShape shape, boolean every) {
+    /// @param tile queries of a block
+    int prefillItems(ShardShape shape, boolean every, int tile) {
         int least = every ? 1 : ShardShape.QUERY_TILE / shape.group() + 1;
-        int tile = ShardShape.PREFILL_TILE;
         return (tokens * shape.group() + tile - 1) / tile + Math.min(tokens / least, rows);
     }
 

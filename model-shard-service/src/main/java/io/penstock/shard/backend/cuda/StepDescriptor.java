@@ -7,6 +7,7 @@ import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.StepPlan;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 
 /// A step in the words that kernels read (`Step` in common.cuh), written into page-locked memory. What
 /// it says of slots (blocks appended, sequences admitted) lies behind what it says of tokens.
@@ -24,6 +25,11 @@ final class StepDescriptor {
     private final MemorySegment words;
     private final int maxLength;
     private final ContextShares shares;
+    private final int prefillTile;
+    // Of each tile, the keys that it sees, and its place among them as rows have them; its row and first query.
+    private final long[] tiles;
+    private final int[] tileRow;
+    private final int[] tileQuery;
     private int maxTokens;
     private int maxRows;
     private int end;
@@ -35,8 +41,14 @@ final class StepDescriptor {
 
     /// @param words of [#capacity] words
     /// @param contextBlocks that contexts are shared among
-    StepDescriptor(MemorySegment words, StepLimits limits, int contextBlocks) {
+    /// @param prefillTile queries of a block of the prefill kernel
+    StepDescriptor(MemorySegment words, StepLimits limits, int contextBlocks, int prefillTile) {
         this.words = words;
+        this.prefillTile = prefillTile;
+        int mostTiles = limits.maxStepTokens() + limits.maxSequences();
+        tiles = new long[mostTiles];
+        tileRow = new int[mostTiles];
+        tileQuery = new int[mostTiles];
         shares = new ContextShares(contextBlocks, limits.maxSequences());
         maxLength = limits.maxLength();
         pendingSlots = new int[limits.maxSequences()];
@@ -163,9 +175,11 @@ final class StepDescriptor {
                 set(decodeRow + decodeRows++, row);
                 shares.add(plan.start[row] + count);
             } else {
-                for (int query = 0; query < count * group; query += ShardShape.PREFILL_TILE) {
-                    set(items + 2 * prefillItems, row);
-                    set(items + 2 * prefillItems + 1, query);
+                for (int query = 0; query < count * group; query += prefillTile) {
+                    long keys = (long) plan.start[row] + Math.min(count, (query + prefillTile - 1) / group + 1);
+                    tiles[prefillItems] = keys << 32 | prefillItems;
+                    tileRow[prefillItems] = row;
+                    tileQuery[prefillItems] = query;
                     prefillItems++;
                 }
             }
@@ -175,6 +189,12 @@ final class StepDescriptor {
                 set(samplePosition + samples, plan.generatedPosition[row]);
                 samples++;
             }
+        }
+        // Kernels begin with the last ones, which see the most keys, so that blocks end together.
+        Arrays.sort(tiles, 0, prefillItems);
+        for (int i = 0; i < prefillItems; i++) {
+            set(items + 2 * i, tileRow[(int) tiles[i]]);
+            set(items + 2 * i + 1, tileQuery[(int) tiles[i]]);
         }
         shares.write(words, items + 2 * (maxTokens + maxRows), kvHeads);
         set(SERIAL, (int) plan.number);

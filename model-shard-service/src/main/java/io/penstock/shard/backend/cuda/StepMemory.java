@@ -35,6 +35,7 @@ import java.util.List;
 /// @param cache `[2, layer, block, kvHead, blockSize, headSize]` bf16 or e4m3: [Formats#kv]
 /// @param workspace of [CublasLt], and of [StreamedProducts]
 /// @param productFlags of [StreamedProducts]
+/// @param promptTickets of [WidePrompts], 0 between kernels
 /// @param decodePhases of [DecodeKernel], as are the six behind it
 /// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
 /// @param expanded rows of a matrix as bf16, where there are any that are not
@@ -67,6 +68,7 @@ record StepMemory(
         long cacheLayer,
         long workspace,
         long productFlags,
+        long promptTickets,
         long decodePhases,
         long decodeMaps,
         long decodeQkv,
@@ -153,6 +155,7 @@ record StepMemory(
                 cacheLayer,
                 arena.take(Math.max(CublasLt.WORKSPACE, StreamedProducts.partBytes(multiprocessors))),
                 arena.take(4L * multiprocessors),
+                arena.take(4),
                 arena.take(DecodeKernel.phaseBytes(shape)),
                 arena.take(DecodeKernel.mapBytes(shape)),
                 arena.take(4L * DecodeKernel.MAX_VECTORS * shape.qkvSize()),

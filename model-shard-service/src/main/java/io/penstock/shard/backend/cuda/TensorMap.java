@@ -47,6 +47,23 @@ final class TensorMap {
                 new int[] {BLOCK_BYTES, boxRows, blocks});
     }
 
+    /// Boxes of one block of 128 bytes of so many rows, as they are stored.
+    ///
+    /// @param to receives [#BYTES], at a multiple of 64
+    /// @param address of the matrix, a multiple of 16
+    /// @param rowBytes a multiple of 128
+    /// @param boxRows of a box, at most 256
+    static void encodePlain(CudaDevice device, MemorySegment to, long address, long rowBytes, long rows, int boxRows) {
+        device.encodeTensorMap(
+                to,
+                address,
+                TYPE_UINT8,
+                SWIZZLE_NONE,
+                new long[] {BLOCK_BYTES, rows, rowBytes / BLOCK_BYTES},
+                new long[] {rowBytes, BLOCK_BYTES},
+                new int[] {BLOCK_BYTES, boxRows, 1});
+    }
+
     /// Of a matrix of int4: boxes of so many granules of so many tiles, tile behind tile. What is past the
     /// matrix is zero.
     ///

@@ -53,6 +53,7 @@ public final class GpuCheck {
                         Stream.of(arguments).skip(1).mapToInt(Integer::parseInt).toArray());
             case "contexts" -> ContextCheck.run();
             case "small" -> SmallTimes.run();
+            case "prompts" -> PromptCheck.run();
             case "decode" -> DecodeCheck.run(WeightFormat.valueOf(arguments[1]));
             case "model" -> {
                 try (CudaBackend backend = load(Path.of(arguments[1]))) {

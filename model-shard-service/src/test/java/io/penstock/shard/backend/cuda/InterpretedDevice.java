@@ -28,7 +28,16 @@ final class InterpretedDevice implements CudaDevice {
     private static final long MEMORY_BYTES = 1L << 33;
     private static final String PROPERTY = "penstock.ptx";
     private static final List<String> SOURCES = List.of(
-            "attention", "contexts", "decode", "elementwise", "gemm", "gemm_widening", "gemv", "sampling", "weights");
+            "attention",
+            "contexts",
+            "decode",
+            "elementwise",
+            "gemm",
+            "gemm_widening",
+            "gemv",
+            "prompts",
+            "sampling",
+            "weights");
     private static final String PTX = ".compute_90a.ptx";
 
     private final DeviceSpace space = new DeviceSpace();

@@ -58,6 +58,11 @@ class TestInterpretedKernels {
         check(3, (device, modules) -> KernelCheck.sampling(device, modules, 1_502, 1, 0.003));
     }
 
+    @Test
+    void promptsAttend() {
+        check(3 + (int) SEED, PromptCheck::compare);
+    }
+
     /// One kernel or many, for steps that follow contexts which nobody computed: so these can be long.
     @ParameterizedTest
     @EnumSource(

@@ -25,7 +25,7 @@ final class TestSlotNews {
     private final ShardShape shape = Shapes.of(512, 8, 2, 64, 1_408);
     private final StepBucket bucket = new StepBucket(LENGTH * SLOTS, SLOTS, true, 1);
     private final MemorySegment words = Arena.ofAuto().allocate(4L * StepDescriptor.capacity(limits), 8);
-    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264);
+    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264, 64);
     private final SlotSampling[] sampling = new SlotSampling[SLOTS];
     private final int[][] table = new int[SLOTS][LENGTH / 16];
     private final StepPlan plan = new StepPlan(limits, table, sampling);

@@ -45,9 +45,9 @@ class TestStepBucket {
                             tiles += (count * shape.group() + 63) / 64;
                         }
                     }
-                    assertThat(tiles).isLessThanOrEqualTo(bucket.prefillItems(shape, false));
-                    assertThat(allTiles).isLessThanOrEqualTo(bucket.prefillItems(shape, true));
-                    assertThat(bucket.prefillItems(shape, true))
+                    assertThat(tiles).isLessThanOrEqualTo(bucket.prefillItems(shape, false, 64));
+                    assertThat(allTiles).isLessThanOrEqualTo(bucket.prefillItems(shape, true, 64));
+                    assertThat(bucket.prefillItems(shape, true, 64))
                             .as("room in the description")
                             .isLessThanOrEqualTo(bucket.tokens() * shape.group() / 64 + 1 + bucket.rows());
                 }

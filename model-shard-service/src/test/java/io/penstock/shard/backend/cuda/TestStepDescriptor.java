@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 /// The words are all that a kernel knows of a step: here they are read back in the order that
@@ -22,7 +23,7 @@ class TestStepDescriptor {
 
     private final StepLimits limits = new StepLimits(16, ROWS, TOKENS, 128);
     private final MemorySegment words = Arena.ofAuto().allocate(4L * StepDescriptor.capacity(limits), 8);
-    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264);
+    private final StepDescriptor descriptor = new StepDescriptor(words, limits, 264, 64);
     private final SlotSampling[] sampling = new SlotSampling[ROWS];
     private final StepPlan plan = new StepPlan(limits, new int[ROWS][8], sampling);
 
@@ -83,6 +84,19 @@ class TestStepDescriptor {
                 .as("row and head where shares begin")
                 .containsExactly(0, 1 << 16, 2 << 16, 2 << 16);
         assertThat(descriptor.end()).isEqualTo(cuts + 3 * 305);
+    }
+
+    @Test
+    void tilesThatSeeTheMostKeysAreTheLast() {
+        row(0, 3, 60, 20, false);
+        row(1, 1, 0, 12, false);
+        descriptor.begin(new StepBucket(TOKENS, ROWS, true, 1), 0);
+        descriptor.describe(plan, 8, 2, true, 2_000, null);
+        int items = 16 + 3 * TOKENS + 8 * ROWS;
+        assertThat(word(2)).isEqualTo(5);
+        assertThat(IntStream.range(0, 10).map(i -> word(items + i)).toArray())
+                .as("row and first query of each tile of 64")
+                .containsExactly(1, 0, 1, 64, 0, 0, 0, 64, 0, 128);
     }
 
     @Test

@@ -164,9 +164,7 @@ final class TensorCores {
         int n = Integer.parseInt(matcher.group(1));
         int k = Integer.parseInt(matcher.group(2));
         String type = matcher.group(3);
-        if (!o.get(4).equals("1")
-                || !o.get(5).equals("1")
-                || o.stream().skip(6).anyMatch(transposed -> !transposed.equals("0"))) {
+        if (!o.get(4).equals("1") || !o.get(5).equals("1")) {
             return null;
         }
         int[] d = registers(o.get(0));
@@ -174,6 +172,13 @@ final class TensorCores {
             throw new PtxFault("%d registers for %d columns", d.length, n);
         }
         int[] fragment = o.get(1).startsWith("{") ? registers(o.get(1)) : null;
+        // Of the operands in shared memory, in their order, of types of 16 bits: whether they are transposed.
+        List<String> transposed = o.subList(6, o.size());
+        boolean columnsAsStored = !transposed.isEmpty() && transposed.getLast().equals("1");
+        if (transposed.stream().anyMatch(flag -> !flag.matches("[01]"))
+                || (transposed.size() > 1 && !transposed.getFirst().equals("0"))) {
+            return null;
+        }
         int rows = fragment == null ? names.int64(o.get(1)) : -1;
         int columns = names.int64(o.get(2));
         int adds = names.predicate(o.get(3));
@@ -193,7 +198,11 @@ final class TensorCores {
                 } else {
                     fragment(w, fragment, type.equals("bf16"), scratch.a);
                 }
-                bring(w, columnsAt, 0, n, k, type, scratch.b, true);
+                if (columnsAsStored) {
+                    bringStored(w, columnsAt, n, type.equals("bf16"), scratch.b);
+                } else {
+                    bring(w, columnsAt, 0, n, k, type, scratch.b, true);
+                }
                 for (int lane = 0; lane < Warp.LANES; lane++) {
                     for (int i = 0; i < d.length; i++) {
                         scratch.c[place(lane, i, n)] = add == 0 ? 0 : Lanes.value(w.r[d[i] + lane]);
@@ -224,15 +233,37 @@ final class TensorCores {
         return value;
     }
 
-    /// Rows of 32 bytes out of a matrix in shared memory whose rows have 128, permuted by 16.
-    private static void bring(
-            Warp w, long descriptor, int first, int count, int k, String type, double[] to, boolean transposed) {
+    /// 16 rows of n columns out of a matrix in shared memory whose rows have 128 bytes, permuted by 16: each 64 columns
+    /// lie apart.
+    private static void bringStored(Warp w, long descriptor, int n, boolean bf16, double[] to) {
         SharedMemory shared = w.block.shared;
+        int start = start(descriptor);
+        int apart = (int) (descriptor >>> 16 & 0x3fff) << 4;
+        int stride = (int) (descriptor >>> 32 & 0x3fff) << 4;
+        for (int row = 0; row < 16; row++) {
+            for (int column = 0; column < n; column += 8) {
+                int plain = start + column / 64 * apart + row / 8 * stride + row % 8 * 128 + column % 64 * 2;
+                int at = shared.readForProduct(w, plain ^ (plain >> 7 & 7) << 4, 16);
+                for (int i = 0; i < 8; i++) {
+                    to[row * n + column + i] = value(shared.shortAt(at + 2 * i), bf16);
+                }
+            }
+        }
+    }
+
+    private static int start(long descriptor) {
         int swizzle = (int) (descriptor >>> 62);
         if (swizzle != 1 || (descriptor >>> 49 & 7) != 0) {
             throw new PtxFault("matrix descriptor %x: only rows of 128 bytes, permuted, are interpreted", descriptor);
         }
-        int start = (int) (descriptor & 0x3fff) << 4;
+        return (int) (descriptor & 0x3fff) << 4;
+    }
+
+    /// Rows of 32 bytes out of a matrix in shared memory whose rows have 128, permuted by 16.
+    private static void bring(
+            Warp w, long descriptor, int first, int count, int k, String type, double[] to, boolean transposed) {
+        SharedMemory shared = w.block.shared;
+        int start = start(descriptor);
         int stride = (int) (descriptor >>> 32 & 0x3fff) << 4;
         int size = 32 / k;
         for (int row = 0; row < count; row++) {

@@ -7,6 +7,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigDecimal;
 import java.util.Random;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -296,5 +298,69 @@ class TestInterpreter {
         assertThat(Numbers.fromE4m3(Numbers.toE4m3(-1e9f))).isEqualTo(-448);
         // Byte 2, byte 6, the sign of byte 7, byte 0.
         assertThat(Numbers.permute(0x33221100, 0xf7665544, 0x0f62)).isEqualTo(0x00ff6622);
+    }
+
+    /// Rows of B that lie as they are stored, permuted: an A of ones on its diagonal brings them out again.
+    @Test
+    void aWarpgroupMultipliesWithStoredRows() {
+        StringBuilder body = new StringBuilder("""
+                {
+                .reg .f32 %d<32>;
+                .reg .b64 %at;
+                .reg .b16 %h;
+                shl.b32 %r4, %r1, 1;
+                """);
+        for (int row = 0; row < 16; row++) {
+            // Column %r1 of the row: a number that bf16 has.
+            body.append("""
+                    mul.lo.s32 %%r5, %%r1, 3;
+                    add.s32 %%r5, %%r5, %d;
+                    and.b32 %%r5, %%r5, 127;
+                    cvt.rn.f32.s32 %%f1, %%r5;
+                    cvt.rn.bf16.f32 %%h, %%f1;
+                    xor.b32 %%r6, %%r4, %d;
+                    add.s32 %%r6, %%r6, %d;
+                    mov.u32 %%r7, room;
+                    add.s32 %%r7, %%r7, %%r6;
+                    st.shared.b16 [%%r7], %%h;
+                    """.formatted(7 * row, row % 8 * 16, row * 128));
+        }
+        body.append("""
+                bar.sync 0;
+                and.b32 %r5, %r1, 31;
+                shr.u32 %r6, %r5, 2;
+                and.b32 %r7, %r5, 3;
+                shl.b32 %r7, %r7, 1;
+                setp.eq.s32 %p1, %r6, %r7;
+                selp.b32 %r8, 16256, 0, %p1;
+                add.s32 %r7, %r7, 1;
+                setp.eq.s32 %p2, %r6, %r7;
+                selp.b32 %r9, 1065353216, 0, %p2;
+                or.b32 %r8, %r8, %r9;
+                mov.u32 %r9, 0;
+                mov.u32 %r7, room;
+                shr.u32 %r7, %r7, 4;
+                cvt.u64.u32 %at, %r7;
+                or.b64 %at, %at, 4611686293305294848;
+                setp.ne.b32 %p3, %r9, 0;
+                wgmma.fence.sync.aligned;
+                wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {SUMS}, {%r8,%r9,%r9,%r8}, %at, %p3, 1, 1, 1;
+                wgmma.commit_group.sync.aligned;
+                wgmma.wait_group.sync.aligned 0;
+                cvt.rzi.s32.f32 %r10, %d13;
+                cvt.rzi.s32.f32 %r11, %d14;
+                mad.lo.s32 %r12, %r10, 1000, %r11;
+                st.global.u32 [%rd1], %r12;
+                }
+                """.replace(
+                        "SUMS", IntStream.range(0, 32).mapToObj(i -> "%d" + i).collect(Collectors.joining(","))));
+        run(body.toString(), 1);
+        for (int lane = 0; lane < THREADS; lane++) {
+            int row = lane % 32 / 4;
+            int column = 24 + lane % 4 * 2;
+            int first = (7 * row + 3 * (column + 1)) % 128;
+            int second = (7 * (row + 8) + 3 * column) % 128;
+            assertThat(word(lane)).isEqualTo(1_000 * first + second);
+        }
     }
 }
