@@ -3,7 +3,7 @@
 // as in attention.cu. A block a multiprocessor takes 128 of them at a time, 64 for each of two warpgroups, which meet 128 keys
 // at a time; the queries of the next turn, and its first keys, are there when a turn ends.
 //
-// One warp brings keys and values by tensor boxes, a page or a part of one each: the cache's permutation of 16-byte pieces is
+// A warp brings keys and another one values by tensor boxes, a page or a part of one each: the cache's permutation of 16-byte pieces is
 // the one that tensor cores read rows of 128 bytes by, so each 64 elements of a head become an operand as they are. A
 // warpgroup multiplies with the next keys, and with the values of those before, while it makes weights of scores; the two
 // take turns in asking tensor cores for more, so that one's weights are made while the other multiplies
@@ -65,7 +65,6 @@ FORCE void settled(u32 (&d)[COUNT]) {
     for (int i = 0; i < COUNT; i++) asm volatile("" : "+r"(d[i])::"memory");
 }
 
-FORCE void barrierArrive(u64* b, int times) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(shared(b)), "r"(times) : "memory"); }
 // What this thread wrote to shared memory is there for tensor cores.
 FORCE void showTensorCores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FORCE void threadsSync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
@@ -96,7 +95,7 @@ struct Block {
     Item items[2];  // of the queries
 };
 
-// ---- the warp that brings keys and values, and says what comes next
+// ---- the warps that bring keys and values
 
 // Tiles that see many keys come first: blocks take the next one when they are nearly done with theirs.
 struct Work {
@@ -121,28 +120,24 @@ struct Work {
     }
 };
 
-// A lane has a box of each tile: of 64 elements of a page's keys, then of its values. Pages have at least 8 tokens: no tile
-// has more boxes.
+// Brings keys, or values. A lane has a box of each tile: of 64 elements of a page. Pages have at least 8 tokens: no tile has
+// more boxes.
 template <int HD>
-FORCE void bring(const TensorMap& keys, const TensorMap& values, const Work& work, const Cache& cache, u32 ring, Block<HD>& block) {
+struct Bringer {
     using R = Ring<HD>;
-    const int size = cache.blockSize, span = min(WIDE, size), pages = WIDE / span, tilesOfPage = size / span;
-    const int lane = threadIdx.x % 32, page = lane % pages, half = lane / pages, group = cache.heads / cache.kvHeads;
-    const auto side = [&](const TensorMap& map, u32 to, u64* full, int row) {
-        if (lane == 0) barrierExpect(full, R::TILE);
-        __syncwarp();
-        if (half < R::HALVES) boxCopy(to + half * SIDE + page * span * LINE, &map, row, half, full);
-    };
-    bool waited = false;
+    const TensorMap& map;
+    const Cache& cache;
+    const u32 ring;
+    Meeting* const meets;
+    const int size, span, pages, tilesOfPage, lane, page, half, group;
     int tile = 0;
-    Item item = work.item(blockIdx.x);
-    for (int turn = 0;; turn++) {
-        if (turn > 1) barrierWait(&block.queries[turn % 2].empty, turn / 2 + 1 & 1);
-        if (lane == 0) {
-            block.items[turn % 2] = item;
-            barrierArrive(&block.told[turn % 2]);
-        }
-        if (item.count == 0) break;
+    bool waited = false;
+
+    FORCE Bringer(const TensorMap& map, const Cache& cache, u32 ring, Meeting* meets)
+        : map(map), cache(cache), ring(ring), meets(meets), size(cache.blockSize), span(min(WIDE, size)), pages(WIDE / span), tilesOfPage(size / span),
+          lane(threadIdx.x % 32), page(lane % pages), half(lane / pages), group(cache.heads / cache.kvHeads) {}
+
+    FORCE void bring(const Item& item) {
         const int* blocks = cache.table + (i64)item.slot * cache.maxBlocks;
         const int length = item.length(group), newest = (length - 1) / size, n = (length + WIDE - 1) / WIDE;
         // Past the newest key, its own page once more: its keys are not seen, and its values are wiped.
@@ -153,20 +148,47 @@ FORCE void bring(const TensorMap& keys, const TensorMap& values, const Work& wor
         int row = rowOf(0);
         for (int t = 0; t < n; t++, tile++) {
             // What earlier steps have left is on its way before the kernel ahead has ended.
-            if (!waited && (t == R::STAGES || (t + 1) * WIDE > item.start)) {
-                dependencyWait();
-                waited = true;
-            }
-            const int next = t + 1 < n ? rowOf(t + 1) : 0, stage = tile % R::STAGES, parity = tile / R::STAGES + 1 & 1;
-            if (tile >= R::STAGES) barrierWait(&block.keys[stage].empty, parity);
-            side(keys, ring + stage * R::TILE, &block.keys[stage].full, row);
-            if (tile >= R::STAGES) barrierWait(&block.values[stage].empty, parity);
-            side(values, ring + (R::STAGES + stage) * R::TILE, &block.values[stage].full, row);
+            if (t == R::STAGES || (t + 1) * WIDE > item.start) wait();
+            const int next = t + 1 < n ? rowOf(t + 1) : 0, stage = tile % R::STAGES;
+            if (tile >= R::STAGES) barrierWait(&meets[stage].empty, tile / R::STAGES + 1 & 1);
+            if (lane == 0) barrierExpect(&meets[stage].full, R::TILE);
+            __syncwarp();
+            if (half < R::HALVES) boxCopy(ring + stage * R::TILE + half * SIDE + page * span * LINE, &map, row, half, &meets[stage].full);
             row = next;
         }
+    }
+    FORCE void wait() {
+        if (waited) return;
+        dependencyWait();
+        waited = true;
+    }
+};
+
+// The warp that brings keys says what comes next.
+template <int HD>
+FORCE void lead(Bringer<HD> keys, const Work& work, Block<HD>& block) {
+    Item item = work.item(blockIdx.x);
+    for (int turn = 0;; turn++) {
+        if (turn > 1) barrierWait(&block.queries[turn % 2].empty, turn / 2 + 1 & 1);
+        if (keys.lane == 0) {
+            block.items[turn % 2] = item;
+            barrierArrive(&block.told[turn % 2]);
+        }
+        if (item.count == 0) break;
+        keys.bring(item);
         item = work.item(work.next());
     }
-    if (!waited) dependencyWait();
+    keys.wait();
+}
+template <int HD>
+FORCE void follow(Bringer<HD> values, Block<HD>& block) {
+    for (int turn = 0;; turn++) {
+        barrierWait(&block.told[turn % 2], turn / 2 & 1);
+        const Item item = block.items[turn % 2];
+        if (item.count == 0) break;
+        values.bring(item);
+    }
+    values.wait();
 }
 
 // ---- the warps that bring queries
@@ -235,6 +257,21 @@ FORCE void soften(float (&s)[WIDE / 2], float scale, float (&m)[2], float (&l)[2
     }
 }
 
+FORCE void release(Meeting& meet) {
+    if (threadIdx.x % WARPGROUP == 0) barrierArrive(&meet.empty);
+}
+// A warpgroup that has no queries goes along all the same: who does not see a stage come cannot tell the next time from the last.
+template <int HD>
+FORCE void goAlong(int tiles, Block<HD>& block, int tile) {
+    for (int t = tile; t < tile + tiles; t++) {
+        const int stage = t % Ring<HD>::STAGES, parity = t / Ring<HD>::STAGES & 1;
+        barrierWait(&block.keys[stage].full, parity);
+        release(block.keys[stage]);
+        barrierWait(&block.values[stage].full, parity);
+        release(block.values[stage]);
+    }
+}
+
 // A warpgroup's half of an item.
 //
 // @param tile of all that the block meets, the item's first
@@ -243,7 +280,6 @@ FORCE void attendTo(const Item& item, const Cache& cache, bf16* out, float scale
     using R = Ring<HD>;
     const int group = cache.heads / cache.kvHeads, length = item.length(group), n = (length + WIDE - 1) / WIDE;
     const int first = item.first + mine * 64, warp = threadIdx.x % WARPGROUP / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4 * 2;
-    // The second one may have no queries: then the first one speaks for both.
     const bool both = item.first + 64 < item.count * group;
     const int f0 = first + warp * 16 + g;
     const int limit[2] = {min(item.start + f0 / group + 1, length), min(item.start + (f0 + 8) / group + 1, length)};
@@ -264,9 +300,6 @@ FORCE void attendTo(const Item& item, const Cache& cache, bf16* out, float scale
 #pragma unroll
         for (int k = 0; k < WIDE / 16; k++) multiplyValues(o, p + 4 * k, valuesAt + stage * (R::TILE / 16) + k * LINE);
         productCommit();
-    };
-    const auto release = [&](Meeting& meet) {
-        if (threadIdx.x % WARPGROUP == 0) barrierArrive(&meet.empty, both ? 1 : 2);
     };
     const auto weigh = [&](int t) {
         if ((t + 1) * WIDE > seen) {
@@ -375,13 +408,12 @@ FORCE void prompts(const TensorMap& keys, const TensorMap& values, const Step& s
     const int mine = __shfl_sync(~0u, threadIdx.x / WARPGROUP, 0), warp = threadIdx.x % WARPGROUP / 32;
     if (mine == 2) {
         registersDown<72>();
-        if (warp == 0) {
-            bring(keys, values, Work(step, tickets, cache.kvHeads), cache, shared(ring), block);
-        } else if (warp > 1) {
+        if (warp == 0)
+            lead(Bringer<HD>(keys, cache, shared(ring), block.keys), Work(step, tickets, cache.kvHeads), block);
+        else if (warp == 1)
+            follow(Bringer<HD>(values, cache, shared(ring) + R::STAGES * R::TILE, block.values), block);
+        else
             carry(q, cache, shared(memory), block);
-        } else {
-            dependencyWait();
-        }
     } else {
         registersUp<216>();
         dependencyWait();
@@ -391,9 +423,12 @@ FORCE void prompts(const TensorMap& keys, const TensorMap& values, const Step& s
         barrierWait(&block.queries[0].full, 0);
         for (int turn = 0; block.items[turn % 2].count > 0;) {
             const Item item = block.items[turn % 2];
+            const int tiles = (item.length(group) + WIDE - 1) / WIDE;
             if (item.first + mine * 64 < item.count * group)
                 attendTo<HD>(item, cache, out, scale, memory + turn % 2 * R::TILE + mine * 64 * LINE, ring, block, mine, tile);
-            tile += (item.length(group) + WIDE - 1) / WIDE;
+            else
+                goAlong<HD>(tiles, block, tile);
+            tile += tiles;
             __syncwarp();
             if (threadIdx.x % 32 == 0) barrierArrive(&block.queries[turn % 2].empty);
             turn++;
