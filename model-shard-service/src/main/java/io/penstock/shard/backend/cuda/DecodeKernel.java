@@ -220,7 +220,7 @@ final class DecodeKernel {
                 for (Matrix matrix : List.of(layer.output(), layer.down())) {
                     // Products by columns: a block meets at most two slots' columns.
                     widest = Math.max(widest, matrix.format().columnsOfTwo(matrix.columns()));
-                    if (matrix.format().cuts(matrix.columns(), true) > multiprocessors) {
+                    if (matrix.format().cuts(matrix.columns()) > multiprocessors) {
                         return new Extents(tiling, shared, shape.headSize(), 0, slotBytes, 0);
                     }
                 }
@@ -373,7 +373,7 @@ final class DecodeKernel {
     }
 
     private static Phase phase(int type, int layer, Matrix matrix, long vector) {
-        int cuts = matrix.format().cuts(matrix.columns(), type == OUTPUT || type == DOWN);
+        int cuts = matrix.format().cuts(matrix.columns());
         return new Phase(type, layer, matrix, cuts, vector, 0, 0);
     }
 

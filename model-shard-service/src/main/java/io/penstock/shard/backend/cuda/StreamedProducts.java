@@ -47,9 +47,12 @@ final class StreamedProducts {
     /// @param workspace device address of at least [#partBytes], free whenever a product runs
     /// @return null on devices for which there are none
     static StreamedProducts of(CudaDevice device, CudaModules modules, long workspace, long flags, Arena arena) {
-        return device.computeCapability() == HOPPER
-                ? new StreamedProducts(device, modules, workspace, flags, arena)
-                : null;
+        return isOn(device) ? new StreamedProducts(device, modules, workspace, flags, arena) : null;
+    }
+
+    /// Whether a device has them.
+    static boolean isOn(CudaDevice device) {
+        return device.computeCapability() == HOPPER;
     }
 
     /// Of sums that blocks leave one another.

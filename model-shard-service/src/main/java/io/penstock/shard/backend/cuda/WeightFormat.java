@@ -8,17 +8,17 @@ package io.penstock.shard.backend.cuda;
 /// Rows go by tiles of 16, columns by granules of 128.
 public enum WeightFormat {
     /// Row-major.
-    BF16(0, 16, 7, 7),
+    BF16(0, 16, 7),
     /// e4m3, row-major; an f32 scale for each row. Scales of a tensor are as many equal ones.
-    FP8_ROWS(1, 8, 14, 14),
+    FP8_ROWS(1, 8, 14),
     /// e4m3, row-major; an f32 scale for blocks of 128 by 128, kept for each granule of 8 rows, two
     /// a tile.
-    FP8_BLOCKS(2, 8, 14, 14),
+    FP8_BLOCKS(2, 8, 14),
     /// Tiles by granules in the order in which the decode kernel's lanes take them: 16 x 128 values
     /// of 4 bits less 8, then 16 f16 scales.
-    INT4(3, 4, 28, 14),
+    INT4(3, 4, 28),
     /// The same, with a zero point (a byte) of each row and granule behind the scales.
-    INT4_ZEROS(4, 4, 28, 14);
+    INT4_ZEROS(4, 4, 28);
 
     static final int TILE = 16;
     static final int GRANULE = 128;
@@ -29,16 +29,12 @@ public enum WeightFormat {
     private final int code;
     private final int bits;
     private final int slotGranules;
-    private final int columnSlotGranules;
 
     /// @param slotGranules that a slot of the decode kernel's ring takes of a tile
-    /// @param columnSlotGranules the same where blocks part a matrix by columns: each brings two
-    ///     slots' columns of the vectors
-    WeightFormat(int code, int bits, int slotGranules, int columnSlotGranules) {
+    WeightFormat(int code, int bits, int slotGranules) {
         this.code = code;
         this.bits = bits;
         this.slotGranules = slotGranules;
-        this.columnSlotGranules = columnSlotGranules;
     }
 
     /// Its number in the kernels.
@@ -52,16 +48,13 @@ public enum WeightFormat {
     }
 
     /// Slots of the decode kernel's ring that a tile of so many columns is cut into.
-    ///
-    /// @param byColumns whether blocks part the matrix by columns
-    int cuts(int columns, boolean byColumns) {
-        int most = byColumns ? columnSlotGranules : slotGranules;
-        return (granules(columns) + most - 1) / most;
+    int cuts(int columns) {
+        return (granules(columns) + slotGranules - 1) / slotGranules;
     }
 
     /// Columns of two of those slots, at most, where blocks part the matrix by columns.
     int columnsOfTwo(int columns) {
-        int cuts = cuts(columns, true);
+        int cuts = cuts(columns);
         return Math.min(columns, 2 * GRANULE * ((granules(columns) + cuts - 1) / cuts));
     }
 

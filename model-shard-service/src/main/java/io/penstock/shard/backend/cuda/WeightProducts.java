@@ -16,6 +16,9 @@ final class WeightProducts {
     /// Vectors that our own matrix-vector kernels take at once.
     private static final int GEMV_VECTORS = 8;
 
+    /// Vectors at most that stay bf16 where our own products take e4m3: so few gain nothing by it.
+    private static final int WIDE_VECTORS = 4;
+
     private static final int ROWS_A_TILE = 16;
     /// What cuBLASLt wants extents of e4m3 operands to be multiples of.
     private static final int EIGHTS_ALIGNMENT = 16;
@@ -25,6 +28,8 @@ final class WeightProducts {
     private final StepMemory memory;
     // Vectors at most that our own matrix-vector kernels take.
     private final int gemvVectors;
+    // Vectors at most that no product takes as e4m3.
+    private final int wideVectors;
     private final boolean eights;
     private final Kernel gemvStore;
     private final Kernel gemvAdd;
@@ -41,6 +46,7 @@ final class WeightProducts {
         this.products = products;
         this.memory = memory;
         gemvVectors = computing.deterministic() ? 0 : GEMV_VECTORS;
+        wideVectors = StreamedProducts.isOn(device) ? Math.min(WIDE_VECTORS, gemvVectors) : gemvVectors;
         eights = computing.activations() == CudaOptions.Activations.FP8;
         gemvStore = modules.following("gemv", "gemvStore");
         gemvAdd = modules.following("gemv", "gemvAdd");
@@ -51,14 +57,16 @@ final class WeightProducts {
     /// Whether a product takes its vectors from [StepMemory#eights()].
     boolean takesEights(Matrix matrix, int vectors) {
         return eights
-                && vectors > gemvVectors
+                && vectors > wideVectors
                 && matrix.format() == WeightFormat.FP8_ROWS
                 && matrix.rows() % EIGHTS_ALIGNMENT == 0;
     }
 
     /// Whether a product can have such outputs: gates joined with ups, in the kernel that multiplies.
     boolean makes(Matrix matrix, int vectors, Outputs into) {
-        return into != Outputs.ACTIVATED || vectors <= gemvVectors || products.isOwn(extents(matrix, vectors, into));
+        return into != Outputs.ACTIVATED
+                || (vectors <= gemvVectors && !takesEights(matrix, vectors))
+                || products.isOwn(extents(matrix, vectors, into));
     }
 
     /// Whether our own matrix-vector kernels make a product, unless another way was quicker.

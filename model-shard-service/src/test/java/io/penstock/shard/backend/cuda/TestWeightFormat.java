@@ -29,17 +29,13 @@ class TestWeightFormat {
         for (WeightFormat format : WeightFormat.values()) {
             for (int columns = 128; columns <= 65_536; columns += 128) {
                 int granules = columns / 128;
-                for (boolean byColumns : new boolean[] {false, true}) {
-                    int cuts = format.cuts(columns, byColumns);
-                    int widest = (granules + cuts - 1) / cuts;
-                    long bytes = format.bytes(16, widest * 128);
-                    assertThat(bytes).as("%s, %d columns", format, columns).isLessThanOrEqualTo(format.slotBytes());
-                    if (byColumns) {
-                        assertThat(format.columnsOfTwo(columns))
-                                .isEqualTo(Math.min(columns, 2 * widest * 128))
-                                .isLessThanOrEqualTo(128 * DecodeKernel.MAX_GRANULES);
-                    }
-                }
+                int cuts = format.cuts(columns);
+                int widest = (granules + cuts - 1) / cuts;
+                long bytes = format.bytes(16, widest * 128);
+                assertThat(bytes).as("%s, %d columns", format, columns).isLessThanOrEqualTo(format.slotBytes());
+                assertThat(format.columnsOfTwo(columns))
+                        .isEqualTo(Math.min(columns, 2 * widest * 128))
+                        .isLessThanOrEqualTo(128 * DecodeKernel.MAX_GRANULES);
             }
         }
     }
