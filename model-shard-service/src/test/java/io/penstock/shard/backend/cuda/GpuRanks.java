@@ -63,6 +63,8 @@ public final class GpuRanks {
     private final int port;
     private final PeerListener listener;
     private long epoch;
+    // Bytes a second of this device; 0 before they are measured.
+    private double ceiling;
 
     private GpuRanks(int process, int ranks, int stages, int device, int port) {
         this.process = process;
@@ -360,7 +362,10 @@ public final class GpuRanks {
             default -> throw new IllegalArgumentException(name);
         };
         try (CudaBackend backend = new CudaBackend(options(Optional.of(new DeviceWeights.Formats(format, format))))) {
-            double ceiling = GpuBench.ceiling(backend);
+            if (ceiling == 0) {
+                // Of the first shape: what a later one allocates for it may lie less well.
+                ceiling = GpuBench.ceiling(backend);
+            }
             ShardShape shape = shape(config);
             backend.loadRandom(shape);
             long weights = backend.weightBytes();
