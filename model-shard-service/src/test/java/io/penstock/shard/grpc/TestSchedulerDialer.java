@@ -43,6 +43,8 @@ import org.junit.jupiter.api.Test;
 
 /// A rank against real gRPC servers in a scheduler's place.
 class TestSchedulerDialer {
+    // For a machine that does much else.
+    private static final long LIMIT_SECONDS = 60;
     private static final Weights WEIGHTS = LocalWeights.open(RealModel.path(), "r1");
     private final CpuBackend backend = new CpuBackend(new CpuOptions(1, 16 << 20));
     private final StepLoop loop = new StepLoop(
@@ -248,7 +250,7 @@ class TestSchedulerDialer {
             attached.configure(1);
             attached.report();
             loop.close();
-            attached.completed.get(10, TimeUnit.SECONDS);
+            attached.completed.get(LIMIT_SECONDS, TimeUnit.SECONDS);
             dialer.close();
         }
     }
@@ -276,14 +278,14 @@ class TestSchedulerDialer {
         }
 
         Attached next() throws InterruptedException {
-            Attached attached = attachments.poll(15, TimeUnit.SECONDS);
+            Attached attached = attachments.poll(LIMIT_SECONDS, TimeUnit.SECONDS);
             assertThat(attached).as("an attachment").isNotNull();
             return attached;
         }
 
         void stop() {
             try {
-                assertThat(server.shutdownNow().awaitTermination(10, TimeUnit.SECONDS))
+                assertThat(server.shutdownNow().awaitTermination(LIMIT_SECONDS, TimeUnit.SECONDS))
                         .isTrue();
             } catch (InterruptedException e) {
                 throw new AssertionError(e);
@@ -308,7 +310,7 @@ class TestSchedulerDialer {
             ShardReport report() throws InterruptedException {
                 ShardReport report;
                 do {
-                    report = reports.poll(15, TimeUnit.SECONDS);
+                    report = reports.poll(LIMIT_SECONDS, TimeUnit.SECONDS);
                     assertThat(report).as("a report").isNotNull();
                 } while (report.hasLoadProgress());
                 return report;

@@ -15,7 +15,7 @@ import java.util.concurrent.TimeUnit;
 
 /// One rank, and the scheduler's end of its stream.
 final class LoopRank implements AutoCloseable {
-    private static final long LIMIT_SECONDS = 15;
+    private static final long LIMIT_SECONDS = 60;
 
     final RankPlace place;
     final Backend backend;
