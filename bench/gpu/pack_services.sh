@@ -21,5 +21,26 @@ cp "$repository"/org/assertj/assertj-core/*/assertj-core-*.jar "$repository"/net
 find "$work" -name '*.jar' -exec sha1sum {} + | sort | while read -r sum file; do
     if [ "$sum" = "${last:-}" ]; then ln -f "$first" "$file"; else last=$sum first=$file; fi
 done
-tar -C "$work" -cf - home | xz -T0 -1 >"$out/services.txz"
+# What is compressed already, xz cannot compress: jars without compression make an archive of less than half the size.
+python3 - "$work/home" <<'PY'
+import io, os, sys, zipfile
+done = set()
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        path = os.path.join(folder, name)
+        if not name.endswith(".jar") or os.stat(path).st_ino in done:
+            continue
+        done.add(os.stat(path).st_ino)
+        plain = io.BytesIO()
+        with zipfile.ZipFile(path) as jar, zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as to:
+            for entry in {each.filename: each for each in jar.infolist()}.values():
+                # Of JCuda's libraries the driver's alone is loaded.
+                if not name.startswith("org.jcuda.jcuda-natives") or "JCudaDriver" in entry.filename:
+                    to.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), jar.read(entry))
+        # In place: other names of the same file follow.
+        with open(path, "r+b") as file:
+            file.truncate(0)
+            file.write(plain.getvalue())
+PY
+tar -C "$work" -cf - home | xz -T0 -6 >"$out/services.txz"
 du -sh "$out/services.txz"
