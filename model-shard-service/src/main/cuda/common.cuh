@@ -79,6 +79,20 @@ FORCE void dependentsLaunch() {
 
 FORCE u32 shared(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
+FORCE void loadShared4(u32* v, u32 at) {
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
+}
+FORCE u16 loadShared2(u32 at) {
+    u16 v;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(at) : "memory");
+    return v;
+}
+FORCE u32 loadShared1(u32 at) {
+    u32 v;
+    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
+    return v;
+}
+
 // c[16x8] += a[16x16] * b[16x8]; lane = 4 g + q holds c0,c1 of row g and c2,c3 of row g + 8, columns 2q and 2q + 1.
 FORCE void mma(float* c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
     asm volatile(

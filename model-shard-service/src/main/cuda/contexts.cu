@@ -45,16 +45,6 @@ struct Cut {
     FORCE Cut(const int* words) : row(words[0] >> 16), kv(words[0] & 0xffff), tile(words[1]), first(words[2] >> 16), last(words[2] & 0xffff) {}
 };
 
-FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(shared(b))
-                 : "memory");
-}
-FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
-        "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
-        : "memory");
-}
 
 // ---- the warp that brings
 

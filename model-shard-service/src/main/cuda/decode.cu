@@ -102,12 +102,6 @@ struct Decode {
 constexpr int FILLERS = TILING_BULK ? 1 : 32;  // arrivals that a slot's barrier counts
 
 #if TILING_BULK
-FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
-        "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
-        : "memory");
-}
 FORCE void bulkFetch(const void* from, int bytes) {
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
@@ -131,19 +125,6 @@ FORCE void fenceSlot() {}
 FORCE float loadShared(u32 at) {
     float v;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(at) : "memory");
-    return v;
-}
-FORCE void loadShared4(u32* v, u32 at) {
-    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
-}
-FORCE u16 loadShared2(u32 at) {
-    u16 v;
-    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(at) : "memory");
-    return v;
-}
-FORCE u32 loadShared1(u32 at) {
-    u32 v;
-    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
     return v;
 }
 FORCE void addRelease(u32* p) { asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(p) : "memory"); }

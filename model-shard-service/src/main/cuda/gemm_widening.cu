@@ -26,26 +26,7 @@ FORCE void multiply(float* d, const u32* f, u64 columns, int add) {
     PRODUCT(32, N1, D1, "16", "17", "18", "19", "20", "21")
     PRODUCT(64, N2, D2, "32", "33", "34", "35", "36", "37")
 }
-// What tensor cores have written is not looked at before this.
-template <int COUNT>
-FORCE void arrived(float (&d)[COUNT]) {
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(d[i])::"memory");
-}
 
-FORCE u32 loadShared2(u32 at) {
-    u16 v;
-    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(at) : "memory");
-    return v;
-}
-FORCE u32 loadShared1(u32 at) {
-    u32 v;
-    asm volatile("ld.shared.u8 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
-    return v;
-}
-FORCE void loadShared4(u32 (&v)[4], u32 at) {
-    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
-}
 FORCE u32 multiplyAdd(u32 a, u32 b, u32 c) {
     u32 r;
     asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
@@ -166,7 +147,7 @@ struct Widening {
     FORCE void promote(int unit, int pass, const float2& scale) {
         float* const to = sums[unit % M] + pass * SUMS;
         float(&part)[SUMS] = parts[unit % PARTS];
-        arrived(part);
+        settled(part);
 #pragma unroll
         for (int j = 0; j < SUMS; j++) to[j] += part[j] * (j % 4 < 2 ? scale.x : scale.y);
     }

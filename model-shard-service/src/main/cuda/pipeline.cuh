@@ -23,6 +23,16 @@ FORCE u64 evictFirst() {
     return policy;
 }
 #if __CUDA_ARCH__ >= 900
+FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(shared(b))
+                 : "memory");
+}
+FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b, u64 policy) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to),
+        "l"(from), "r"(bytes), "r"(shared(b)), "l"(policy)
+        : "memory");
+}
 FORCE void boxCopy(u32 to, const void* map, int row, int block, u64* b, u64 policy) {
     asm volatile(
         "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),

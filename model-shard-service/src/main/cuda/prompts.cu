@@ -53,17 +53,6 @@ FORCE void multiplyKeys(float (&d)[64], u32 rows, u32 columns, int add) {
 FORCE void multiplyValues(float (&d)[64], const u32* a, u32 rows) { VALUE_PRODUCT(N3, D3, 128, "64", "65", "66", "67", "68", "69") }
 FORCE void multiplyValues(float (&d)[32], const u32* a, u32 rows) { VALUE_PRODUCT(N2, D2, 64, "32", "33", "34", "35", "36", "37") }
 
-// What tensor cores write, or read, is not touched before this.
-template <int COUNT>
-FORCE void settled(float (&d)[COUNT]) {
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(d[i])::"memory");
-}
-template <int COUNT>
-FORCE void settled(u32 (&d)[COUNT]) {
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) asm volatile("" : "+r"(d[i])::"memory");
-}
 
 // What this thread wrote to shared memory is there for tensor cores.
 FORCE void showTensorCores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }

@@ -11,6 +11,18 @@ FORCE void productCommit() { asm volatile("wgmma.commit_group.sync.aligned;" :::
 template <int LEFT>
 FORCE void productWait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory"); }
 
+// What tensor cores write, or read, is not touched before this.
+template <int COUNT>
+FORCE void settled(float (&d)[COUNT]) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
+template <int COUNT>
+FORCE void settled(u32 (&d)[COUNT]) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) asm volatile("" : "+r"(d[i])::"memory");
+}
+
 // Lists of an instruction's registers, eight at a time.
 #define N0 "%0,%1,%2,%3,%4,%5,%6,%7"
 #define N1 N0 ",%8,%9,%10,%11,%12,%13,%14,%15"

@@ -122,6 +122,26 @@ interface CudaDevice extends AutoCloseable {
 
     float millisBetween(CUevent from, CUevent to);
 
+    /// Milliseconds of what `work` puts on the stream, the least of some runs.
+    default float leastMillis(int runs, Runnable work) {
+        CUevent from = event();
+        CUevent to = event();
+        try {
+            float least = Float.POSITIVE_INFINITY;
+            for (int run = 0; run < runs; run++) {
+                record(from);
+                work.run();
+                record(to);
+                await(to);
+                least = Math.min(least, millisBetween(from, to));
+            }
+            return least;
+        } finally {
+            destroy(from);
+            destroy(to);
+        }
+    }
+
     void destroy(CUevent event);
 
     /// Records what `work` launches, to be replayed by [#launch(CUgraphExec)].

@@ -11,7 +11,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.StringJoiner;
-import jcuda.driver.CUevent;
 
 /// The persistent decode kernel (decode.cu): a whole step of up to 16 sequences in one launch, on a
 /// Hopper GPU or an A100, for a rank that is alone or meets its tensor-parallel peers on the devices. Put
@@ -561,20 +560,8 @@ final class DecodeKernel {
 
     /// The kernel's own time, the shortest of a few runs.
     float millis(StepBucket bucket) {
-        CUevent from = device.event();
-        CUevent to = device.event();
-        float best = Float.POSITIVE_INFINITY;
         launch(bucket);
-        for (int run = 0; run < 4; run++) {
-            device.record(from);
-            launch(bucket);
-            device.record(to);
-            device.synchronize();
-            best = Math.min(best, device.millisBetween(from, to));
-        }
-        device.destroy(from);
-        device.destroy(to);
-        return best;
+        return device.leastMillis(4, () -> launch(bucket));
     }
 
     /// Where a step's time goes: the kernel's time with some kinds of phases only. What it computes

@@ -8,7 +8,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
-import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
 /// By what each product is made: our own kernel or one of cuBLASLt's algorithms, whichever was quickest
@@ -158,21 +157,9 @@ final class Products {
                 next(runs).run();
             }
         });
-        CUevent from = device.event();
-        CUevent to = device.event();
         try {
-            float least = Float.POSITIVE_INFINITY;
-            for (int round = 0; round < ROUNDS; round++) {
-                device.record(from);
-                device.launch(graph);
-                device.record(to);
-                device.await(to);
-                least = Math.min(least, device.millisBetween(from, to));
-            }
-            return least;
+            return device.leastMillis(ROUNDS, () -> device.launch(graph));
         } finally {
-            device.destroy(from);
-            device.destroy(to);
             device.destroy(graph);
         }
     }

@@ -7,7 +7,6 @@ import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
 /// Steps before an epoch's first, to see which way is quickest: of as many sequences as a bucket takes, each of one
@@ -101,22 +100,10 @@ final class StepTrials {
     // Of a graph, as steps are; the shortest of a few.
     private float millis(Runnable step) {
         CUgraphExec graph = device.capture(step);
-        CUevent from = device.event();
-        CUevent to = device.event();
         try {
             device.launch(graph);
-            float least = Float.POSITIVE_INFINITY;
-            for (int run = 0; run < RUNS; run++) {
-                device.record(from);
-                device.launch(graph);
-                device.record(to);
-                device.await(to);
-                least = Math.min(least, device.millisBetween(from, to));
-            }
-            return least;
+            return device.leastMillis(RUNS, () -> device.launch(graph));
         } finally {
-            device.destroy(from);
-            device.destroy(to);
             device.destroy(graph);
         }
     }

@@ -14,7 +14,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
-import jcuda.driver.CUevent;
 import jcuda.driver.CUgraphExec;
 
 /// A step's memory with random keys, values and queries, and two ways to attend that a system property chooses from:
@@ -243,20 +242,9 @@ final class AttentionStage implements AutoCloseable {
                 pass.attend(bucket, i % LAYERS);
             }
         });
-        CUevent from = device.event();
-        CUevent to = device.event();
-        double best = Double.POSITIVE_INFINITY;
-        for (int round = 0; round < 3; round++) {
-            device.record(from);
-            device.launch(graph);
-            device.record(to);
-            device.synchronize();
-            best = Math.min(best, 1e3 * device.millisBetween(from, to) / TIMED);
-        }
-        device.destroy(from);
-        device.destroy(to);
+        double micros = 1e3 * device.leastMillis(3, () -> device.launch(graph)) / TIMED;
         device.destroy(graph);
-        return best;
+        return micros;
     }
 
     /// Reports by how much of a head's largest value the two differ, and whether the special one always has the same.

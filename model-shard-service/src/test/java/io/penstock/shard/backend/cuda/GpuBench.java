@@ -13,7 +13,6 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
-import jcuda.driver.CUevent;
 
 /// Timings at the shape of a 7B model with random weights, and what the memory can do in the same
 /// run.
@@ -233,8 +232,6 @@ final class GpuBench {
         int extent = 8_192;
         long bytes = 2L * extent * extent;
         DeviceMemory memory = device.allocate(3 * bytes + CublasLt.WORKSPACE);
-        CUevent from = device.event();
-        CUevent to = device.event();
         double best = 0;
         try (CublasLt cublas = new CublasLt(memory.address() + 3 * bytes)) {
             Kernel random = backend.modules().kernel("elementwise", "randomWeights");
@@ -244,17 +241,10 @@ final class GpuBench {
             CublasLt.Extents extents =
                     new CublasLt.Extents(extent, extent, extent, extent, CublasLt.Operands.BF16, CublasLt.Outputs.BF16);
             for (CublasLt.Product product : cublas.candidates(extents, 8)) {
-                for (int i = 0; i < 6; i++) {
-                    device.record(from);
-                    cublas.run(product, operation, device.streamHandle());
-                    device.record(to);
-                    device.synchronize();
-                    best = Math.max(best, 2.0 * extent * extent * extent / (device.millisBetween(from, to) / 1e3));
-                }
+                float millis = device.leastMillis(6, () -> cublas.run(product, operation, device.streamHandle()));
+                best = Math.max(best, 2.0 * extent * extent * extent / (millis / 1e3));
             }
         }
-        device.destroy(from);
-        device.destroy(to);
         device.free(memory);
         return best;
     }
@@ -266,30 +256,18 @@ final class GpuBench {
         Kernel random = backend.modules().kernel("elementwise", "randomWeights");
         Kernel read = backend.modules().kernel("elementwise", "readAll");
         device.launch(random, Grid.of(2_640, 256), memory.address(), bytes / 2, 1f, 3);
-        CUevent from = device.event();
-        CUevent to = device.event();
         double best = 0;
         for (int blocks : new int[] {8, 16}) {
             for (int threads : new int[] {256, 512}) {
                 if (blocks * threads > 4_096) {
                     continue;
                 }
-                for (int i = 0; i < 4; i++) {
-                    device.record(from);
-                    device.launch(
-                            read,
-                            Grid.of(blocks * device.multiprocessors(), threads),
-                            memory.address(),
-                            bytes / 16,
-                            memory.address());
-                    device.record(to);
-                    device.synchronize();
-                    best = Math.max(best, bytes / (device.millisBetween(from, to) / 1e3));
-                }
+                Grid grid = Grid.of(blocks * device.multiprocessors(), threads);
+                float millis = device.leastMillis(
+                        4, () -> device.launch(read, grid, memory.address(), bytes / 16, memory.address()));
+                best = Math.max(best, bytes / (millis / 1e3));
             }
         }
-        device.destroy(from);
-        device.destroy(to);
         device.free(memory);
         return best;
     }
