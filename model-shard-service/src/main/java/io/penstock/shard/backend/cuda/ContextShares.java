@@ -3,10 +3,10 @@ package io.penstock.shard.backend.cuda;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/// How the contexts that a step's rows of few queries attend to are shared among blocks of [StreamedContexts]: all
-/// rows'
-/// tiles of keys, one key/value head behind the other, are cut into as many even runs as there are blocks, so that all
-/// end together, whatever the contexts' lengths. Planned once a step, for all layers. For one thread.
+/// How the contexts that a step's rows of few queries attend to are shared among blocks of
+/// [StreamedContexts]: all rows' tiles of keys, one key/value head behind the other, are cut into as many
+/// even runs as there are blocks, so that all end together, whatever the contexts' lengths. Planned once a step, for
+/// all layers. For one thread.
 final class ContextShares {
     /// Blocks, at most; `SHARES` of common.cuh.
     static final int MOST = 304;
@@ -17,9 +17,8 @@ final class ContextShares {
     static final int KEYS_A_TILE = 64;
     /// Tiles of a share, at least: parts that are shorter cost more to join than they save.
     static final int LEAST = 2;
-    /// A cut goes to a context's beginning or end where that is no farther than this part of a share, or a tile: blocks
-    /// may
-    /// differ so much, since the memory serves those that are late the quicker.
+    /// A cut goes to a context's beginning or end where that is no farther than this part of a share, or a
+    /// tile: blocks may differ so much, since the memory serves those that are late the quicker.
     static final int SLACK = 8;
 
     private final int blocks;
@@ -57,9 +56,9 @@ final class ContextShares {
         sum += needed;
     }
 
-    /// Writes where each share begins, and where the last one ends: row and key/value head (16 bits each), tile, and
-    /// where
-    /// that is inside a context, the blocks that have the first and the last part of it (16 bits each).
+    /// Writes where each share begins, and where the last one ends: row and key/value head (16 bits each),
+    /// tile, and where that is inside a context, the blocks that have the first and the last part of it (16
+    /// bits each).
     void write(MemorySegment words, int at, int kvHeads) {
         cut(kvHeads);
         for (int cut = 1; cut <= blocks; cut++) {

@@ -11,6 +11,8 @@ import jcuda.driver.CUgraphExec;
 /// One GPU of this process: one stream, memory, and the place where every error becomes a [CudaException] that says
 /// rank, step and kernel. For one thread at a time. [DriverDevice] is a real one; tests run kernels without any.
 interface CudaDevice extends AutoCloseable {
+    /// [#computeCapability] of H100s and H200s.
+    int HOPPER = 90;
 
     /// @throws PenstockException (unavailable) if there is no such device
     static CudaDevice open(int ordinal) {

@@ -22,7 +22,6 @@ final class DecodeKernel {
     static final int MAX_VECTORS = 16;
     static final int TRACE_BYTES = 512;
 
-    private static final int HOPPER = 90;
     private static final int KEYS_A_TILE = 64;
     private static final int MAX_SLOTS = 16;
     private static final int MIN_SLOTS = 2;
@@ -105,7 +104,7 @@ final class DecodeKernel {
                     tiling.sumFloats(shape.headSize(), vectors));
         }
         phases = phases(shape, weights, memory.decodeMaps(), peers != null);
-        boxes = device.computeCapability() >= HOPPER;
+        boxes = device.computeCapability() >= CudaDevice.HOPPER;
         if (boxes) {
             tellMaps(modules.kernel(tiling.source(), "acquireMaps"));
         }
@@ -170,10 +169,8 @@ final class DecodeKernel {
             Arena arena) {
         DecodeTiling tiling = DecodeTiling.chosen();
         boolean allLayers = shape.slice().embeds() && shape.slice().samples();
-        boolean evenBlocks = limits.blockSize() % KEYS_A_TILE == 0
-                || (limits.blockSize() % 8 == 0 && KEYS_A_TILE % limits.blockSize() == 0);
         if (!allLayers
-                || !evenBlocks
+                || !StepMemory.tilesAreWhole(limits.blockSize(), KEYS_A_TILE)
                 || sharedBytes(device.computeCapability()) == 0
                 || shape.group() > ShardShape.QUERY_TILE
                 || shape.hidden() > DecodeTiling.MAX_HIDDEN) {
@@ -189,7 +186,7 @@ final class DecodeKernel {
     /// What a block may have of a multiprocessor's shared memory; 0 where the kernel does not serve.
     private static int sharedBytes(int capability) {
         return switch (capability) {
-            case HOPPER -> 227 * 1024;
+            case CudaDevice.HOPPER -> 227 * 1024;
             case 80, 87 -> 163 * 1024;
             // A ring beside vectors and sums would be too short to hide anything.
             default -> 0;

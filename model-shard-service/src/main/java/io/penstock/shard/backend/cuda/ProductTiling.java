@@ -72,9 +72,8 @@ record ProductTiling(Operands operands, int vectors, int blocks, int depth) {
         return stages() * stageBytes();
     }
 
-    /// Of a block: two groups of four warps that multiply, and a warp that copies; where weights are widened, that
-    /// one's
-    /// group too, so that it can hand its registers over.
+    /// Of a block: two groups of four warps that multiply, and a warp that copies; where weights are widened,
+    /// that one's group too, so that it can hand its registers over.
     int threads() {
         return CONSUMERS + (operands.widened() ? 4 * WARP : WARP);
     }

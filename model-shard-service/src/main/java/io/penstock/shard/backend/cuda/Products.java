@@ -48,6 +48,9 @@ final class Products {
 
         /// By one of cuBLASLt's algorithms.
         record Library(byte[] algorithm) implements Way {}
+
+        /// By whatever makes it where our own kernel does not.
+        record Other() implements Way {}
     }
 
     void run(Extents extents, Operation operation) {
@@ -137,7 +140,7 @@ final class Products {
         }
         chosen.put(extents, new Way.Own());
         if (millis(ours, between) > millis(others, between)) {
-            chosen.remove(extents);
+            chosen.put(extents, new Way.Other());
         }
     }
 

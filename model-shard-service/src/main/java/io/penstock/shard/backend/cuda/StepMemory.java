@@ -167,6 +167,12 @@ record StepMemory(
                 results);
     }
 
+    /// Whether tiles of so many keys are made of whole KV blocks, or parts of one: such as the copy engine brings, with
+    /// the eight positions that pieces are permuted by together.
+    static boolean tilesAreWhole(int blockSize, int keys) {
+        return blockSize % keys == 0 || (blockSize % 8 == 0 && keys % blockSize == 0);
+    }
+
     /// Rows of so many columns that `expanded` holds.
     static int expandedRows(int columns) {
         return (int) (EXPANDED_BYTES / (2L * columns) / 128 * 128);

@@ -18,7 +18,6 @@ final class StepTrials {
     /// (docs/cuda-ladder.md).
     private static final int RANKS_ROWS = 4;
 
-    private static final int HOPPER = 90;
     private static final int RUNS = 4;
 
     private final CudaDevice device;
@@ -77,7 +76,7 @@ final class StepTrials {
     Set<StepBucket> whole(List<StepBucket> buckets, DecodeKernel decode, boolean alone) {
         Set<StepBucket> whole = new HashSet<>();
         int most = Integer.getInteger(
-                ROWS_PROPERTY, alone || device.computeCapability() < HOPPER ? Integer.MAX_VALUE : RANKS_ROWS);
+                ROWS_PROPERTY, alone || !StreamedProducts.isOn(device) ? Integer.MAX_VALUE : RANKS_ROWS);
         boolean measured = alone && device.isReal() && most == Integer.MAX_VALUE;
         for (StepBucket bucket : buckets) {
             if (decode.serves(bucket) && bucket.rows() <= most && (!measured || isQuicker(bucket, decode))) {

@@ -7,7 +7,6 @@ import java.lang.foreign.MemorySegment;
 /// Attention of rows of few queries by `contexts.cu`: two blocks a multiprocessor, each with an even share of all
 /// contexts ([ContextShares]). On Hopper, for KV blocks that bulk copies can bring.
 final class StreamedContexts {
-    private static final int HOPPER = 90;
     private static final int BLOCKS_A_MULTIPROCESSOR = 2;
     private static final int KEYS = ContextShares.KEYS_A_TILE;
     private static final int SHARED_BYTES = 112 * 1024;
@@ -28,10 +27,8 @@ final class StreamedContexts {
     /// @return null where it does not serve, or is switched off by `-Dpenstock.cuda.streamed-contexts=false`
     static StreamedContexts of(
             CudaDevice device, CudaModules modules, ShardShape shape, StepLimits limits, CudaOptions.Kv kv) {
-        int block = limits.blockSize();
-        boolean even = block % KEYS == 0 || (block % 8 == 0 && KEYS % block == 0);
-        return even
-                        && device.computeCapability() == HOPPER
+        return StepMemory.tilesAreWhole(limits.blockSize(), KEYS)
+                        && device.computeCapability() == CudaDevice.HOPPER
                         && Boolean.parseBoolean(System.getProperty("penstock.cuda.streamed-contexts", "true"))
                 ? new StreamedContexts(device, modules, shape, kv)
                 : null;

@@ -19,7 +19,6 @@ final class StreamedProducts {
     static final int MAX_VECTORS = ProductTiling.MAX_VECTORS;
 
     private static final int SLICE_BYTES = ProductTiling.SLICE_BYTES;
-    private static final int HOPPER = 90;
     private static final int ARGUMENT_BYTES = 72;
 
     private final CudaDevice device;
@@ -52,7 +51,7 @@ final class StreamedProducts {
 
     /// Whether a device has them.
     static boolean isOn(CudaDevice device) {
-        return device.computeCapability() == HOPPER;
+        return device.computeCapability() == CudaDevice.HOPPER;
     }
 
     /// Of sums that blocks leave one another.

@@ -12,10 +12,7 @@ final class WidePrompts {
     /// That a block takes at a time.
     static final int QUERIES = 128;
 
-    private static final int HOPPER = 90;
     private static final int KEYS = 128;
-    // Of as few tokens as the permutation of their pieces has: more boxes than a warp has lanes would be a tile's.
-    private static final int LEAST_BLOCK = 8;
     private static final int THREADS = 3 * 128;
 
     private final CudaDevice device;
@@ -59,11 +56,9 @@ final class WidePrompts {
             CudaOptions.Kv kv,
             StepMemory memory,
             Arena arena) {
-        int block = limits.blockSize();
-        boolean even = block % KEYS == 0 || (block % LEAST_BLOCK == 0 && KEYS % block == 0);
-        return even
+        return StepMemory.tilesAreWhole(limits.blockSize(), KEYS)
                         && kv == CudaOptions.Kv.BF16
-                        && device.computeCapability() == HOPPER
+                        && device.computeCapability() == CudaDevice.HOPPER
                         && Boolean.parseBoolean(System.getProperty("penstock.cuda.wide-prompts", "true"))
                 ? new WidePrompts(device, modules, shape, limits, memory, arena)
                 : null;

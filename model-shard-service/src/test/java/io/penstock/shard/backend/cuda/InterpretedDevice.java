@@ -24,7 +24,6 @@ import jcuda.driver.CUgraphExec;
 /// A Hopper GPU that is none: kernels run on the CPU, by [Interpreter], when they are launched. So the host's code is
 /// the same as on a GPU.
 final class InterpretedDevice implements CudaDevice {
-    private static final int HOPPER = 90;
     private static final long MEMORY_BYTES = 1L << 33;
     private static final String PROPERTY = "penstock.ptx";
     private static final List<String> SOURCES = List.of(
