@@ -128,11 +128,7 @@ final class CudaEpoch implements AutoCloseable {
             }
             for (int i = 0; i < IN_FLIGHT; i++) {
                 words[i] = allocateHost(4 * StepDescriptor.capacity(limits));
-                descriptors[i] = new StepDescriptor(
-                        words[i].segment(),
-                        limits,
-                        StreamedContexts.blocks(device.multiprocessors()),
-                        pass.prefillTile());
+                descriptors[i] = pass.descriptor(words[i]);
                 CUevent event = device.event();
                 resources.hold(() -> device.destroy(event));
                 done[i] = event;

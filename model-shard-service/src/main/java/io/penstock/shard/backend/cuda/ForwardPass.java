@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.CublasLt.Outputs;
+import io.penstock.shard.backend.cuda.CudaDevice.HostMemory;
 import io.penstock.shard.backend.cuda.Launcher.Grid;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -214,8 +215,16 @@ final class ForwardPass {
                 alike ? 0 : StreamedProducts.MAX_VECTORS);
     }
 
-    /// Queries of a block of the prefill kernel, as a step's description must have them.
-    int prefillTile() {
+    /// What describes steps as these kernels read them.
+    ///
+    /// @param words of [StepDescriptor#capacity] words
+    StepDescriptor descriptor(HostMemory words) {
+        return new StepDescriptor(
+                words.segment(), limits, StreamedContexts.blocks(device.multiprocessors()), prefillTile());
+    }
+
+    // Queries of a block of the prefill kernel, as a step's description must have them.
+    private int prefillTile() {
         return prompts == null ? ShardShape.PREFILL_TILE : WidePrompts.QUERIES;
     }
 

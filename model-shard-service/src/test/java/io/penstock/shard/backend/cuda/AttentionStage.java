@@ -188,8 +188,7 @@ final class AttentionStage implements AutoCloseable {
     private void describe(ForwardPass pass, int[] counts) {
         int rows = what.lengths.length;
         HostMemory words = device.allocateHost(4 * StepDescriptor.capacity(limits));
-        StepDescriptor descriptor = new StepDescriptor(
-                words.segment(), limits, StreamedContexts.blocks(device.multiprocessors()), pass.prefillTile());
+        StepDescriptor descriptor = pass.descriptor(words);
         descriptor.begin(bucket, 0);
         descriptor.writeAdmissions(64);
         StepPlan plan = new StepPlan(limits, new int[rows][memory.maxBlocks()], new SlotSampling[rows]);

@@ -216,7 +216,7 @@ public final class GpuRanks {
                     : DevicePeers.meet(cuda, collective, layout, box);
             peers = meeting.peers(cuda, modules, collective, shape, memory, arena);
             words = cuda.allocateHost(4 * StepDescriptor.capacity(limits));
-            descriptor = new StepDescriptor(words.segment(), limits, 264, ShardShape.PREFILL_TILE);
+            descriptor = pass.descriptor(words);
             plan = new StepPlan(limits, new int[1][(tokens + 15) / 16], new SlotSampling[1]);
             plan.rows = 1;
             plan.totalTokens = tokens;

@@ -209,7 +209,7 @@ final class KernelCheck {
                 }
                 MemorySegment.copy(logits, 0, upload.segment(), ValueLayout.JAVA_FLOAT, 0, logits.length);
                 device.upload(memory.logits(), upload, 4L * logits.length);
-                StepDescriptor descriptor = new StepDescriptor(words.segment(), limits, 264, pass.prefillTile());
+                StepDescriptor descriptor = pass.descriptor(words);
                 descriptor.begin(bucket, position % 2);
                 StepPlan plan = new StepPlan(limits, table, slots);
                 plan.rows = ROWS;

@@ -82,8 +82,7 @@ final class SmallStage implements AutoCloseable {
                 computing,
                 arena);
         words = device.allocateHost(4 * StepDescriptor.capacity(limits));
-        descriptor = new StepDescriptor(
-                words.segment(), limits, StreamedContexts.blocks(device.multiprocessors()), pass.prefillTile());
+        descriptor = pass.descriptor(words);
         position = new int[tokens];
         table = new int[rows][blocksEach];
         describe(rows);
@@ -136,8 +135,7 @@ final class SmallStage implements AutoCloseable {
     void admit(SamplingParameters parameters) {
         SlotSampling sampling = new SlotSampling(parameters, new int[] {1}, 1, new int[0], 0, -1);
         HostMemory host = device.allocateHost(4 * StepDescriptor.capacity(limits));
-        StepDescriptor news = new StepDescriptor(
-                host.segment(), limits, StreamedContexts.blocks(device.multiprocessors()), pass.prefillTile());
+        StepDescriptor news = pass.descriptor(host);
         for (int slot = 0; slot < bucket.rows(); ) {
             news.begin(bucket, 0);
             do {
