@@ -1,6 +1,7 @@
 // targets: sm_80 sm_90a
 // A whole decode step of up to 16 sequences as one persistent kernel, put together from a model's description: a list of
-// phases, with one barrier over the grid between two of them. Longer than 500 lines: one kernel, told in the order of a step.
+// phases, with a barrier over the grid between two of them, or with values that carry a number ("values that carry a number"
+// below). Longer than 500 lines: one kernel, told in the order of a step.
 //
 // In each block one warp streams the block's share of every weight, and of the keys and values it attends to, in
 // order, into a ring in shared memory by bulk copies. Neither depends on the step's activations, so it never waits for the
@@ -68,7 +69,8 @@ enum { WITH_FP8 = 1, WITH_INT4 = 2 };
 // As DecodeKernel.java writes it.
 struct Phase {
     int type, format, rows, columns;
-    int layer, cuts;  // layer: of SHARE, the sum's number; cuts: slots that a tile's columns are cut into
+    int layer;            // of SHARE, the sum's number
+    short cuts, numbered;  // slots that a tile's columns are cut into; whether the next phase goes by its values' numbers
     const u8 *weights, *scales;
     const float* vector;  // norm weights before the product, or the bias behind it (of attention's inputs)
     const u8* maps;       // how tiles are brought where rows are as they are: a wide slot, another one, a granule
@@ -80,15 +82,16 @@ struct Decode {
     const bf16* embedding;
     const int* last;
     float *residual, *qkv;  // [vectors, ...]; qkv is zero between steps
-    bf16 *attended, *activated;
+    u64 *attended, *activated, *joined;  // numbered: [vectors, ... / 2], and the parts that the output product joins
     float *logits, *parts, *added;  // added: what output and down products are added to, the residual sums or this rank's part
     float2* partSums;
-    u32 *arrivals, *barrier;  // arrivals: [vectors, kv heads]; barrier: two; all zero between steps
+    u32 *arrivals, *barrier;  // arrivals: [vectors, kv heads]; barrier: two, and how many phases there were; zero but that between steps
     const float2* rope;
     bf16 *keys, *values;
     const int* table;
     u64* trace;      // [kinds of phase, marks]
-    i64 cacheLayer;  // elements
+    i64 cacheLayer;     // elements
+    i64 numberedWords;  // of `attended` and what lies behind it
     int count, maxBlocks, blockSize, heads, kvHeads, hidden, vocabulary, interleaved, slots, slotBytes;
     int depth, ahead;                   // slots in flight; of a phase that the grid has not come to
     int fetched;                        // slots behind a full ring that are sent ahead to the second-level cache
@@ -127,6 +130,7 @@ FORCE float loadShared(u32 at) {
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(v) : "r"(at) : "memory");
     return v;
 }
+FORCE void addRelaxed(u32* p) { asm volatile("red.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
 FORCE void addRelease(u32* p) { asm volatile("fence.acq_rel.gpu;\nred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(p) : "memory"); }
 
 FORCE bool barrierPassed(u64* b, int parity) {
@@ -527,6 +531,56 @@ FORCE void produce(const Decode& a, int samples, int rows, const Ring& ring, con
     }
 }
 
+// ---- values that carry a number
+
+// What attention leaves to the output product, and gates and ups to the down product, has one writer each: 8 bytes, stored as
+// one, of two bf16 or an f32 and the phase's number. Who sees the number has the value. So nobody fences, and a block waits only for
+// those that make its columns.
+//
+// A number is how many phases this memory has seen, whatever they were part of: no two are alike. Before they would be, the
+// memory is made zero, which is no phase's number. What is written again has been read: between two attentions, and between two
+// gates and ups, all blocks meet at a barrier behind the phase that reads.
+constexpr u32 LAST_NUMBER = 0xf0000000u;
+
+FORCE void leave(u64* to, u32 value, u32 number) {
+    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"((u64)number << 32 | value) : "memory");
+}
+FORCE void leaveTwo(u64* to, u32 first, u32 second, u32 number) {
+    asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(to), "l"((u64)number << 32 | first), "l"((u64)number << 32 | second) : "memory");
+}
+// {first, its number, second, its number}
+FORCE uint4 askTwo(const u64* from) {
+    u64 a, b;
+    asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(a), "=l"(b) : "l"(from) : "memory");
+    return make_uint4((u32)a, (u32)(a >> 32), (u32)b, (u32)(b >> 32));
+}
+
+// Those of `values` that are wanted, from where `from` says, by whole warps; number 0: as they are. All are on their way before the
+// first is looked at. While some are not there, one lane asks for one: blocks that ask for all they want would take from those that
+// they wait for.
+template <int N, class Wants, class From>
+FORCE void bringNumbered(uint4 (&values)[N], u32 number, Wants wants, From from) {
+    while (true) {
+#pragma unroll
+        for (int k = 0; k < N; k++) values[k] = make_uint4(0, number, 0, number);
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            if (wants(k)) values[k] = askTwo(from(k));
+        int late = -1;
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            if (values[k].y != number || values[k].w != number) late = k;
+        const u32 lanes = __ballot_sync(~0u, late >= 0);
+        if (lanes == 0 || number == 0) return;
+        if (threadIdx.x % 32 == __ffs(lanes) - 1) {
+            const u64* at = from(late);
+            Patience patience;
+            for (uint4 two = askTwo(at); two.y != number || two.w != number; two = askTwo(at)) patience.turn();
+        }
+        __syncwarp();
+    }
+}
+
 // ---- products
 
 // Pairs of e4m3 values as f16. The vectors are f16 then, so that an instruction makes two weights; a sixteenth of their size,
@@ -863,39 +917,27 @@ FORCE void bringEmbedding(const Decode& a, const Step& step, const Phase& p, int
     }
 }
 
-// Columns [from, to) of bf16 vectors to shared memory.
+// Columns [from, to) of numbered bf16 vectors to shared memory.
 template <int FORMATS>
-FORCE void bring(const bf16* in, const Phase& p, int vectors, int from, int to, int pitch, bf16* x) {
-    constexpr int TOGETHER = 8, PLACES = 2;
-    const int pieces = (to - from) / 8;
+FORCE void bring(const u64* in, const Phase& p, int vectors, int from, int to, u32 number, int pitch, bf16* x) {
+    constexpr int TOGETHER = 4, PLACES = 4;
+    const int quads = (to - from) / 4, lane = threadIdx.x % 32;
 #pragma unroll 1
-    for (int c = threadIdx.x; c < pieces; c += PLACES * THREADS) {
+    for (int first = threadIdx.x - lane; first < quads; first += PLACES * THREADS) {
 #pragma unroll 1
         for (int v0 = 0; v0 < vectors; v0 += TOGETHER) {
-            uint4 e[PLACES][TOGETHER];
+            uint4 e[PLACES * TOGETHER];
+            const auto quad = [&](int k) { return first + lane + k / TOGETHER * THREADS; };
+            const auto wants = [&](int k) { return v0 + k % TOGETHER < vectors && quad(k) < quads; };
+            bringNumbered(e, number, wants, [&](int k) { return in + (i64)(v0 + k % TOGETHER) * (p.columns / 2) + from / 2 + 2 * quad(k); });
 #pragma unroll
-            for (int k = 0; k < PLACES; k++) {
-#pragma unroll
-                for (int u = 0; u < TOGETHER; u++)
-                    if (v0 + u < vectors && c + k * THREADS < pieces)
-                        e[k][u] = __ldcg((const uint4*)(in + (i64)(v0 + u) * p.columns + from) + c + k * THREADS);
-            }
-#pragma unroll
-            for (int k = 0; k < PLACES; k++) {
-                const int column = 8 * (c + k * THREADS);
-                if (c + k * THREADS >= pieces) break;
-#pragma unroll
-                for (int u = 0; u < TOGETHER; u++) {
-                    if (v0 + u >= vectors) break;
-                    bf16* to = x + (v0 + u) * pitch;
-                    const uint4 w = e[k][u];
-                    if (FORMATS && p.format != BF16) {
-                        putQuad<FORMATS>(to, p.format, column, make_float4(lowFloat(w.x), highFloat(w.x), lowFloat(w.y), highFloat(w.y)));
-                        putQuad<FORMATS>(to, p.format, column + 4, make_float4(lowFloat(w.z), highFloat(w.z), lowFloat(w.w), highFloat(w.w)));
-                    } else {
-                        *(uint4*)(to + column) = w;
-                    }
-                }
+            for (int k = 0; k < PLACES * TOGETHER; k++) {
+                if (!wants(k)) continue;
+                bf16* to = x + (v0 + k % TOGETHER) * pitch;
+                if (FORMATS && p.format != BF16)
+                    putQuad<FORMATS>(to, p.format, 4 * quad(k), make_float4(lowFloat(e[k].x), highFloat(e[k].x), lowFloat(e[k].z), highFloat(e[k].z)));
+                else
+                    *(uint2*)(to + 4 * quad(k)) = make_uint2(e[k].x, e[k].z);
             }
         }
     }
@@ -903,39 +945,33 @@ FORCE void bring(const bf16* in, const Phase& p, int vectors, int from, int to, 
 
 // Columns of what attention gave, where some rows' parts are joined on the way: few of them.
 template <int HD, int FORMATS>
-FORCE void bringParts(const Decode& a, const Plan& plan, const Phase& p, int vectors, int from, int to, bf16* x) {
-    const int group = a.heads / a.kvHeads, quads = (to - from) / 4;
+FORCE void bringParts(const Decode& a, const Plan& plan, const Phase& p, int vectors, int from, int to, u32 number, bf16* x) {
+    const int group = a.heads / a.kvHeads, quads = (to - from) / 4, all = quads * vectors, lane = threadIdx.x % 32;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < quads * vectors; i += THREADS) {
-        const int v = i / quads, c = i % quads * 4, head = (from + c) / HD, r = head % group, used = plan.parts[v];
-        float4 sum = make_float4(0, 0, 0, 0);
-        if (plan.whole(v, vectors)) {
-            const uint2 e = __ldcg((const uint2*)(a.attended + (i64)v * p.columns + from + c));
-            sum = make_float4(lowFloat(e.x), highFloat(e.x), lowFloat(e.y), highFloat(e.y));
-        } else {
-            const i64 parts = plan.first[v] + head / group * used;
-            float2 ml[JOINED];
-            float4 o[JOINED];
-#pragma unroll
-            for (int s = 0; s < JOINED; s++) {
-                ml[s] = make_float2(NEG_INF, 0);
-                o[s] = make_float4(0, 0, 0, 0);
-            }
-#pragma unroll
-            for (int s = 0; s < JOINED; s++) {
-                if (s < used) {
-                    ml[s] = __ldcg(a.partSums + (parts + s) * 16 + r);
-                    o[s] = __ldcg((const float4*)(a.parts + ((parts + s) * 16 + r) * HD) + c % HD / 4);
-                }
-            }
+    for (int first = threadIdx.x - lane; first < all; first += THREADS) {
+        const int i = min(first + lane, all - 1), v = i / quads, c = i % quads * 4, head = (from + c) / HD, used = plan.parts[v];
+        const bool whole = plan.whole(v, vectors);
+        const u64* at = whole ? a.attended + ((i64)v * p.columns + from + c) / 2
+                              : a.joined + ((i64)(plan.first[v] + head / group * used) * 16 + head % group) * (HD + 2) + c % HD;
+        // Of each part two pairs of values, then its largest score and sum.
+        uint4 e[3 * JOINED];
+        bringNumbered(e, number, [&](int k) { return whole ? k == 0 : k / 3 < used; },
+                      [&](int k) { return (k % 3 == 2 ? at + (HD - c % HD) : at + k % 3 * 2) + k / 3 * (16 * (HD + 2)); });
+        float4 sum = make_float4(lowFloat(e[0].x), highFloat(e[0].x), lowFloat(e[0].z), highFloat(e[0].z));
+        if (!whole) {
             float top = NEG_INF, total = 0;
+            sum = make_float4(0, 0, 0, 0);
 #pragma unroll
-            for (int s = 0; s < JOINED; s++) top = fmaxf(top, ml[s].x);
+            for (int s = 0; s < JOINED; s++)
+                if (s < used) top = fmaxf(top, __uint_as_float(e[3 * s + 2].x));
 #pragma unroll
             for (int s = 0; s < JOINED; s++) {
-                const float e = power2(ml[s].x - top);
-                total += ml[s].y * e;
-                sum = make_float4(sum.x + o[s].x * e, sum.y + o[s].y * e, sum.z + o[s].z * e, sum.w + o[s].w * e);
+                if (s >= used) break;
+                const uint4 low = e[3 * s], high = e[3 * s + 1], ml = e[3 * s + 2];
+                const float f = power2(__uint_as_float(ml.x) - top);
+                total += __uint_as_float(ml.z) * f;
+                sum = make_float4(sum.x + __uint_as_float(low.x) * f, sum.y + __uint_as_float(low.z) * f, sum.z + __uint_as_float(high.x) * f,
+                                  sum.w + __uint_as_float(high.z) * f);
             }
             const float f = 1.f / total;
             sum = make_float4(sum.x * f, sum.y * f, sum.z * f, sum.w * f);
@@ -945,21 +981,24 @@ FORCE void bringParts(const Decode& a, const Plan& plan, const Phase& p, int vec
 }
 
 // What becomes of the sums of a run of tiles. `factors`: of the vectors, where they were normed.
-FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sums, const float* factors, int firstTile, int tiles, int allTiles) {
+FORCE void finish(const Decode& a, const Phase& p, int vectors, const float* sums, const float* factors, int firstTile, int tiles, int allTiles, u32 number) {
     const int stride = TILE * vectors;  // from warp to warp
     if (p.type == GATE_UP) {
-        for (int i = threadIdx.x; i < tiles * 8 * vectors; i += THREADS) {
-            const int r = i % 8, v = i / 8 % vectors, tile = i / (8 * vectors);
+        for (int i = threadIdx.x; i < tiles * 4 * vectors; i += THREADS) {
+            const int r = i % 4 * 2, v = i / 4 % vectors, tile = i / (4 * vectors);
             const float* s = sums + tile * WARPS * stride + r * vectors + v;
-            float gate = 0, up = 0;
+            float gate[2] = {}, up[2] = {};
 #pragma unroll
             for (int w = 0; w < WARPS; w++) {
-                gate += s[w * stride];
-                up += s[w * stride + 8 * vectors];
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    gate[e] += s[w * stride + e * vectors];
+                    up[e] += s[w * stride + (8 + e) * vectors];
+                }
             }
-            gate *= factors[v];
-            up *= factors[v];
-            a.activated[(i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r] = toBf16(activate(gate, up));
+            const float f = factors[v];
+            leave(a.activated + ((i64)v * (p.rows / 2) + (firstTile + tile) * 8 + r) / 2, pack(activate(gate[0] * f, up[0] * f), activate(gate[1] * f, up[1] * f)),
+                number);
         }
         return;
     }
@@ -1012,7 +1051,7 @@ struct Taker {
 // The block's items of a layer. `small`: shared memory of 18 rows, `sums`: of 32 rows of floats and a little. What does not
 // depend on this step's phases is asked for before the grid is awaited, by `await`.
 template <int HD, class Await>
-FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int rows, Taker& taker, bf16* small, float* sums, Await await) {
+FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int rows, Taker& taker, bf16* small, float* sums, u32 number, Await await) {
     constexpr int STRIDE = HD + 8, HALF = HD / 2;
     const int t = threadIdx.x, warp = t / 32, lane = t % 32, group = a.heads / a.kvHeads;
     bf16 *layerKeys = a.keys + p.layer * a.cacheLayer, *layerValues = a.values + p.layer * a.cacheLayer;
@@ -1151,24 +1190,29 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
             }
             if (warp < 4) put();
             consumersSync<THREADS>();
-            for (int i = t; i < min(8, group - 8 * h) * HD; i += THREADS) {
-                const int row = i / HD, d = i % HD;
-                float top = NEG_INF, total = 0, sum = 0;
+            for (int i = t; i < min(8, group - 8 * h) * HALF; i += THREADS) {
+                const int row = i / HALF, d = i % HALF * 2;
+                float top = NEG_INF, total = 0;
+                float2 sum = make_float2(0, 0);
 #pragma unroll
                 for (int w = 0; w < 4; w++) top = fmaxf(top, ml[w * 8 + row].x);
 #pragma unroll
                 for (int w = 0; w < 4; w++) {
                     const float e = power2(ml[w * 8 + row].x - top);
+                    const float2 s = *(const float2*)(sums + (w * 8 + row) * HD + d);
                     total += ml[w * 8 + row].y * e;
-                    sum += sums[(w * 8 + row) * HD + d] * e;
-                }
-                if (used == 1) {
-                    a.attended[((i64)item.row * a.heads + kv * group + 8 * h + row) * HD + d] = toBf16(sum / total);
-                    continue;
+                    sum = make_float2(sum.x + s.x * e, sum.y + s.y * e);
                 }
                 const i64 to = (i64)index * 16 + 8 * h + row;
-                __stcg(a.parts + to * HD + d, sum);
-                if (d == 0) __stcg(a.partSums + to, make_float2(top, total));
+                if (used == 1) {
+                    leave(a.attended + (((i64)item.row * a.heads + kv * group + 8 * h + row) * HD + d) / 2, pack(sum.x / total, sum.y / total), number);
+                } else if (plan.whole(item.row, rows)) {
+                    __stcg((float2*)(a.parts + to * HD + d), sum);
+                    if (d == 0) __stcg(a.partSums + to, make_float2(top, total));
+                } else {
+                    leaveTwo(a.joined + to * (HD + 2) + d, __float_as_uint(sum.x), __float_as_uint(sum.y), number);
+                    if (d == 0) leaveTwo(a.joined + to * (HD + 2) + HD, __float_as_uint(top), __float_as_uint(total), number);
+                }
             }
             consumersSync<THREADS>();
         }
@@ -1183,12 +1227,12 @@ FORCE void attendItems(const Decode& a, const Plan& plan, const Phase& p, int ro
         }
         consumersSync<THREADS>();
         if (*isLast) {
-            bf16* out = a.attended + ((i64)item.row * a.heads + kv * group) * HD;
+            u64* out = a.attended + ((i64)item.row * a.heads + kv * group) * HALF;
             const i64 parts = index - item.split;
             for (int i = t; i < group * (HD / 4); i += THREADS) {
                 const int r = i / (HD / 4), d = i % (HD / 4) * 4;
-                *(uint2*)(out + r * HD + d) =
-                    pack4(joinParts<HD>(a.partSums, a.parts, used, d, [&](int part) { return (parts + part) * 16 + r; }));
+                const uint2 two = pack4(joinParts<HD>(a.partSums, a.parts, used, d, [&](int part) { return (parts + part) * 16 + r; }));
+                leaveTwo(out + (r * HD + d) / 2, two.x, two.y, number);
             }
         }
         consumersSync<THREADS>();
@@ -1231,22 +1275,28 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
     consumersSync<THREADS>();
     Taker taker = {ring};
     u32 arrived = 0;
+    const u32 ran = __ldcg(a.barrier + 2);
+    bool numbered = false;  // what the phase before left
     for (int i = 0; i < a.count; i++) {
         const Phase p = a.phases[i];
+        const u32 number = ran + i + 1, awaited = numbered ? ran + i : 0;
         if (i + 2 < a.count) asm volatile("prefetch.global.L1 [%0];" ::"l"(a.phases + i + 2));
+        const auto reach = [&]() {
+            reached[0] = i;
+            reached[1] = p.type <= OUTPUT || p.type == SHARE;
+        };
         const auto await = [&]() {
-            if (i > 0) {
+            if (i > 0 && !awaited) {
                 if (t == 0) {
                     awaitGrid(a.barrier, arrived);
-                    reached[0] = i;
-                    reached[1] = p.type <= OUTPUT || p.type == SHARE;
+                    reach();
                 }
                 consumersSync<THREADS>();
             }
             mark(p.type, 0);
         };
         if (p.type == ATTENTION) {
-            attendItems<HD>(a, plan, p, tokens, taker, x, sums, await);
+            attendItems<HD>(a, plan, p, tokens, taker, x, sums, number, await);
             consumersSync<THREADS>();
             mark(p.type, 1);
         } else if (!skipped(p.type, samples)) {
@@ -1268,6 +1318,8 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                 else
                     bringResidual<FORMATS>(a, step, p, vectors, weight, x, squares);
                 consumersSync<THREADS>();
+                // The next phase adds to what has been read here; it lies in shared memory, so there is nothing to be fenced.
+                if (p.numbered && t == 0) addRelaxed(a.barrier);
                 if (t < vectors) {
                     float s = 0;
 #pragma unroll
@@ -1279,12 +1331,18 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                 const int width = w.begin(w.cut + 1) - w.begin(w.cut);
                 const bool more = w.left > (w.tiles - w.tile) * width - (w.column - w.begin(w.cut));
                 const int end = min(w.begin(w.cut + 1 + more) * GRANULE, p.columns);
+                // Whether all have read what is added to here: long ago, so asked beside the values.
+                const u32 come = awaited ? loadRelaxed(a.barrier) : arrived;
                 if (p.type == OUTPUT && plan.inParts)
-                    bringParts<HD, FORMATS>(a, plan, p, vectors, base, end, x);
+                    bringParts<HD, FORMATS>(a, plan, p, vectors, base, end, awaited, x);
                 else
-                    bring<FORMATS>(p.type == OUTPUT ? a.attended : a.activated, p, vectors, base, end, a.pitch, x);
-                if (p.type == OUTPUT && blockIdx.x == gridDim.x - 1) {
-                    // For the next layer's sums.
+                    bring<FORMATS>(p.type == OUTPUT ? a.attended : a.activated, p, vectors, base, end, awaited, a.pitch, x);
+                if (awaited && t == 0) {
+                    if (come < arrived) awaitGrid(a.barrier, arrived);
+                    reach();
+                }
+                if (p.type == DOWN && blockIdx.x == gridDim.x - 1) {
+                    // For the next layer's sums; no barrier lies between attention, which reads them, and the output product.
                     const int all = tokens * (a.heads + 2 * a.kvHeads) * HD;
                     for (int j = t; j < all; j += THREADS) __stcg(a.qkv + j, 0.f);
                 }
@@ -1330,7 +1388,7 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                 }
                 if (w.left == 0) mark(p.type, 3);
                 consumersSync<THREADS>();
-                finish(a, p, vectors, sums, factors, firstTile, tiles, w.tiles);
+                finish(a, p, vectors, sums, factors, firstTile, tiles, w.tiles, number);
                 consumersSync<THREADS>();
             }
             mark(p.type, 4);
@@ -1342,8 +1400,10 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
                 mark(p.type, 1);
             }
         }
-        if (t == 0) addRelease(a.barrier);
-        arrived += gridDim.x;
+        // Gates and ups that carry numbers have arrived when they had read.
+        if (t == 0 && !p.numbered) addRelease(a.barrier);
+        if (!p.numbered || p.type == GATE_UP) arrived += gridDim.x;
+        numbered = p.numbered;
         mark(p.type, 5);
     }
     if (t == 0) {
@@ -1353,6 +1413,10 @@ FORCE void consume(const Decode& a, const Peers& peers, const Step& step, const 
         if (atomicAdd(a.barrier + 1, 1u) == gridDim.x - 1) {
             a.barrier[0] = 0;
             a.barrier[1] = 0;
+            const u32 now = ran + a.count;
+            // Milliseconds, once in a day.
+            for (i64 i = 0; now > LAST_NUMBER && i < a.numberedWords; i++) a.attended[i] = 0;
+            a.barrier[2] = now > LAST_NUMBER ? 0 : now;
         }
     }
 }

@@ -39,6 +39,8 @@ final class DecodeKernel {
     private static final int MAX_FETCHED = 6;
     /// Slots of keys and values in flight, to be measured.
     private static final String CONTEXT_DEPTH_PROPERTY = "penstock.cuda.context-depth";
+    /// After which phases values carry numbers instead of a barrier, to be measured: 1 attention, 2 gates and ups.
+    private static final String NUMBERED_PROPERTY = "penstock.cuda.numbered";
     private static final String[] KINDS = {"q/k/v", "attention", "output", "gate, up", "down", "logits", "sums"};
     private static final int QKV = 0;
     private static final int ATTENTION = 1;
@@ -147,11 +149,19 @@ final class DecodeKernel {
     private void tell(List<Phase> list) {
         HostMemory host = device.allocateHost(PHASE_BYTES * list.size());
         for (int i = 0; i < list.size(); i++) {
-            list.get(i).write(host.segment(), (long) i * PHASE_BYTES);
+            boolean numbered = i + 1 < list.size() && isNumbered(list.get(i), list.get(i + 1));
+            list.get(i).write(host.segment(), (long) i * PHASE_BYTES, numbered);
         }
         device.upload(memory.decodePhases(), host, (long) PHASE_BYTES * list.size());
         device.synchronize();
         device.free(host);
+    }
+
+    /// Whether all that a phase needs of the one before has one writer, and so no barrier between them.
+    private static boolean isNumbered(Phase before, Phase phase) {
+        int which = Integer.getInteger(NUMBERED_PROPERTY, 3);
+        return (before.type == ATTENTION && phase.type == OUTPUT && (which & 1) != 0)
+                || (before.type == GATE_UP && phase.type == DOWN && (which & 2) != 0);
     }
 
     /// @param eights whether products of more than 8 vectors take those as e4m3, where weights allow it
@@ -283,9 +293,18 @@ final class DecodeKernel {
         return ShardShape.QUERY_TILE * (multiprocessors + (long) MAX_VECTORS * shape.kvHeads());
     }
 
-    /// Device bytes of the counters, zero between steps.
+    /// Device bytes of the counters: the barrier's two and how many phases there were, then those of parts.
     static long counterBytes(ShardShape shape) {
-        return 4 * ((long) MAX_VECTORS * shape.kvHeads() + 2);
+        return 4 * ((long) MAX_VECTORS * shape.kvHeads() + BARRIER_COUNTERS);
+    }
+
+    private static final int BARRIER_COUNTERS = 3;
+
+    /// Device bytes of what attention leaves and of activated gates and ups, a pair and its number in 8 bytes, and of
+    /// [#partRows], a value and its number in 8 bytes.
+    static long numberedBytes(ShardShape shape, int multiprocessors) {
+        return 4L * MAX_VECTORS * (shape.attentionSize() + shape.intermediate())
+                + 8 * partRows(shape, multiprocessors) * (shape.headSize() + 2);
     }
 
     /// A row of the kernel's list.
@@ -296,13 +315,13 @@ final class DecodeKernel {
     /// @param maps device address of its matrix' maps, or 0 where its rows are not as they were
     /// @param norms of attention's heads, or 0
     private record Phase(int type, int layer, Matrix matrix, int cuts, long vector, long maps, long norms) {
-        void write(MemorySegment to, long at) {
+        void write(MemorySegment to, long at, boolean numbered) {
             to.set(JAVA_INT, at, type);
             to.set(JAVA_INT, at + 4, matrix.format().code());
             to.set(JAVA_INT, at + 8, matrix.rows());
             to.set(JAVA_INT, at + 12, matrix.columns());
             to.set(JAVA_INT, at + 16, layer);
-            to.set(JAVA_INT, at + 20, cuts);
+            to.set(JAVA_INT, at + 20, cuts | (numbered ? 1 << 16 : 0));
             to.set(JAVA_LONG, at + 24, matrix.address());
             to.set(JAVA_LONG, at + 32, matrix.scales());
             to.set(JAVA_LONG, at + 40, vector);
@@ -373,31 +392,34 @@ final class DecodeKernel {
         return new Phase(type, layer, matrix, cuts, vector, 0, 0);
     }
 
-    private static final int NUMBERS = 19 * 8;
+    private static final int NUMBERS = 21 * 8;
     // As a struct of addresses is, a multiple of one.
     private static final int ARGUMENT_BYTES = (NUMBERS + 4 * Field.values().length + 7) / 8 * 8;
 
     private void describe(ShardShape shape, DeviceWeights weights, StepLimits limits, Extents extents, long added) {
+        long activated = memory.decodeNumbered() + 4L * MAX_VECTORS * shape.attentionSize();
         long[] addresses = {
             memory.decodePhases(),
             weights.embedding(),
             memory.last(),
             memory.residual(),
             memory.decodeQkv(),
-            memory.attended(),
-            memory.activated(),
+            memory.decodeNumbered(),
+            activated,
+            activated + 4L * MAX_VECTORS * shape.intermediate(),
             memory.logits(),
             memory.decodeParts(),
             added,
             memory.decodePartSums(),
-            memory.decodeCounters() + 8,
+            memory.decodeCounters() + 4 * BARRIER_COUNTERS,
             memory.decodeCounters(),
             memory.rope(),
             memory.keys(0),
             memory.values(0),
             memory.table(),
             memory.decodeTrace(),
-            memory.cacheLayer() / 2
+            memory.cacheLayer() / 2,
+            numberedBytes(shape, grid) / 8
         };
         for (int i = 0; i < addresses.length; i++) {
             argument.set(JAVA_LONG, 8L * i, addresses[i]);

@@ -36,7 +36,7 @@ import java.util.List;
 /// @param workspace of [CublasLt], and of [StreamedProducts]
 /// @param productFlags of [StreamedProducts]
 /// @param promptTickets of [WidePrompts], 0 between kernels
-/// @param decodePhases of [DecodeKernel], as are the six behind it
+/// @param decodePhases of [DecodeKernel], as are the seven behind it
 /// @param decodeQkv `[vectors, qkvSize]` f32, zero between steps
 /// @param expanded rows of a matrix as bf16, where there are any that are not
 /// @param results page-locked host memory, two steps' results
@@ -75,6 +75,7 @@ record StepMemory(
         long decodeParts,
         long decodePartSums,
         long decodeCounters,
+        long decodeNumbered,
         long decodeTrace,
         long expanded,
         HostMemory results) {
@@ -162,6 +163,7 @@ record StepMemory(
                 arena.take(4 * DecodeKernel.partRows(shape, multiprocessors) * shape.headSize()),
                 arena.take(8 * DecodeKernel.partRows(shape, multiprocessors)),
                 arena.take(DecodeKernel.counterBytes(shape)),
+                arena.take(DecodeKernel.numberedBytes(shape, multiprocessors)),
                 arena.take(DecodeKernel.TRACE_BYTES),
                 formats.expands() ? arena.take(EXPANDED_BYTES) : 0,
                 results);

@@ -6,12 +6,15 @@ import io.penstock.model.config.ModelConfig;
 import io.penstock.model.sampling.SamplingParameters;
 import io.penstock.shard.backend.StepLimits;
 import io.penstock.shard.backend.cuda.SequenceDriver.Sequence;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.function.Consumer;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
@@ -26,6 +29,8 @@ class TestInterpretedModel {
     private static final int STEP_TOKENS = 8;
     private static final int STEPS = 2;
     private static final int MULTIPROCESSORS = 3;
+    /// As decode.cu has it.
+    private static final int LAST_NUMBER = 0xf0000000;
     /// Of the order in which blocks, warps and copies come: another one may find what this does not.
     private static final long SEED = Long.getLong("penstock.ptx.seed", 1);
 
@@ -58,8 +63,56 @@ class TestInterpretedModel {
         compare(even, WeightFormat.INT4_ZEROS, CudaOptions.Kv.BF16, true, lengths);
     }
 
+    /// The last numbers are a step's in which others' values, of the first ones, lie about.
+    @Test
+    void numbersOfValuesBeginAnew() {
+        ModelConfig config = DecodeCheck.config(128, 256, 2, 1, 64, 200, false);
+        int[] left = new int[1];
+        long[] values = new long[1];
+        compare(
+                config,
+                WeightFormat.BF16,
+                CudaOptions.Kv.BF16,
+                true,
+                memory -> {
+                    phases(memory).set(ValueLayout.JAVA_INT, 0, LAST_NUMBER - 2);
+                    lastVector(memory, config).fill((byte) 1);
+                },
+                memory -> {
+                    left[0] = phases(memory).get(ValueLayout.JAVA_INT, 0);
+                    values[0] = lastVector(memory, config)
+                            .mismatch(MemorySegment.ofArray(
+                                    new byte[(int) lastVector(memory, config).byteSize()]));
+                },
+                20);
+        // Of the first step nothing is left, and the second one's phases are counted.
+        assertThat(left[0]).isEqualTo(5 * config.layers() + 1);
+        assertThat(values[0]).as("the first byte that is not zero").isEqualTo(-1);
+    }
+
+    private static MemorySegment phases(StepMemory memory) {
+        return InterpretedDevice.memory(memory.decodeCounters() + 8, Integer.BYTES);
+    }
+
+    /// What attention leaves of a sixteenth sequence.
+    private static MemorySegment lastVector(StepMemory memory, ModelConfig config) {
+        long bytes = 4L * config.heads() * config.headSize();
+        return InterpretedDevice.memory(memory.decodeNumbered() + 15 * bytes, bytes);
+    }
+
     private static void compare(
             ModelConfig config, WeightFormat format, CudaOptions.Kv kv, boolean persistent, int... lengths) {
+        compare(config, format, kv, persistent, _ -> {}, _ -> {}, lengths);
+    }
+
+    private static void compare(
+            ModelConfig config,
+            WeightFormat format,
+            CudaOptions.Kv kv,
+            boolean persistent,
+            Consumer<StepMemory> before,
+            Consumer<StepMemory> after,
+            int... lengths) {
         CudaOptions.Computing computing =
                 new CudaOptions.Computing(false, persistent, false, CudaOptions.Activations.BF16, kv);
         CudaOptions options = new CudaOptions(
@@ -82,7 +135,9 @@ class TestInterpretedModel {
             for (int i = 0; i < lengths.length; i++) {
                 driver.admit(i, sequences.get(i), SamplingParameters.greedy(), -1);
             }
+            before.accept(backend.memory());
             driver.run(sequences, true, 1);
+            after.accept(backend.memory());
             Map<Matrix, Long> wide = new HashMap<>();
             for (Sequence sequence : sequences) {
                 hold(backend, config, kv, sequence, matrix -> wide.computeIfAbsent(matrix, m -> widened(backend, m)));

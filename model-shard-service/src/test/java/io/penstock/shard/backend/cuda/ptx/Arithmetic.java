@@ -247,6 +247,10 @@ final class Arithmetic {
         if (type.equals("pred")) {
             int d = names.predicate(o.get(0));
             int a = names.predicate(o.get(1));
+            // As nvcc writes a negation, at times.
+            if (opcode.equals("xor.pred") && o.get(2).equals("-1")) {
+                return Op.of((w, mask) -> w.decide(d, mask, ~w.p[a]));
+            }
             int b = o.size() > 2 ? names.predicate(o.get(2)) : a;
             return Op.of(
                     switch (opcode) {

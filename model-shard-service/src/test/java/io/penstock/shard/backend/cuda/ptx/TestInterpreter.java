@@ -57,6 +57,19 @@ class TestInterpreter {
         return out.getAtIndex(ValueLayout.JAVA_INT, index);
     }
 
+    @Test
+    void aPredicateIsNegated() {
+        run("""
+                setp.eq.s32 %p1, %r1, 3;
+                xor.pred %p2, %p1, -1;
+                selp.u32 %r4, 1, 0, %p2;
+                st.global.u32 [%rd1], %r4;
+                """, 1);
+        for (int i = 0; i < THREADS; i++) {
+            assertThat(word(i)).isEqualTo(i == 3 ? 0 : 1);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3})
     void threadsThatPartComeTogetherForAShuffle(int seed) {
