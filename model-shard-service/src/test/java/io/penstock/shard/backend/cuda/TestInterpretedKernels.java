@@ -77,7 +77,7 @@ class TestInterpretedKernels {
                 TestInterpretedKernels::makeUp);
         // One: the output product joins the context's parts. Two: of one row only. Five: the last block to arrive does.
         check.compare("biased", DecodeCheck.config(256, 640, 6, 2, 64, 500, true), format, new int[] {1, 5}, 700);
-        check.compare("one head", DecodeCheck.config(128, 256, 2, 1, 64, 200, false), format, new int[] {2}, 300);
+        check.compare("one head", DecodeCheck.config(128, 1_792, 2, 1, 64, 200, false), format, new int[] {2}, 300);
         assertThat(GpuCheck.failures() - before).as("findings, printed above").isZero();
     }
 

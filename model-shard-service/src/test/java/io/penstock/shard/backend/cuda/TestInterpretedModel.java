@@ -63,7 +63,7 @@ class TestInterpretedModel {
         compare(even, WeightFormat.INT4_ZEROS, CudaOptions.Kv.BF16, true, lengths);
     }
 
-    /// The last numbers are a step's in which others' values, of the first ones, lie about.
+    /// A step that has the last numbers leaves nothing that the next ones could be mistaken for.
     @Test
     void numbersOfValuesBeginAnew() {
         ModelConfig config = DecodeCheck.config(128, 256, 2, 1, 64, 200, false);
@@ -85,7 +85,7 @@ class TestInterpretedModel {
                                     new byte[(int) lastVector(memory, config).byteSize()]));
                 },
                 20);
-        // Of the first step nothing is left, and the second one's phases are counted.
+        // The second step's phases are counted.
         assertThat(left[0]).isEqualTo(5 * config.layers() + 1);
         assertThat(values[0]).as("the first byte that is not zero").isEqualTo(-1);
     }
