@@ -1,7 +1,7 @@
 """A checkpoint of a model's shape with random weights, as Hugging Face publishes one: for measuring, speed does not depend
 on the values.
 
-    checkpoint.py 7b|72b OUT [TOKENIZER]      TOKENIZER: folder of tokenizer.json and tokenizer_config.json
+    checkpoint.py tiny|1.5b|7b|72b OUT [TOKENIZER]      TOKENIZER: folder of tokenizer.json and tokenizer_config.json
 """
 import json
 import pathlib
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 SHAPES = {
     "tiny": dict(hidden=896, intermediate=2432, layers=4, heads=7, kv_heads=1, vocabulary=152064),
+    "1.5b": dict(hidden=1536, intermediate=8960, layers=28, heads=12, kv_heads=2, vocabulary=151936),
     "7b": dict(hidden=3584, intermediate=18944, layers=28, heads=28, kv_heads=4, vocabulary=152064),
     "72b": dict(hidden=8192, intermediate=29568, layers=80, heads=64, kv_heads=8, vocabulary=152064),
 }

@@ -6,7 +6,7 @@
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
-# the ranks and their GPUs. ranks: sums between TP processes on DEVICES, and steps of large models with random weights.
+# the ranks and their GPUs; SHAPE=1.5b is a smaller model, for ranks that share a GPU (they get it in turns: SETTINGS=-Dtokens=150). ranks: sums between TP processes on DEVICES, and steps of large models with random weights.
 set -u
 PACK=${PACK:-$(cd "$(dirname "$0")" && pwd)}
 WORK=${WORK:-/tmp/penstock}
@@ -176,8 +176,8 @@ for stage in "$@"; do
         HOME_OF_SERVICES=$WORK/home-broken services smollm2-135m-instruct "$GGUF" supervise
         ;;
     serve7b)
-        checkpoint 7b
-        services qwen-7b "file://$WORK/qwen-7b" ${SEEN:-rate start kill}
+        checkpoint "${SHAPE:-7b}"
+        services "qwen-${SHAPE:-7b}" "file://$WORK/qwen-${SHAPE:-7b}" ${SEEN:-rate start kill}
         ;;
     yardstick)
         nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a -o "$WORK/yardstick" "$YARDSTICK" && "$WORK/yardstick"

@@ -10,7 +10,7 @@ import java.util.Set;
 import jcuda.driver.CUgraphExec;
 
 /// Steps before an epoch's first, to see which way is quickest: of as many sequences as a bucket takes, each of one
-/// token at position 0.
+/// token behind a context that nobody computed.
 final class StepTrials {
     /// Steps of at most so many sequences are one kernel, whatever is quicker: for checks and measurements.
     static final String ROWS_PROPERTY = "penstock.cuda.persistent-rows";
@@ -19,6 +19,8 @@ final class StepTrials {
     private static final int RANKS_ROWS = 4;
 
     private static final int RUNS = 4;
+    /// Tokens of a context, where sequences may be as long: the ways differ in attention too.
+    private static final int CONTEXT = 512;
 
     private final CudaDevice device;
     private final ShardShape shape;
@@ -56,18 +58,29 @@ final class StepTrials {
         plan.rows = bucket.rows();
         plan.totalTokens = bucket.rows();
         descriptor.begin(bucket, 0);
+        int context = Math.min(CONTEXT, limits.maxLength());
+        while (context > 1 && !descriptor.hasRoom(bucket.rows() * blocks(context), null)) {
+            context /= 2;
+        }
         for (int row = 0; row < bucket.rows(); row++) {
             plan.slot[row] = row;
+            plan.start[row] = context - 1;
             plan.count[row] = 1;
             plan.tokenOffset[row] = row;
             plan.samples[row] = true;
-            // Where blocks are few, two sequences' only keys are one: for nobody.
-            descriptor.appendBlock(row, 0, row % kvBlocks);
+            for (int i = 0; i < blocks(context); i++) {
+                // Where blocks are few, several sequences share them: for nobody.
+                descriptor.appendBlock(row, i, (row * blocks(context) + i) % kvBlocks);
+            }
         }
         int vocabulary = shape.config().vocabularySize();
         descriptor.writeAdmissions(vocabulary);
         descriptor.describe(plan, shape.group(), shape.kvHeads(), true, vocabulary, null);
         pass.begin(bucket, words.address(), descriptor.end());
+    }
+
+    private int blocks(int tokens) {
+        return (tokens + limits.blockSize() - 1) / limits.blockSize();
     }
 
     /// Of buckets of decode steps, those whose steps are quicker as one kernel than as a kernel an operation.

@@ -127,8 +127,8 @@ final class DecodeCheck {
         try (CudaBackend backend = backends.apply(options)) {
             backend.loadRandom(ShardShape.of(config, SequenceDriver.whole(config)));
             for (int count : counts) {
-                // More sequences than that go the other way.
-                int served = !persistent ? 0 : format == WeightFormat.BF16 ? 8 : 16;
+                // More sequences than that may go the other way: vectors of bf16, and slots of int4, leave less room.
+                int served = !persistent ? 0 : format.hasRows() && format != WeightFormat.BF16 ? 16 : 8;
                 all.add(logits(backend, config, count, longest, served));
             }
         }

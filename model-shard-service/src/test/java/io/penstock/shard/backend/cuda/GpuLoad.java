@@ -21,7 +21,7 @@ import jcuda.driver.JCudaDriver;
 /// generates, and chunks of prompts in what the budget leaves; who ends makes room for the next.
 final class GpuLoad {
     private static final int SEQUENCES = 512;
-    private static final int STEP_TOKENS = 2_048;
+    private static final int STEP_TOKENS = Integer.getInteger("penstock.bench.step-tokens", 2_048);
     private static final int LONGEST = 2_048;
     private static final int IDS = 150_000;
     /// The step that a profiler is to see, from 1 on, if there is one.
