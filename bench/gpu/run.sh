@@ -2,7 +2,7 @@
 # What a bare GPU machine can say of the CUDA backend, from a folder that pack.sh made: checks against transformers and
 # against plain Java, compute-sanitizer, the memory's read ceiling, the decode and prefill figures, a yardstick where
 # there is one.
-#   run.sh STAGE ...      stages: kernels products contexts prompts small decode deterministic kv8 sanitizer models greedy bench mix profile times variants yardstick table; serve serve7b ranks fallbacks broken
+#   run.sh STAGE ...      stages: kernels products gated contexts prompts small decode deterministic kv8 sanitizer models greedy bench mix profile times variants yardstick table; serve serve7b ranks fallbacks broken
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
@@ -59,6 +59,20 @@ for stage in "$@"; do
     case $stage in
     kernels) java kernels ;;
     products) java products ${VECTORS:-} ;;
+    gated)
+        # Gates and ups of many vectors beside cuBLASLt and activation; other builds of the kernel: a name, and options.
+        # They are compiled here where they are not there yet.
+        for variant in ${GATED:-plain}; do
+            IFS=, read -r label more <<<"$variant"
+            name=gated_$label
+            [ "$label" = plain ] && name=gated
+            [ -f "$PACK/lib/shard/cuda/$name.sm_90a.cubin" ] ||
+                nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a ${more//,/ } \
+                    -o "$PACK/lib/shard/cuda/$name.sm_90a.cubin" "$PACK/lib/shard/cuda/gated.cu"
+            echo "-- $variant"
+            JAVA_TOOL_OPTIONS=-Dpenstock.cuda.gated=$name java gated 2>&1 | grep -v "WARN\|Picked"
+        done
+        ;;
     # Attention of many rows and of long contexts: against the plain kernel, and how near the memory's rate.
     contexts) java contexts ;;
     # Each kernel between products and attention alone, and sampling: microseconds, and what rate their bytes pass at.

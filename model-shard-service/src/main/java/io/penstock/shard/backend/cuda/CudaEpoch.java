@@ -110,9 +110,8 @@ final class CudaEpoch implements AutoCloseable {
             if (cublas != null) {
                 resources.hold(cublas::close);
             }
-            StreamedProducts streamed =
-                    StreamedProducts.of(device, modules, memory.workspace(), memory.productFlags(), arena);
-            Products products = new Products(device, cublas, streamed, ways, alike);
+            OwnProducts own = OwnProducts.of(device, modules, memory.workspace(), memory.productFlags(), arena);
+            Products products = new Products(device, cublas, own, ways, alike);
             pass = new ForwardPass(
                     device, modules, products, shape, weights, memory, limits, options.computing(), arena);
             peers = meeting.map(met -> met.peers(device, modules, collective, shape, memory, arena))

@@ -23,27 +23,27 @@ final class Products {
 
     private final CudaDevice device;
     private final CublasLt cublas;
-    private final StreamedProducts streamed;
+    private final OwnProducts own;
     private final Map<Extents, Way> chosen;
     private final boolean alike;
     private final Map<Extents, Product> plans = new HashMap<>();
     private int turn;
 
     /// @param cublas null where there is no such library: then no step may need a product
-    /// @param streamed our own, or null
+    /// @param own our own, or null
     /// @param chosen ways of earlier epochs, kept up
     /// @param alike whether one algorithm serves all numbers of vectors
-    Products(CudaDevice device, CublasLt cublas, StreamedProducts streamed, Map<Extents, Way> chosen, boolean alike) {
+    Products(CudaDevice device, CublasLt cublas, OwnProducts own, Map<Extents, Way> chosen, boolean alike) {
         this.device = device;
         this.cublas = cublas;
-        this.streamed = streamed;
+        this.own = own;
         this.chosen = chosen;
         this.alike = alike;
     }
 
     /// By what a product is made.
     sealed interface Way {
-        /// By [StreamedProducts].
+        /// By [OwnProducts].
         record Own() implements Way {}
 
         /// By one of cuBLASLt's algorithms.
@@ -55,7 +55,7 @@ final class Products {
 
     void run(Extents extents, Operation operation) {
         if (isOwn(extents)) {
-            streamed.run(extents, operation);
+            own.run(extents, operation);
         } else {
             device.launching(extents);
             run(plans.computeIfAbsent(extents, this::plan), operation);
@@ -105,14 +105,14 @@ final class Products {
         if (alike || chosen.containsKey(extents)) {
             return;
         }
-        boolean own = streamed != null && StreamedProducts.serves(extents);
-        float least = own
-                ? millis(each(operations, operation -> streamed.run(extents, operation)), between)
+        boolean ours = own != null && OwnProducts.serves(extents);
+        float least = ours
+                ? millis(each(operations, operation -> own.run(extents, operation)), between)
                 : Float.POSITIVE_INFINITY;
         List<Product> candidates = cublas.candidates(extents, CANDIDATES);
         Product best = null;
         for (Product candidate : candidates) {
-            float millis = !own && candidates.size() == 1
+            float millis = !ours && candidates.size() == 1
                     ? 0
                     : millis(each(operations, operation -> run(candidate, operation)), between);
             if (millis < least) {
@@ -123,7 +123,7 @@ final class Products {
         if (best != null) {
             chosen.put(extents, new Way.Library(best.algorithmBytes()));
             plans.put(extents, best);
-        } else if (own) {
+        } else if (ours) {
             chosen.put(extents, new Way.Own());
         } else {
             throw none(extents);
@@ -135,7 +135,7 @@ final class Products {
     /// @param ours with all that follows it, for a matrix each
     /// @param others what does the same
     void tune(Extents extents, List<Runnable> ours, List<Runnable> others, Runnable between) {
-        if (alike || chosen.containsKey(extents) || streamed == null || !StreamedProducts.serves(extents)) {
+        if (alike || chosen.containsKey(extents) || own == null || !OwnProducts.serves(extents)) {
             return;
         }
         chosen.put(extents, new Way.Own());

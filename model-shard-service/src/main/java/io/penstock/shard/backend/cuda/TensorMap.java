@@ -64,6 +64,26 @@ final class TensorMap {
                 new int[] {BLOCK_BYTES, boxRows, 1});
     }
 
+    /// Of a row-major matrix: so many rows by 128 bytes of each from any multiple of 16 on, pieces permuted as by
+    /// [#encode]. What is past a row's end, or past the last row, is not stored.
+    ///
+    /// @param to receives [#BYTES], at a multiple of 64
+    /// @param address of the matrix, a multiple of 16
+    /// @param rowBytes that are stored of a row, a multiple of 16
+    /// @param stride from a row to the next, in bytes, a multiple of 16
+    /// @param boxRows of a box, at most 256
+    static void encodeRows(
+            CudaDevice device, MemorySegment to, long address, long rowBytes, long stride, long rows, int boxRows) {
+        device.encodeTensorMap(
+                to,
+                address,
+                TYPE_UINT8,
+                SWIZZLE_128B,
+                new long[] {rowBytes, rows, 1},
+                new long[] {stride, rows * stride},
+                new int[] {BLOCK_BYTES, boxRows, 1});
+    }
+
     /// Of a matrix of int4: boxes of so many granules of so many tiles, tile behind tile. What is past the
     /// matrix is zero.
     ///

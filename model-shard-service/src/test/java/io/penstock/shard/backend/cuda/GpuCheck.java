@@ -51,6 +51,7 @@ public final class GpuCheck {
             case "products" ->
                 KernelCheck.products(
                         Stream.of(arguments).skip(1).mapToInt(Integer::parseInt).toArray());
+            case "gated" -> KernelCheck.gated();
             case "contexts" -> ContextCheck.run();
             case "small" -> SmallTimes.run();
             case "prompts" -> PromptCheck.run();

@@ -31,6 +31,7 @@ final class InterpretedDevice implements CudaDevice {
             "contexts",
             "decode",
             "elementwise",
+            "gated",
             "gemm",
             "gemm_widening",
             "gemv",

@@ -65,6 +65,14 @@ final class KernelCheck {
         device.close();
     }
 
+    /// Gates and ups of many vectors beside cuBLASLt's.
+    static void gated() {
+        try (CudaDevice device = CudaDevice.open(0);
+                CudaModules modules = new CudaModules(device)) {
+            GatedTimes.run(device, modules);
+        }
+    }
+
     private static void conversion(CudaDevice device, CudaModules modules, DType type, int rowMap) {
         int rows = 24;
         int columns = 192;

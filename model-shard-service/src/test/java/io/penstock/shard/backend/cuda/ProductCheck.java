@@ -15,11 +15,14 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 
-/// [StreamedProducts] against plain Java: every kind of weights and of output, extents that fill no tile,
+/// [OwnProducts] against plain Java: every kind of weights and of output, extents that fill no tile,
 /// fewer tiles than blocks and more, each product twice, so that what the first leaves behind is seen.
 /// Weights of other formats than bf16 are held to what they say, not to that rounded to bf16: as they lie
 /// they are exact in bf16, and scales are f32.
 final class ProductCheck {
+    // A block's tile and a vector; one that is all of another block's; a cluster's; three blocks'.
+    private static final int[] GATED_VECTORS = {129, 200, 256, 300};
+    private static final int MANY_VECTORS = 8 * 256 + 2;
     private static final int[] VECTORS = {1, 8, 9, 16, 17, 33, 64, 65, 100, 127, 128};
     // A tile of 256 rows or two of 128, and one that is not full; eleven granules.
     private static final int SMALL_ROWS = 272;
@@ -29,10 +32,10 @@ final class ProductCheck {
 
     private final CudaDevice device;
     private final CudaModules modules;
-    private final StreamedProducts products;
+    private final OwnProducts products;
     private final Random random = new Random(7);
 
-    private ProductCheck(CudaDevice device, CudaModules modules, StreamedProducts products) {
+    private ProductCheck(CudaDevice device, CudaModules modules, OwnProducts products) {
         this.device = device;
         this.modules = modules;
         this.products = products;
@@ -50,9 +53,9 @@ final class ProductCheck {
             DeviceMemory parts = device.allocate(StreamedProducts.partBytes(device.multiprocessors()));
             DeviceMemory flags = device.allocate(4L * device.multiprocessors());
             device.zero(flags);
-            StreamedProducts products = StreamedProducts.of(device, modules, parts.address(), flags.address(), arena);
+            OwnProducts products = OwnProducts.of(device, modules, parts.address(), flags.address(), arena);
             if (products == null) {
-                GpuCheck.report(true, "streamed products: not on this device");
+                GpuCheck.report(true, "own products: not on this device");
                 return;
             }
             ProductCheck check = new ProductCheck(device, modules, products);
@@ -72,8 +75,23 @@ final class ProductCheck {
                     check.products(operands, Outputs.SUM, ODD_ROWS, columns, 17, 128);
                 }
             }
+            check.gated(few.length > 0, largeRows);
             device.free(parts);
             device.free(flags);
+        }
+    }
+
+    /// Gates and ups of many vectors: rows that fill no tile, fewer stages than the ring has and more, more tiles than
+    /// clusters, and more vectors than tiles of weights are shared by at once.
+    private void gated(boolean few, int largeRows) {
+        Operands operands = Operands.BF16;
+        Outputs outputs = Outputs.ACTIVATED;
+        products(operands, outputs, SMALL_ROWS, 7 * 64, few ? new int[] {129, 300} : GATED_VECTORS);
+        products(operands, outputs, 2 * SMALL_ROWS + 16, 2 * 64, 200);
+        products(operands, outputs, 16, 64, MANY_VECTORS);
+        if (!few) {
+            products(operands, outputs, SMALL_ROWS, 11 * 64, GATED_VECTORS);
+            products(operands, outputs, largeRows / 10 / 16 * 16, 3 * 64, MANY_VECTORS, 1_000);
         }
     }
 
@@ -173,7 +191,15 @@ final class ProductCheck {
                     return most;
                 })
                 .reduce(0, (a, b) -> b <= a ? a : b);
-        GpuCheck.report(worst < 1, "streamed product %s: error %.2f of what is allowed", extents, worst);
+        long used = outputs == Outputs.ACTIVATED ? 2L * vectors * stride : outputBytes;
+        MemorySegment behind = back.segment().asSlice(used, outputBytes - used);
+        boolean ends = behind.mismatch(MemorySegment.ofArray(new byte[(int) behind.byteSize()])) < 0;
+        GpuCheck.report(
+                worst < 1 && ends,
+                "own product %s: error %.2f of what is allowed%s",
+                extents,
+                worst,
+                ends ? "" : ", and more behind its results");
         for (DeviceMemory memory : new DeviceMemory[] {inputsAt, inputScalesAt, outputsAt}) {
             device.free(memory);
         }

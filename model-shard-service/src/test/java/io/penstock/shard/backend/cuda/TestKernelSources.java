@@ -34,6 +34,7 @@ class TestKernelSources {
                 "contexts.cu",
                 "decode.cu",
                 "elementwise.cu",
+                "gated.cu",
                 "gemm.cu",
                 "gemm_widening.cu",
                 "gemv.cu",
@@ -84,6 +85,26 @@ class TestKernelSources {
                     .contains("GEMMS(" + family + ", ", constants)
                     .contains("__launch_bounds__(CONSUMERS + %d, 1)".formatted(tiling.threads() - 256));
         }
+    }
+
+    @Test
+    void gatesAndUpsAreCutAsTheirKernelIs() {
+        String text = source("gated.cu");
+        assertThat(text)
+                .contains("#define GATED_CLUSTER %d ".formatted(GatedProducts.CLUSTER))
+                .contains("#define GATED_STAGES %d ".formatted(GatedProducts.STAGES))
+                .contains("VECTORS = %d, ROWS = %d, BOX_ROWS = %d;"
+                        .formatted(GatedProducts.BLOCK_VECTORS, GatedProducts.ROWS, GatedProducts.BLOCK_VECTORS))
+                .contains("WARP_VECTORS = %d,".formatted(GatedProducts.WARP_VECTORS))
+                .contains("WARPGROUP = 128, CONSUMERS = %d;".formatted(GatedProducts.THREADS - 128))
+                .contains("__launch_bounds__(CONSUMERS + WARPGROUP, 1)");
+        String kernel = bodyOf(text, "gatedBf16\\([^{]*");
+        assertThat(kernel).startsWith("dependentsLaunch();\n").contains(" bringAll(");
+        // Only vectors are another kernel's, and results follow from them.
+        String brings = bodyOf(text, "FORCE void bringAll\\([^{]*");
+        assertThat(brings.indexOf("dependencyWait();"))
+                .isPositive()
+                .isLessThan(brings.indexOf("bringVectors(walk, i)"));
     }
 
     /// A kernel that is launched before the one ahead of it has ended must wait for that: one that does not would

@@ -77,6 +77,22 @@ class TestProductTiling {
         }
     }
 
+    @Test
+    void gatesAndUpsOfManyVectorsAreServedAsBf16() {
+        assertThat(GatedProducts.serves(extents(Operands.BF16, 37_888, 3_584, 129, Outputs.ACTIVATED)))
+                .isTrue();
+        assertThat(GatedProducts.serves(extents(Operands.BF16, 37_888, 3_584, 128, Outputs.ACTIVATED)))
+                .isFalse();
+        assertThat(GatedProducts.serves(extents(Operands.BF16, 37_888, 3_584, 129, Outputs.F32)))
+                .isFalse();
+        assertThat(GatedProducts.serves(extents(Operands.BF16, 37_896, 3_584, 129, Outputs.ACTIVATED)))
+                .isFalse();
+        assertThat(GatedProducts.serves(extents(Operands.BF16, 37_888, 3_584 + 32, 129, Outputs.ACTIVATED)))
+                .isFalse();
+        assertThat(GatedProducts.serves(extents(Operands.FP8, 37_888, 3_584, 129, Outputs.ACTIVATED)))
+                .isFalse();
+    }
+
     private static Extents extents(Operands operands, int rows, int columns, int vectors, Outputs outputs) {
         return new Extents(rows, columns, vectors, rows, operands, outputs);
     }

@@ -10,6 +10,9 @@ final class Block {
     static final int GROUP = 4;
 
     final Launch launch;
+    final Cluster cluster;
+    /// Its number in the cluster.
+    final int rank;
     final int x;
     final int y;
     final int z;
@@ -33,15 +36,17 @@ final class Block {
         }
     }
 
-    Block(Launch launch, int x, int y, int z) {
-        this.launch = launch;
+    Block(Cluster cluster, int rank, int x, int y, int z) {
+        this.cluster = cluster;
+        this.rank = rank;
+        launch = cluster.launch;
         this.x = x;
         this.y = y;
         this.z = z;
         int size = launch.program.sharedBytes() + launch.dynamicShared;
         int threads = launch.threads;
         warps = new Warp[(threads + Warp.LANES - 1) / Warp.LANES];
-        shared = new SharedMemory(size, warps.length);
+        shared = new SharedMemory(size, cluster.clocks);
         copyBarriers = new CopyBarrier[size / 8 + 2];
         for (int i = 0; i < warps.length; i++) {
             Warp.Registers registers = launch.program.registers();
@@ -53,15 +58,23 @@ final class Block {
             products[i] = new Products(Math.min(GROUP, warps.length - i * GROUP));
         }
         for (int i = 0; i < BARRIERS; i++) {
-            barriers[i] = new NamedBarrier(shared.races.nothing());
+            barriers[i] = new NamedBarrier(cluster.clocks.nothing());
         }
     }
 
-    boolean done() {
+    /// Whether all of its threads have.
+    boolean hasEnded() {
         for (Warp warp : warps) {
             if (!warp.done()) {
                 return false;
             }
+        }
+        return true;
+    }
+
+    boolean done() {
+        if (!hasEnded()) {
+            return false;
         }
         if (!copies.isEmpty()) {
             throw new PtxFault("a block ends with %d copies on their way to its shared memory", copies.size());
@@ -77,7 +90,7 @@ final class Block {
         }
         barrier.expected = expected;
         barrier.arrived += Warp.LANES;
-        shared.races.arrive(warp.number, barrier.come);
+        cluster.clocks.arrive(warp.actor, barrier.come);
         if (waits) {
             barrier.waiting.add(warp);
             warp.blocked = true;
@@ -101,9 +114,9 @@ final class Block {
             barrier.arrived = 0;
             for (Warp waiting : barrier.waiting) {
                 waiting.blocked = false;
-                shared.races.pass(waiting.number, barrier.come);
+                cluster.clocks.pass(waiting.actor, barrier.come);
             }
-            Races.clear(barrier.come);
+            Clocks.clear(barrier.come);
             barrier.waiting.clear();
         }
     }
@@ -121,7 +134,11 @@ final class Block {
             copies.commit();
             copies.await(0);
         }
+        if (warp.storesPending()) {
+            throw new PtxFault("a warp ends with stores of its shared memory on their way");
+        }
         launch.program.reuse(warp.registers);
+        cluster.left();
         for (int id = 0; id < BARRIERS; id++) {
             if (barriers[id].arrived > 0 && barriers[id].expected == 0) {
                 complete(id);
@@ -132,7 +149,7 @@ final class Block {
 
     void makeCopyBarrier(int address, int count) {
         int at = shared.barrier(address);
-        copyBarriers[at] = new CopyBarrier(count, shared.races);
+        copyBarriers[at] = new CopyBarrier(count, cluster.clocks);
         launch.progress++;
     }
 

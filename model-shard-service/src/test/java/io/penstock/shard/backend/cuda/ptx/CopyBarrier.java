@@ -6,22 +6,22 @@ final class CopyBarrier {
     private int pending;
     private long bytes;
     private int phase;
-    private final Races races;
+    private final Clocks clocks;
     private final int[] come;
     private final int[] passed;
-    /// Of its copies, as [Races] has it.
+    /// Of its copies, as [Clocks] has it.
     final int actor;
 
-    CopyBarrier(int count, Races races) {
+    CopyBarrier(int count, Clocks clocks) {
         if (count < 1) {
             throw new PtxFault("a barrier for %d arrivals", count);
         }
         this.count = count;
         pending = count;
-        this.races = races;
-        actor = races.actor();
-        come = races.nothing();
-        passed = races.nothing();
+        this.clocks = clocks;
+        actor = clocks.barrierActor();
+        come = clocks.nothing();
+        passed = clocks.nothing();
     }
 
     /// When a copy comes that lands now.
@@ -34,7 +34,7 @@ final class CopyBarrier {
     }
 
     void arrive(int warp) {
-        races.arrive(warp, come);
+        clocks.arrive(warp, come);
         if (pending == 0) {
             throw new PtxFault("more than %d arrivals in phase %d of a barrier", count, phase);
         }
@@ -50,7 +50,7 @@ final class CopyBarrier {
     private void complete() {
         if (pending == 0 && bytes == 0) {
             phase++;
-            Races.join(passed, come);
+            Clocks.join(passed, come);
             passed[actor] = phase;
             pending = count;
         }
@@ -60,7 +60,7 @@ final class CopyBarrier {
     boolean passed(int warp, int parity) {
         boolean ended = (phase & 1) != parity;
         if (ended) {
-            races.pass(warp, passed);
+            clocks.pass(warp, passed);
         }
         return ended;
     }

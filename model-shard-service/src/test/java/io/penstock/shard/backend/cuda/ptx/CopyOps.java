@@ -23,7 +23,10 @@ final class CopyOps {
             return bulkFetch(o);
         }
         if (opcode.startsWith("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes")) {
-            return boxCopy(o);
+            return boxCopy(o, opcode.contains(".multicast::cluster"));
+        }
+        if (opcode.equals("cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group")) {
+            return boxStore(o);
         }
         if (opcode.startsWith("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes")) {
             return bulkCopy(o);
@@ -34,6 +37,12 @@ final class CopyOps {
             case "cp.async.wait_group" -> {
                 int left = Integer.parseInt(o.get(0));
                 yield each((w, lane) -> w.copies[lane].await(left));
+            }
+            case "cp.async.bulk.commit_group" ->
+                each((w, lane) -> w.stores(lane).commit());
+            case "cp.async.bulk.wait_group.read", "cp.async.bulk.wait_group" -> {
+                int left = Integer.parseInt(o.get(0));
+                yield each((w, lane) -> w.awaitStores(lane, left));
             }
             default -> null;
         };
@@ -77,7 +86,7 @@ final class CopyOps {
                 yield each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     barrier.expect(w.r[bytes + lane]);
-                    barrier.arrive(w.number);
+                    barrier.arrive(w.actor);
                     w.launch.progress++;
                 });
             }
@@ -92,7 +101,7 @@ final class CopyOps {
                 yield each((w, lane) -> {
                     CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
                     for (int i = count < 0 ? 1 : w.r[count + lane]; i > 0; i--) {
-                        barrier.arrive(w.number);
+                        barrier.arrive(w.actor);
                     }
                     w.launch.progress++;
                 });
@@ -109,7 +118,7 @@ final class CopyOps {
                         if (which != 0 && which != 1) {
                             throw new PtxFault("parity %d", which);
                         }
-                        passed |= w.block.copyBarrier(w.r[at + lane]).passed(w.number, which) ? 1 << lane : 0;
+                        passed |= w.block.copyBarrier(w.r[at + lane]).passed(w.actor, which) ? 1 << lane : 0;
                     }
                     w.yielding |= passed != mask;
                     w.decide(p, mask, passed);
@@ -138,7 +147,7 @@ final class CopyOps {
             w.block.shared.expect(w, target, size);
             int line = w.line();
             w.copies[lane].add(() -> {
-                int at = w.block.shared.land(target, size, w.number, w.block.shared.races.clock(w.number), line);
+                int at = w.block.shared.land(target, size, w.actor, w.block.cluster.clocks.clock(w.actor), line);
                 for (int i = 0; i < size; i++) {
                     w.block.shared.bytes[at + i] = i < bytes ? byteAt(source + i) : 0;
                 }
@@ -213,10 +222,12 @@ final class CopyOps {
         return each((w, lane) -> boxOf(w, lane, registers).check(w.launch.space));
     }
 
-    private Op boxCopy(List<String> o) {
+    /// @param multicast to the same place in all blocks of the cluster that a mask says
+    private Op boxCopy(List<String> o, boolean multicast) {
         int to = shared(o.get(0));
         int[] registers = box(o.get(1));
         int at = shared(o.get(2));
+        int blocks = multicast ? names.int32(o.get(3)) : -1;
         return each((w, lane) -> {
             int target = w.r[to + lane];
             TensorBox box = boxOf(w, lane, registers);
@@ -224,13 +235,34 @@ final class CopyOps {
             if (target % 128 != 0) {
                 throw new PtxFault("a box to shared address %d, no multiple of 128", target);
             }
-            CopyBarrier barrier = w.block.copyBarrier(w.r[at + lane]);
-            w.block.shared.expect(w, target, box.bytes());
             int line = w.line();
-            w.block.copy(() -> {
-                w.block.shared.land(target, box.bytes(), barrier.actor, barrier.clock(), line);
-                box.copy(w.block.shared, target);
-                barrier.landed(box.bytes());
+            for (Block block : multicast ? w.block.cluster.blocks(w.r[blocks + lane]) : List.of(w.block)) {
+                CopyBarrier barrier = block.copyBarrier(w.r[at + lane]);
+                block.shared.expect(w, target, box.bytes());
+                block.copy(() -> {
+                    block.shared.land(target, box.bytes(), barrier.actor, barrier.clock(), line);
+                    box.copy(block.shared, target);
+                    barrier.landed(box.bytes());
+                });
+            }
+        });
+    }
+
+    private Op boxStore(List<String> o) {
+        int[] registers = box(o.get(0));
+        int from = shared(o.get(1));
+        return each((w, lane) -> {
+            int source = w.r[from + lane];
+            TensorBox box = boxOf(w, lane, registers);
+            box.check(w.launch.space);
+            if (source % 128 != 0) {
+                throw new PtxFault("a box from shared address %d, no multiple of 128", source);
+            }
+            CopyGroups stores = w.stores(lane);
+            w.block.shared.readForStore(w, source, box.bytes(), stores.count() + 1);
+            stores.add(() -> {
+                box.store(w.block.shared, source);
+                w.launch.progress++;
             });
         });
     }

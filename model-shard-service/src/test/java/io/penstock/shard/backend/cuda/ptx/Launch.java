@@ -48,10 +48,14 @@ final class Launch {
 
     /// @param resident blocks at a time
     void run(int resident) {
+        int size = program.cluster();
+        if (gridX % size != 0) {
+            throw new PtxFault("%s: %d blocks, in clusters of %d", program.name(), gridX, size);
+        }
         List<int[]> left = new ArrayList<>();
         for (int z = 0; z < gridZ; z++) {
             for (int y = 0; y < gridY; y++) {
-                for (int x = 0; x < gridX; x++) {
+                for (int x = 0; x < gridX; x += size) {
                     left.add(new int[] {x, y, z});
                 }
             }
@@ -61,9 +65,8 @@ final class Launch {
         List<Warp> order = new ArrayList<>();
         long idle = 0;
         while (!left.isEmpty() || !blocks.isEmpty()) {
-            while (!left.isEmpty() && blocks.size() < resident) {
-                int[] at = left.removeLast();
-                blocks.add(new Block(this, at[0], at[1], at[2]));
+            while (!left.isEmpty() && blocks.size() + size <= Math.max(resident, size)) {
+                blocks.addAll(new Cluster(this, size, left.removeLast()).blocks());
             }
             order.clear();
             for (Block block : blocks) {

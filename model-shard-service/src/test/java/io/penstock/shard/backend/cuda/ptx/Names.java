@@ -14,7 +14,8 @@ import java.util.regex.Pattern;
 final class Names {
     private static final Pattern NUMBERED = Pattern.compile("(%?[A-Za-z_$]+)(\\d+)");
     private static final Pattern INTEGER = Pattern.compile("-?(0[xX][0-9a-fA-F]+|\\d+)U?");
-    private static final Pattern SPECIAL = Pattern.compile("%(tid|ntid|ctaid|nctaid)\\.[xyz]|%laneid|%warpid");
+    private static final Pattern SPECIAL =
+            Pattern.compile("%(tid|ntid|ctaid|nctaid)\\.[xyz]|%cluster_ctarank|%laneid|%warpid");
 
     private enum File {
         INT,

@@ -53,7 +53,7 @@ final class Products {
                 }
             }
         }
-        warp.block.shared.races.passProducts(warp.number, target);
+        warp.block.cluster.clocks.pass(warp.actor, warp.productActor, target);
         return true;
     }
 

@@ -12,6 +12,7 @@ final class Program {
     private final String name;
     private final Op[] code;
     private final int maxThreads;
+    private final int cluster;
     private final int ints;
     private final int longs;
     private final int predicates;
@@ -31,6 +32,7 @@ final class Program {
             String name,
             Op[] code,
             int maxThreads,
+            int cluster,
             int ints,
             int longs,
             int predicates,
@@ -44,6 +46,7 @@ final class Program {
         this.name = name;
         this.code = code;
         this.maxThreads = maxThreads;
+        this.cluster = cluster;
         this.ints = ints;
         this.longs = longs;
         this.predicates = predicates;
@@ -68,6 +71,11 @@ final class Program {
 
     int maxThreads() {
         return maxThreads;
+    }
+
+    /// Blocks of one.
+    int cluster() {
+        return cluster;
     }
 
     int ints() {
@@ -136,6 +144,7 @@ final class Program {
                     case "%nctaid.x" -> launch.gridX;
                     case "%nctaid.y" -> launch.gridY;
                     case "%nctaid.z" -> launch.gridZ;
+                    case "%cluster_ctarank" -> block.rank;
                     case "%laneid" -> lane;
                     case "%warpid" -> warp.number;
                     default -> throw new PtxFault("unknown register %s", name);

@@ -41,12 +41,15 @@ final class PtxModule {
     record Close() implements Piece {}
 
     /// A function, its body taken apart when it is asked for.
+    ///
+    /// @param cluster blocks of one, all of them by x
     record Function(
             String name,
             boolean entry,
             List<Variable> results,
             List<Variable> parameters,
             int threads,
+            int cluster,
             Supplier<List<Piece>> text) {
         List<Piece> body() {
             return text.get();
@@ -148,6 +151,12 @@ final class PtxModule {
             throw new PtxFault("line %d: no function: %s", line, head.strip());
         }
         Matcher threads = Pattern.compile("\\.maxntid\\s+(\\d+)").matcher(matcher.group(5));
+        Matcher cluster = Pattern.compile("\\.reqnctapercluster\\s+(\\d+)(?:\\s*,\\s*(\\d+)\\s*,\\s*(\\d+))?")
+                .matcher(matcher.group(5));
+        boolean clustered = cluster.find();
+        if (clustered && cluster.group(2) != null && !(cluster.group(2) + cluster.group(3)).equals("11")) {
+            throw new PtxFault("line %d: clusters by y or z: not interpreted", line);
+        }
         int from = at;
         int first = line;
         skip();
@@ -166,6 +175,7 @@ final class PtxModule {
                         parameters(matcher.group(2)),
                         parameters(matcher.group(4)),
                         threads.find() ? Integer.parseInt(threads.group(1)) : 1024,
+                        clustered ? Integer.parseInt(cluster.group(1)) : 1,
                         body));
     }
 

@@ -33,8 +33,8 @@ final class SharedMemory {
 
     final Races races;
 
-    SharedMemory(int size, int warps) {
-        races = new Races(warps, size);
+    SharedMemory(int size, Clocks clocks) {
+        races = new Races(clocks, size);
         bytes = new byte[size + 16];
         states = new byte[size + 16];
         Arrays.fill(bytes, (byte) 0xff);
@@ -59,7 +59,7 @@ final class SharedMemory {
     /// @return index of the first byte
     int read(Warp warp, int address, int size) {
         int at = readable(address, size);
-        races.read(warp.number, at, size);
+        races.read(warp.actor, at, size);
         return at;
     }
 
@@ -75,8 +75,19 @@ final class SharedMemory {
     /// For a warp's part of its warpgroup's product.
     int readForProduct(Warp warp, int address, int size) {
         int at = readable(address, size);
-        races.readForProduct(warp.number, at, size, warp.products().current());
+        races.read(warp.actor, at, size, warp.productActor, warp.products().current());
         return at;
+    }
+
+    /// For a store that a warp has started: until that is waited for, nobody may write here.
+    ///
+    /// @param count of the warp's stores, with this
+    void readForStore(Warp warp, int address, int size, int count) {
+        int at = 0;
+        for (int piece = size - 16; piece >= 0; piece -= 16) {
+            at = readable(address + piece, 16);
+        }
+        races.read(warp.actor, at, size, warp.storeActor, count);
     }
 
     /// The same whatever other warps do.
@@ -122,7 +133,7 @@ final class SharedMemory {
 
     int write(Warp warp, int address, int size) {
         int at = writable(address, size);
-        races.write(warp.number, at, size, warp.line());
+        races.write(warp.actor, at, size, warp.line());
         return at;
     }
 
@@ -142,20 +153,20 @@ final class SharedMemory {
     /// For a read and a write at once, that others like it may meet.
     int atomic(Warp warp, int address, int size) {
         int at = readable(address, size);
-        races.atomic(warp.number, at, size, warp.line());
+        races.atomic(warp.actor, at, size, warp.line());
         return at;
     }
 
     /// A copy that a warp has started is on its way.
     void expect(Warp warp, int address, int size) {
         int at = mark(address, size, COMING);
-        races.ordered(warp.number, at, size, false);
+        races.ordered(warp.actor, at, size, false);
     }
 
     /// It has come.
     ///
     /// @param actor who brings it, and
-    /// @param clock when, as [Races] has it
+    /// @param clock when, as [Clocks] has it
     /// @return index of its first byte
     int land(int address, int size, int actor, int clock, int line) {
         int at = mark(address, size, WRITTEN);

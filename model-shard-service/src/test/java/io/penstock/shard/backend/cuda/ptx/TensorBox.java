@@ -113,15 +113,35 @@ final class TensorBox {
     }
 
     void copy(SharedMemory shared, int target) {
+        each(target, (place, from) -> {
+            shared.putLong(place, from == 0 ? 0 : longAt(from));
+            shared.putLong(place + 8, from == 0 ? 0 : longAt(from + 8));
+        });
+    }
+
+    /// What is inside of the tensor.
+    void store(SharedMemory shared, int source) {
+        each(source, (place, to) -> {
+            if (to != 0) {
+                DeviceSpace.ALL.set(DeviceSpace.LONG, to, shared.longAt(place));
+                DeviceSpace.ALL.set(DeviceSpace.LONG, to + 8, shared.longAt(place + 8));
+            }
+        });
+    }
+
+    private interface Piece {
+        /// @param place index in shared memory
+        /// @param address in the tensor, or 0 outside of it
+        void run(int place, long address);
+    }
+
+    private void each(int address, Piece piece) {
         for (int z = 0; z < box[2]; z++) {
             for (int y = 0; y < box[1]; y++) {
                 for (int x = 0; x < box[0]; x += PIECE) {
-                    int to = target + (z * box[1] + y) * box[0] + x;
-                    int place = (permuted ? to ^ (to >> 7 & 7) << 4 : to) - SharedMemory.BASE;
-                    boolean inside = inside(x, y, z);
-                    long from = source(x, y, z);
-                    shared.putLong(place, inside ? longAt(from) : 0);
-                    shared.putLong(place + 8, inside ? longAt(from + 8) : 0);
+                    int at = address + (z * box[1] + y) * box[0] + x;
+                    int place = (permuted ? at ^ (at >> 7 & 7) << 4 : at) - SharedMemory.BASE;
+                    piece.run(place, inside(x, y, z) ? source(x, y, z) : 0);
                 }
             }
         }

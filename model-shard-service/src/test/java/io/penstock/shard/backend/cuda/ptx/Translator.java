@@ -63,6 +63,7 @@ final class Translator {
                 name,
                 code.toArray(Op[]::new),
                 function.threads(),
+                function.cluster(),
                 names.ints,
                 names.longs,
                 names.predicates,
@@ -243,6 +244,7 @@ final class Translator {
         op = op == null ? new Conversions(names).of(opcode, parts, o) : op;
         op = op == null ? new MemoryOps(names).of(opcode, parts, o) : op;
         op = op == null ? new WarpOps(names).of(opcode, parts, o) : op;
+        op = op == null ? new ClusterOps(names).of(opcode, o) : op;
         op = op == null ? new CopyOps(names).of(opcode, o) : op;
         return op == null ? new TensorCores(names).of(opcode, o) : op;
     }

@@ -13,6 +13,11 @@ final class Warp {
     final Block block;
     final Launch launch;
     final int number;
+    /// As [Clocks] has it: itself, its warpgroup's products, its bulk stores.
+    final int actor;
+
+    final int productActor;
+    final int storeActor;
     final Registers registers;
     /// 32 bits and fewer, `[register, lane]`; smaller ones have zeros above.
     final int[] r;
@@ -38,12 +43,21 @@ final class Warp {
     boolean blocked;
     /// An instruction could not be done yet, and is to be done later.
     boolean again;
+    /// At the cluster's barrier: the phase that it has come to the end of.
+    int clusterPhase;
+    /// By one thread.
+    private final CopyGroups stores = new CopyGroups();
+    private int storing = -1;
     /// What it waits for has not come: others should run.
     boolean yielding;
 
     Warp(Block block, int number, int threads, Registers registers) {
         this.block = block;
         this.number = number;
+        actor = block.rank * block.warps.length + number;
+        int warpgroups = (block.warps.length + Block.GROUP - 1) / Block.GROUP;
+        productActor = block.cluster.clocks.productActor(block.rank * warpgroups + number / Block.GROUP);
+        storeActor = block.cluster.clocks.storeActor(actor);
         this.registers = registers;
         launch = block.launch;
         code = launch.program.code();
@@ -267,6 +281,25 @@ final class Warp {
         } else {
             pc++;
         }
+    }
+
+    /// Bulk stores of a thread: threads of a warp are taken for one.
+    CopyGroups stores(int lane) {
+        if (storing >= 0 && storing != lane) {
+            throw new PtxFault("bulk stores by threads %d and %d of a warp: not interpreted", storing, lane);
+        }
+        storing = lane;
+        return stores;
+    }
+
+    void awaitStores(int lane, int left) {
+        CopyGroups all = stores(lane);
+        all.await(left);
+        block.cluster.clocks.pass(actor, storeActor, all.count() - left);
+    }
+
+    boolean storesPending() {
+        return stores.pending();
     }
 
     /// Of its warpgroup.
