@@ -77,7 +77,7 @@ public final class Rank {
             return null;
         }
         String reason = failure.getMessage();
-        return "rank %d of stage %d cannot be configured: %s"
+        return "rank %d of stage %d refuses its configuration: %s"
                 .formatted(
                         hello.getTpRank(),
                         hello.getPpStage(),

@@ -533,7 +533,7 @@ final class TestShardGroup {
         FakeClient waited = FakeClient.of(5, 10);
         cluster.submit(waited);
         cluster.step();
-        String why = "rank 0 of stage 0 cannot be configured: too few heads";
+        String why = "rank 0 of stage 0 refuses its configuration: too few heads";
         assertThat(waited.failed).hasMessage(why);
         assertThat(waited.failed.category()).isEqualTo(ErrorCategory.UNAVAILABLE);
 

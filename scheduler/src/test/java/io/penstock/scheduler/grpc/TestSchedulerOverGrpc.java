@@ -228,7 +228,7 @@ final class TestSchedulerOverGrpc {
         unfit.refusal = "too few heads";
         DialingRank refusing = new DialingRank(unfit, channel);
         await("unfit", group -> group.getState() == GroupState.GROUP_STATE_REFUSED);
-        String why = "rank 0 of stage 0 cannot be configured: too few heads";
+        String why = "rank 0 of stage 0 refuses its configuration: too few heads";
         assertFailed(
                 generate(request(5, 5).setModel("large").build()),
                 Status.Code.UNAVAILABLE,
