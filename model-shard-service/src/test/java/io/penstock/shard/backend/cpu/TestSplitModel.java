@@ -14,8 +14,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 
-/// A user may split a model over any number of ranks that it divides into, evenly or not, and gets the
-/// same answers.
+/// A user may split a model over any number of ranks that it divides into, evenly or not,
+/// and gets the same answers.
 class TestSplitModel {
     private static final StepLimits LIMITS = new StepLimits(16, 3, 128, 256);
     private static final int TOKENS = 8;
