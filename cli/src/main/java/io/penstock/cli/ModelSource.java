@@ -1,6 +1,10 @@
 package io.penstock.cli;
 
 import io.penstock.cli.cluster.RemoteModel;
+import io.penstock.model.PenstockException;
+import io.penstock.model.checkpoint.Checkpoints;
+import io.penstock.model.config.ModelConfig;
+import io.penstock.model.tensor.RankSlice;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,6 +43,26 @@ record ModelSource(String name, Path checkpoint, RemoteModel remote) {
             throw new CommandFailure("--model %s: a file must be a .gguf; a Hugging Face model is a folder", model);
         }
         return new ModelSource(nameOf(path.getFileName().toString()), path, null);
+    }
+
+    /// Refuses before anything starts what the shards would refuse. What a hub's model is like, only they know.
+    ///
+    /// @throws CommandFailure if a rank would have no part of the model, or the model cannot be read
+    void checkSplit(int tensorParallel, int pipelineParallel) {
+        if (checkpoint == null) {
+            return;
+        }
+        try {
+            ModelConfig config = Checkpoints.open(checkpoint).config();
+            for (int stage = 0; stage < pipelineParallel; stage++) {
+                for (int rank = 0; rank < tensorParallel; rank++) {
+                    RankSlice.of(config, rank, tensorParallel, stage, pipelineParallel);
+                }
+            }
+        } catch (PenstockException e) {
+            throw new CommandFailure(
+                    "%s with --tp %d --pp %d: %s", name, tensorParallel, pipelineParallel, e.getMessage());
+        }
     }
 
     private static Path folder(Path path) {

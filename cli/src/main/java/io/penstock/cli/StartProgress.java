@@ -1,5 +1,6 @@
 package io.penstock.cli;
 
+import io.penstock.api.inference.GroupState;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.cli.cluster.LoadWatch;
 import java.io.Console;
@@ -35,7 +36,7 @@ final class StartProgress implements AutoCloseable {
                 thread);
     }
 
-    /// @throws CommandFailure if the weights cannot be had
+    /// @throws CommandFailure if the weights cannot be had, or the shards can never serve as they are set up
     void update(PrintWriter out) {
         if (download.isCompletedExceptionally()) {
             try {
@@ -48,6 +49,9 @@ final class StartProgress implements AutoCloseable {
         }
         downloading.show(out, present, needed);
         GroupStatus group = watch.group();
+        if (group.getState() == GroupState.GROUP_STATE_REFUSED) {
+            throw new CommandFailure("the model cannot be served: %s", group.getRefusal());
+        }
         loading.show(out, group.getBytesLoaded(), group.getBytesToLoad());
     }
 

@@ -9,17 +9,23 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.io.TempDir;
 
 /// The README's first command, as a new user types it: it answers, and it leaves nothing behind however it
 /// is stopped.
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 final class SystemTestDemo {
     private static final Path HOME = Path.of("..").toAbsolutePath().normalize();
     private static final Pattern PID = Pattern.compile(" pid (\\d+)$");
@@ -28,6 +34,7 @@ final class SystemTestDemo {
     private Path temporary;
 
     private final List<String> lines = new ArrayList<>();
+    private final Map<String, String> environment = new HashMap<>();
     private Process started;
 
     @AfterEach
@@ -47,7 +54,9 @@ final class SystemTestDemo {
         assertNothingLeft();
     }
 
+    /// The first, for it records what the others start from in half the time.
     @Test
+    @Order(1)
     void controlCStopsEverything() throws Exception {
         Process demo = demo("--pp", "2");
         readUntil(demo, "Up until Ctrl-C.");
@@ -66,6 +75,35 @@ final class SystemTestDemo {
         List<Long> pids = pids();
         signal("KILL", demo.pid());
         Clusters.await("the services follow their parent", () -> pids.stream().noneMatch(SystemTestDemo::alive));
+    }
+
+    @Test
+    void aSplitThatLeavesARankNothingIsRefusedBeforeAnythingStarts() throws Exception {
+        Process demo = demo("--once", "--tp", "10", "--pp", "1");
+        readUntil(demo, "penstock: ");
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).isEqualTo(1);
+        assertThat(lines.getLast())
+                .endsWith(" with --tp 10 --pp 1: the model has 3 query heads for each key/value head,"
+                        + " too few for 4 ranks that have it");
+        assertThat(pids()).isEmpty();
+        assertNoFolderLeft();
+    }
+
+    /// What is known only when the shards have started: here that no KV block finds room.
+    @Test
+    void shardsThatRefuseTheirConfigurationEndItWithTheReason() throws Exception {
+        environment.put("PENSTOCK_SHARD_KV_MEMORY", "1");
+        Process demo = demo("--once", "--pp", "1", "--backend", "cpu");
+        readUntil(demo, "Stopping");
+        List<ProcessHandle> services = demo.descendants().toList();
+        readUntil(demo, "penstock: ");
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).isEqualTo(1);
+        assertThat(lines.getLast())
+                .startsWith("penstock: the model cannot be served: rank 0 of stage 0 refuses its configuration: "
+                        + "1 bytes of KV memory do not hold one block");
+        assertThat(services).noneMatch(ProcessHandle::isAlive);
     }
 
     /// What a person types into `penstock chat`, at temperature 0: after /new the same question has the same answer.
@@ -109,6 +147,7 @@ final class SystemTestDemo {
         command.addAll(List.of(options));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().put("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + temporary);
+        builder.environment().putAll(environment);
         started = builder.start();
         return started;
     }
@@ -133,6 +172,10 @@ final class SystemTestDemo {
 
     private void assertNothingLeft() throws IOException {
         assertThat(pids()).isNotEmpty().noneMatch(SystemTestDemo::alive);
+        assertNoFolderLeft();
+    }
+
+    private void assertNoFolderLeft() throws IOException {
         try (Stream<Path> left = Files.list(temporary)) {
             assertThat(left.filter(path -> path.getFileName().toString().startsWith("penstock")))
                     .isEmpty();

@@ -24,6 +24,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.jboss.logging.Logger;
 
 /// One scheduler: its channel and what its Watch stream last said. Watches again, for ever, when the stream is lost.
@@ -96,11 +97,22 @@ final class SchedulerLink implements AutoCloseable {
         if (now.getDraining()) {
             return Optional.empty();
         }
-        return now.getGroupsList().stream()
+        return groups(now, model, revision)
                 .filter(group -> group.getState() == GroupState.GROUP_STATE_SERVING)
-                .filter(group -> group.getModel().equals(model))
-                .filter(group -> revision.isEmpty() || group.getRevision().equals(revision))
                 .findFirst();
+    }
+
+    /// The groups of a model, whatever their state.
+    ///
+    /// @param revision empty: any
+    Stream<GroupStatus> groups(String model, String revision) {
+        return groups(status, model, revision);
+    }
+
+    private static Stream<GroupStatus> groups(SchedulerStatus status, String model, String revision) {
+        return status.getGroupsList().stream()
+                .filter(group -> group.getModel().equals(model))
+                .filter(group -> revision.isEmpty() || group.getRevision().equals(revision));
     }
 
     /// Sequences there, ours of the last moment included: a status is a tenth of a second old.

@@ -5,6 +5,7 @@ import io.micrometer.core.instrument.Counter;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.penstock.api.MutualTls;
 import io.penstock.api.inference.GenerateRequest;
+import io.penstock.api.inference.GroupState;
 import io.penstock.api.inference.GroupStatus;
 import io.penstock.gateway.config.GatewayConfig;
 import io.quarkus.runtime.ShutdownEvent;
@@ -99,6 +100,17 @@ public class Schedulers {
             }
         }
         return Optional.ofNullable(best);
+    }
+
+    /// Why nothing will serve the model until somebody changes its set-up.
+    ///
+    /// @return empty where some group of it may yet come
+    Optional<String> refusal(String model, String revision) {
+        List<GroupStatus> groups =
+                links.stream().flatMap(link -> link.groups(model, revision)).toList();
+        return groups.stream().allMatch(group -> group.getState() == GroupState.GROUP_STATE_REFUSED)
+                ? groups.stream().map(GroupStatus::getRefusal).findFirst()
+                : Optional.empty();
     }
 
     void resumed() {

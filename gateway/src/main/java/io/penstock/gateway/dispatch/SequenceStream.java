@@ -15,6 +15,7 @@ import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.Token;
 import io.penstock.api.inference.Tokens;
 import io.penstock.gateway.access.BusyException;
+import io.penstock.gateway.access.UnservableException;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.time.Duration;
@@ -145,9 +146,17 @@ public final class SequenceStream {
             attempt = new Attempt(link.get());
             InferenceGrpc.newStub(link.get().channel()).generate(soFar(), attempt);
         } else {
-            retry(new PenstockException(
-                    ErrorCategory.UNAVAILABLE, "no scheduler serves %s at the moment", request.getModel()));
+            retry(unserved());
         }
+    }
+
+    private PenstockException unserved() {
+        String model = request.getModel();
+        return schedulers
+                .refusal(model, request.getRevision())
+                .<PenstockException>map(UnservableException::new)
+                .orElseGet(() -> new PenstockException(
+                        ErrorCategory.UNAVAILABLE, "no scheduler serves %s at the moment", model));
     }
 
     @GuardedBy("lock")

@@ -11,6 +11,7 @@ import io.penstock.api.chat.ChatRequest;
 import io.penstock.api.chat.ChatServiceGrpc;
 import io.penstock.gateway.access.BusyException;
 import io.penstock.gateway.access.Capacity;
+import io.penstock.gateway.access.UnservableException;
 import io.penstock.gateway.catalogue.ModelCatalogue;
 import io.penstock.gateway.chat.Completion;
 import io.penstock.gateway.chat.CompletionEvent;
@@ -135,7 +136,10 @@ public class ChatEndpoint extends ChatServiceGrpc.ChatServiceImplBase {
                 }
                 yield busy;
             }
-            case UNAVAILABLE -> ErrorStatus.toStatus(failure.category(), "the model cannot be reached at the moment");
+            case UNAVAILABLE ->
+                failure instanceof UnservableException
+                        ? ErrorStatus.toStatus(failure)
+                        : ErrorStatus.toStatus(failure.category(), "the model cannot be reached at the moment");
             case DEADLINE -> ErrorStatus.toStatus(failure.category(), "it took longer than it was given");
             case CORRUPT, INTERNAL -> {
                 LOG.error("a chat failed", failure);

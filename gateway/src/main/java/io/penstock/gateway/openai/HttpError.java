@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.penstock.gateway.access.BusyException;
+import io.penstock.gateway.access.UnservableException;
 import io.penstock.gateway.chat.Json;
 import io.penstock.gateway.chat.RequestException;
 import io.penstock.model.PenstockException;
@@ -46,8 +47,10 @@ record HttpError(int status, String type, String parameter, String code, String 
                         "service_unavailable",
                         null,
                         "service_unavailable",
-                        "The model cannot be reached at the moment; try again later.",
-                        2);
+                        failure instanceof UnservableException
+                                ? message
+                                : "The model cannot be reached at the moment; try again later.",
+                        failure instanceof UnservableException ? 0 : 2);
             case DEADLINE ->
                 new HttpError(504, "timeout", null, "timeout", "The request took longer than it was given.", 0);
             case CORRUPT, INTERNAL -> internal();

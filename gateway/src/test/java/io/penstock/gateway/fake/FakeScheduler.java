@@ -40,6 +40,7 @@ public final class FakeScheduler {
     private volatile Script script = Script.saying("");
     private volatile int cachedTokens;
     private volatile GroupState state = GroupState.GROUP_STATE_SERVING;
+    private volatile String refusal = "";
     private Server server;
 
     public FakeScheduler(int port) {
@@ -91,6 +92,16 @@ public final class FakeScheduler {
     }
 
     public void is(GroupState next) {
+        is(next, "");
+    }
+
+    /// Of all its groups.
+    public void refuses(String why) {
+        is(GroupState.GROUP_STATE_REFUSED, why);
+    }
+
+    private void is(GroupState next, String why) {
+        refusal = why;
         state = next;
         watchers.forEach(watcher -> watcher.onNext(status()));
     }
@@ -125,6 +136,7 @@ public final class FakeScheduler {
                     .setModel(model)
                     .setRevision(REVISION)
                     .setState(state)
+                    .setRefusal(refusal)
                     .setContextLength(model.equals(WIDE_MODEL) ? WIDE_CONTEXT : CONTEXT)
                     .setVocabularySize(new TinyTokenizer().vocabularySize()));
         }

@@ -24,6 +24,7 @@ import io.penstock.api.chat.Tool;
 import io.penstock.api.chat.ToolCall;
 import io.penstock.api.chat.ToolCallDelta;
 import io.penstock.api.inference.GenerateRequest;
+import io.penstock.api.inference.GroupState;
 import io.penstock.gateway.access.Capacity;
 import io.penstock.gateway.fake.Certificate;
 import io.penstock.gateway.fake.FakeCall;
@@ -116,6 +117,19 @@ class TestChatEndpoint {
         assertThat(sent.getSampling().getSeed()).isEqualTo(5);
         assertThat(sent.getSampling().getTopK()).isEqualTo(3);
         assertThat(sent.getSampling().getTemperature()).isEqualTo(1);
+    }
+
+    @Test
+    void aGroupThatCanNeverServeIsSaidWithItsReason() {
+        scheduler.refuses("too few heads");
+        try {
+            TinyGateway.awaitReadiness(503);
+            assertThatThrownBy(() -> chat(request()).hasNext())
+                    .isInstanceOf(StatusRuntimeException.class)
+                    .hasMessage("UNAVAILABLE: The model cannot be served: too few heads");
+        } finally {
+            scheduler.is(GroupState.GROUP_STATE_SERVING);
+        }
     }
 
     private static ChatRequest.Builder thinker() {

@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 import static org.hamcrest.Matchers.equalTo;
 
 import io.grpc.Status;
@@ -20,6 +21,7 @@ import io.quarkus.test.junit.TestProfile;
 import io.restassured.response.ValidatableResponse;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -41,6 +43,7 @@ class TestResumption {
     @AfterEach
     void secondAway() {
         second.kill();
+        second.is(GroupState.GROUP_STATE_SERVING);
     }
 
     private static ValidatableResponse chat(String fields) {
@@ -116,6 +119,23 @@ class TestResumption {
         chat("").statusCode(503).header("retry-after", "2").body("error.code", equalTo("service_unavailable"));
         assertThat(System.nanoTime() - start).isLessThan(2_000_000_000L);
         chat(",\"stream\":true").statusCode(503);
+    }
+
+    /// No advice to come again: it would be told the same.
+    @Test
+    void aGroupThatCanNeverServeIsSaidWithItsReason() {
+        first.refuses("too few heads");
+        Gateway.awaitReadiness(503);
+        ValidatableResponse answer = chat("");
+        answer.statusCode(503)
+                .body("error.code", equalTo("service_unavailable"))
+                .body("error.message", equalTo("The model cannot be served: too few heads"));
+        assertThat(answer.extract().header("retry-after")).isNull();
+
+        // Another group of the model may yet come.
+        second.is(GroupState.GROUP_STATE_FORMING);
+        second.start();
+        await().atMost(10, TimeUnit.SECONDS).until(() -> chat("").extract().header("retry-after") != null);
     }
 
     @Test

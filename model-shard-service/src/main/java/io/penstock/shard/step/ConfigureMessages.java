@@ -39,15 +39,8 @@ final class ConfigureMessages {
         int count = configure.getLayerCount();
         AdmissionMessages.within("first_layer", first, 0, config.layers() - 1);
         AdmissionMessages.within("layer_count", count, 1, config.layers() - first);
-        RankSlice share = RankSlice.of(config, place.tpRank(), place.tpSize(), place.ppStage(), place.ppSize());
-        return new RankSlice(
-                new RankSlice.Range(first, first + count),
-                share.heads(),
-                share.kvHeads(),
-                share.intermediate(),
-                share.vocabulary(),
-                share.embeds(),
-                share.samples());
+        return RankSlice.of(config, place.tpRank(), place.tpSize(), place.ppStage(), place.ppSize())
+                .withLayers(new RankSlice.Range(first, first + count));
     }
 
     /// @param instance this process, as it has introduced itself

@@ -10,10 +10,12 @@ import io.penstock.api.shard.Sampled;
 import io.penstock.api.shard.Step;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
+import io.penstock.model.tensor.RankSlice;
 import io.penstock.shard.RealModel;
 import io.penstock.shard.backend.DeviceException;
 import io.penstock.shard.weights.LocalWeights;
 import io.penstock.shard.weights.Weights;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,6 +26,8 @@ import org.junit.jupiter.api.Test;
 
 class TestStepLoop {
     private static final Weights WEIGHTS = LocalWeights.open(RealModel.path(), "r");
+    private static final Weights EXPERTS =
+            LocalWeights.open(Path.of("src/test/resources/io/penstock/shard/backend/cpu/gguf/qwen3-moe.gguf"), "r");
 
     @Test
     void everySplitGeneratesTheSameText() {
@@ -166,6 +170,33 @@ class TestStepLoop {
             assertThat(rank.loop.loaded()).isNull();
             group.form(2);
             assertThat(rank.loop.loaded().layers().count()).isEqualTo(30);
+        }
+    }
+
+    /// A rank without its experts computes something, and says nothing of it.
+    @Test
+    void aRankHoldsItsShareOfTheExperts() {
+        try (LoopGroup group = new LoopGroup(2, 1, EXPERTS)) {
+            group.form(1);
+            for (LoopRank rank : group.ranks) {
+                RankSlice share = RankSlice.of(EXPERTS.checkpoint().config(), rank.place.tpRank(), 2, 0, 1);
+                assertThat(share.experts().count()).isPositive();
+                assertThat(rank.loop.loaded()).isEqualTo(share);
+            }
+        }
+    }
+
+    /// What the scheduler knows a group by that it must not configure again and again.
+    @Test
+    void aSplitThatLeavesARankNothingIsBadInputAndNotTheRanksEnd() {
+        try (LoopGroup group = new LoopGroup(10, 1, WEIGHTS)) {
+            LoopRank rank = group.ranks.getFirst();
+            for (int epoch = 1; epoch <= 2; epoch++) {
+                rank.configure(epoch, group.configuration(rank).build());
+                Failure failure = failure(rank);
+                assertThat(failure.getCategory()).isEqualTo("BAD_INPUT");
+                assertThat(failure.getMessage()).contains("too few for 4 ranks");
+            }
         }
     }
 

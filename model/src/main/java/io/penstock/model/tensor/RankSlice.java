@@ -108,6 +108,11 @@ public record RankSlice(
                 ppStage == ppSize - 1);
     }
 
+    /// The same parts of other layers: those that a scheduler gives to the stage.
+    public RankSlice withLayers(Range others) {
+        return new RankSlice(others, heads, kvHeads, intermediate, vocabulary, experts, shared, embeds, samples);
+    }
+
     private static Range kvHeads(ModelConfig config, int tpRank, int tpSize) {
         if (tpSize <= config.kvHeads()) {
             return share("key/value heads", config.kvHeads(), tpRank, tpSize, "tensor-parallel ranks");

@@ -8,7 +8,7 @@ import io.penstock.api.inference.GroupStatus;
 /// @param identity null until a rank has said Hello
 /// @param bytesLoaded of the weights, over the ranks attached
 /// @param bytesToLoad 0 until a rank has said
-/// @param unloadable why the weights could not be loaded; null where that is not so
+/// @param refusal why every request is failed at once; null where it is not
 /// @param stalledSince clock at which work last went on, where there is work; -1 where there is none
 public record GroupSnapshot(
         String group,
@@ -23,7 +23,7 @@ public record GroupSnapshot(
         int kvBlocksUsed,
         int running,
         int waiting,
-        String unloadable,
+        String refusal,
         long stalledSince) {
     private static final long IN_PROGRESS_MILLIS = 1_000;
 
@@ -52,7 +52,8 @@ public record GroupSnapshot(
                 .setKvBlocksUsed(kvBlocksUsed)
                 .setSequencesRunning(running)
                 .setSequencesWaiting(waiting)
-                .setStalledMillis(stalledMillis(now));
+                .setStalledMillis(stalledMillis(now))
+                .setRefusal(refusal == null ? "" : refusal);
         if (identity != null) {
             status.setModel(identity.model())
                     .setRevision(identity.revision())

@@ -44,7 +44,8 @@ public final class Groups implements AutoCloseable {
         return loops.computeIfAbsent(name, start);
     }
 
-    /// The group for a request: a serving one before others, the least loaded before others.
+    /// The group for a request: a serving one before others, one that would refuse it after others, the least
+    /// loaded before others.
     ///
     /// @param revision empty for any
     /// @throws PenstockException (not found, or unavailable where it may yet come)
@@ -78,7 +79,11 @@ public final class Groups implements AutoCloseable {
     }
 
     private static boolean better(GroupSnapshot snapshot, GroupSnapshot than) {
-        return snapshot.serving() == than.serving() ? snapshot.load() < than.load() : snapshot.serving();
+        if (snapshot.serving() != than.serving()) {
+            return snapshot.serving();
+        }
+        boolean refuses = snapshot.refusal() != null;
+        return refuses == (than.refusal() != null) ? snapshot.load() < than.load() : !refuses;
     }
 
     public Collection<GroupLoop> all() {

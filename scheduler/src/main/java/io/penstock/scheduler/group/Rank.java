@@ -1,11 +1,17 @@
 package io.penstock.scheduler.group;
 
+import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.Hello;
 import io.penstock.api.shard.ShardOrder;
+import io.penstock.api.shard.StepDone;
+import io.penstock.model.ErrorCategory;
+import io.penstock.scheduler.batch.StepRecord;
 
 /// One rank's attachment, from its Hello to its stream's end. Owned by whoever has the group.
 public final class Rank {
     private static final long NONE = Long.MIN_VALUE;
+    /// Characters of a rank's reason that are passed on: it has to fit into the head of an HTTP/2 answer.
+    private static final int MOST_OF_A_REASON = 500;
 
     final Hello hello;
     final int index;
@@ -58,8 +64,44 @@ public final class Rank {
         return unansweredSince == NONE ? 0 : now - unansweredSince;
     }
 
-    boolean samples() {
+    private boolean samples() {
         return hello.getTpRank() == 0 && hello.getPpStage() == hello.getPpSize() - 1;
+    }
+
+    /// Why the rank can never obey its Configure, for clients too. What is bad input to a rank before it is ready
+    /// is the Configure, or the checkpoint that it should load.
+    ///
+    /// @return null: the failure is another
+    String refusal(Failure failure) {
+        if (ready || !failure.getCategory().equals(ErrorCategory.BAD_INPUT.name())) {
+            return null;
+        }
+        String reason = failure.getMessage();
+        return "rank %d of stage %d refuses its configuration: %s"
+                .formatted(
+                        hello.getTpRank(),
+                        hello.getPpStage(),
+                        reason.substring(0, Math.min(reason.length(), MOST_OF_A_REASON)));
+    }
+
+    /// Checks what the rank says it sampled, and keeps it.
+    ///
+    /// @return what is wrong; null if it is what the step asked for
+    String flaw(StepRecord step, StepDone done) {
+        if (!samples()) {
+            return done.getSampledCount() == 0 ? null : "sampled, but is not the rank to";
+        }
+        int vocabulary = hello.getShape().getVocabularySize();
+        for (int i = 0; i < done.getSampledCount(); i++) {
+            int id = done.getSampled(i).getToken().getId();
+            if (id < 0 || id >= vocabulary) {
+                return "sampled token %d in step %d, the vocabulary has %d".formatted(id, step.number(), vocabulary);
+            }
+        }
+        return step.sample(done.getSampledList())
+                ? null
+                : "sampled %d tokens in step %d, which asked for %d or for other slots"
+                        .formatted(done.getSampledCount(), step.number(), step.sampling());
     }
 
     @Override

@@ -33,7 +33,7 @@ final class SequenceDesk {
     private long arrivals;
     private int live;
     private boolean draining;
-    private String unloadable;
+    private String refusal;
 
     private long lastFinish = -1;
     private long nanosBetweenFinishes = MIN_RETRY_MILLIS * 1_000_000;
@@ -56,9 +56,9 @@ final class SequenceDesk {
         return draining;
     }
 
-    /// Why the weights could not be loaded; null where that is not so.
-    String unloadable() {
-        return unloadable;
+    /// Why every sequence is failed at once; null where it is not.
+    String refusal() {
+        return refusal;
     }
 
     /// @param batch null where the group does not serve now
@@ -69,8 +69,8 @@ final class SequenceDesk {
         events.queued(sequence, now);
         if (draining) {
             fail(sequence, batch, ErrorCategory.UNAVAILABLE, "the scheduler is shutting down");
-        } else if (unloadable != null) {
-            fail(sequence, batch, ErrorCategory.UNAVAILABLE, unloadable);
+        } else if (refusal != null) {
+            fail(sequence, batch, ErrorCategory.UNAVAILABLE, refusal);
         } else if (identity == null
                 || !identity.model().equals(sequence.request().model())) {
             fail(sequence, batch, ErrorCategory.UNAVAILABLE, "the group serves another model now");
@@ -130,7 +130,7 @@ final class SequenceDesk {
 
     /// The group serves: what waits is checked against its KV memory.
     void served(GroupIdentity identity, Batch batch) {
-        unloadable = null;
+        accept();
         long now = clock.getAsLong();
         for (Sequence sequence : waiting.all()) {
             if (fits(sequence, identity, batch) && full(sequence)) {
@@ -139,10 +139,15 @@ final class SequenceDesk {
         }
     }
 
-    /// The group cannot load its model: nothing waits for it any more.
-    void unloadable(String message) {
-        unloadable = message;
-        failAll(null, ErrorCategory.UNAVAILABLE, message);
+    /// The group cannot serve: nothing waits for it any more, until [#accept] or [#served]. No batch runs.
+    void refuse(String why) {
+        refusal = why;
+        failAll(null, ErrorCategory.UNAVAILABLE, why);
+    }
+
+    /// What comes may wait again.
+    void accept() {
+        refusal = null;
     }
 
     void cancel(Sequence sequence, Batch batch) {

@@ -26,7 +26,8 @@ import org.jboss.logging.Logger;
 /// An epoch begins with a Configure to every rank, once all are attached, and serves once all are Ready.
 /// It ends with the first rank that is lost or reports a failure. Then all that ran goes back to the queue
 /// with its tokens, the ranks that remain keep their weights, and the next epoch begins when all are
-/// attached again.
+/// attached again. Where a rank says that it can never obey its Configure, the next epoch waits until the
+/// ranks have changed: the same ones would refuse again.
 ///
 /// Owned by one thread at a time, as [GroupLoop] deals it out. Nothing here blocks; what depends on time is
 /// done by [#turn].
@@ -235,17 +236,37 @@ public final class ShardGroup {
             lose(rank, new PenstockException(ErrorCategory.UNAVAILABLE, "the rank's device cannot be used any more"));
             return;
         }
-        if (reportEpoch != epoch || state == GroupState.GROUP_STATE_FORMING) {
+        if (reportEpoch != epoch) {
+            return;
+        }
+        String refusal = rank.refusal(failure);
+        if (refusal != null && ranks.complete()) {
+            // Also where a peer that noticed was faster, and has ended the epoch.
+            refuse(refusal);
+            return;
+        }
+        if (state != GroupState.GROUP_STATE_LOADING && state != GroupState.GROUP_STATE_SERVING) {
             return;
         }
         setbacks++;
         switch (failure.getCause()) {
             case FAILURE_CAUSE_STEP, FAILURE_CAUSE_UNSPECIFIED, UNRECOGNIZED -> blame(failure.getStep());
-            case FAILURE_CAUSE_LOAD -> desk.unloadable("the model's weights cannot be loaded");
+            case FAILURE_CAUSE_LOAD -> desk.refuse("the model's weights cannot be loaded");
             case FAILURE_CAUSE_PEER, FAILURE_CAUSE_DEVICE -> {}
         }
         suspectTheSilent();
         endEpoch();
+    }
+
+    private void refuse(String why) {
+        if (state == GroupState.GROUP_STATE_REFUSED) {
+            return;
+        }
+        setbacks++;
+        endEpoch();
+        state = GroupState.GROUP_STATE_REFUSED;
+        LOG.errorf("group %s: refused until its ranks change: %s", name, why);
+        desk.refuse(why);
     }
 
     /// Counts the failed step against its sequences; where suspects are among them, against those alone.
@@ -283,9 +304,7 @@ public final class ShardGroup {
             return;
         }
         StepRecord step = batch.inFlight(done.getNumber());
-        String flaw = rank.samples()
-                ? flaw(step, done)
-                : done.getSampledCount() == 0 ? null : "sampled, but is not the rank to";
+        String flaw = rank.flaw(step, done);
         if (flaw != null) {
             setbacks++;
             lose(rank, broken(flaw));
@@ -306,28 +325,14 @@ public final class ShardGroup {
         }
     }
 
-    /// Checks what the sampling rank sampled, and keeps it.
-    ///
-    /// @return null if it is what the step asked for
-    private String flaw(StepRecord step, StepDone done) {
-        int vocabulary = ranks.identity().shape().getVocabularySize();
-        for (int i = 0; i < done.getSampledCount(); i++) {
-            int id = done.getSampled(i).getToken().getId();
-            if (id < 0 || id >= vocabulary) {
-                return "sampled token %d in step %d, the vocabulary has %d".formatted(id, step.number(), vocabulary);
-            }
-        }
-        return step.sample(done.getSampledList())
-                ? null
-                : "sampled %d tokens in step %d, which asked for %d or for other slots"
-                        .formatted(done.getSampledCount(), step.number(), step.sampling());
-    }
-
     // ---- epochs ----
 
     private void endEpoch() {
         if (state == GroupState.GROUP_STATE_FORMING) {
             return;
+        }
+        if (state == GroupState.GROUP_STATE_REFUSED) {
+            desk.accept();
         }
         state = GroupState.GROUP_STATE_FORMING;
         if (setbacks > 0) {
@@ -368,6 +373,7 @@ public final class ShardGroup {
         switch (state) {
             case GROUP_STATE_FORMING -> formIfPossible(now);
             case GROUP_STATE_LOADING -> cutOffSilent(now);
+            case GROUP_STATE_REFUSED -> {}
             case GROUP_STATE_SERVING -> {
                 if (batch.stepsInFlight() > 0 && now >= stepDeadline()) {
                     cutOffLate();
@@ -480,7 +486,7 @@ public final class ShardGroup {
                 batch == null ? 0 : batch.blocksHeld(),
                 batch == null ? 0 : batch.running().size(),
                 desk.waiting().size(),
-                desk.unloadable(),
+                desk.refusal(),
                 desk.idle() ? -1 : lastProgress);
     }
 

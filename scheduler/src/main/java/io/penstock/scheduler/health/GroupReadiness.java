@@ -24,7 +24,8 @@ public class GroupReadiness implements HealthCheck {
         boolean serving = false;
         for (GroupSnapshot snapshot : groups.snapshots()) {
             serving |= snapshot.serving();
-            response.withData(snapshot.group(), snapshot.state().name());
+            String state = snapshot.state().name();
+            response.withData(snapshot.group(), snapshot.refusal() == null ? state : state + ": " + snapshot.refusal());
         }
         return response.status(serving && !groups.draining()).build();
     }

@@ -16,6 +16,7 @@ import io.penstock.api.shard.ShardOrder;
 import io.penstock.api.shard.ShardReport;
 import io.penstock.api.shard.Step;
 import io.penstock.api.shard.StepDone;
+import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -67,6 +68,8 @@ public final class FakeRank implements RankLink {
     public Rank attachment;
     /// A prompt token that makes the step fail; -1: none.
     public int poison = -1;
+    /// Why the rank can obey no Configure; null: it can.
+    public String refusal;
 
     private static final class Resident {
         final Admission admission;
@@ -203,7 +206,12 @@ public final class FakeRank implements RankLink {
     public ShardReport run() {
         ShardOrder order = orders.remove();
         ShardReport.Builder report = ShardReport.newBuilder();
-        if (order.hasConfigure()) {
+        if (order.hasConfigure() && refusal != null) {
+            epoch = order.getEpoch();
+            report.setFailure(failure(FailureCause.FAILURE_CAUSE_STEP, 0).toBuilder()
+                    .setCategory(ErrorCategory.BAD_INPUT.name())
+                    .setMessage(refusal));
+        } else if (order.hasConfigure()) {
             configure(order);
             report.setReady(Ready.newBuilder().setKvBlocks(kvBlocks));
         } else {

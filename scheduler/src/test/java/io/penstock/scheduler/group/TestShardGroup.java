@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.penstock.api.inference.FinishReason;
 import io.penstock.api.inference.GroupState;
+import io.penstock.api.inference.GroupStatus;
 import io.penstock.api.inference.Token;
 import io.penstock.api.shard.Failure;
 import io.penstock.api.shard.FailureCause;
@@ -522,6 +523,84 @@ final class TestShardGroup {
         cluster.submit(second);
         cluster.run();
         assertThat(second.finished).isNotNull();
+    }
+
+    @Test
+    void refusesAGroupThatCanNeverBeConfiguredUntilItsRanksChange() {
+        FakeCluster cluster = new FakeCluster(limits, 2, 1, 64, 256);
+        cluster.ranks.forEach(rank -> rank.refusal = "too few heads");
+        cluster.attachAll();
+        FakeClient waited = FakeClient.of(5, 10);
+        cluster.submit(waited);
+        cluster.step();
+        String why = "rank 0 of stage 0 refuses its configuration: too few heads";
+        assertThat(waited.failed).hasMessage(why);
+        assertThat(waited.failed.category()).isEqualTo(ErrorCategory.UNAVAILABLE);
+
+        // Neither time nor requests have it try again.
+        for (int i = 0; i < 100; i++) {
+            cluster.now += 10 * SECOND;
+            cluster.group.turn();
+        }
+        FakeClient late = FakeClient.of(5, 10);
+        cluster.submit(late);
+        assertThat(late.failed).hasMessage(why);
+        assertThat(cluster.ranks).noneMatch(FakeRank::hasOrders);
+        assertThat(cluster.group.nanosToNextTurn(SECOND)).isEqualTo(SECOND);
+        GroupStatus status = cluster.group.snapshot().status(cluster.now);
+        assertThat(status.getState()).isEqualTo(GroupState.GROUP_STATE_REFUSED);
+        assertThat(status.getRefusal()).isEqualTo(why);
+        assertThat(status.getEpoch()).isEqualTo(1);
+
+        // Both are started again, as they should have been: what comes meanwhile waits for them.
+        cluster.ranks.forEach(rank -> rank.refusal = null);
+        cluster.lose(cluster.ranks.getFirst());
+        cluster.lose(cluster.ranks.get(1));
+        FakeClient patient = FakeClient.of(5, 10);
+        cluster.submit(patient);
+        assertThat(patient.failed).isNull();
+        cluster.attachAll();
+        cluster.now += SECOND;
+        cluster.group.turn();
+        cluster.run();
+        patient.check();
+        assertThat(patient.finished).isNotNull();
+        assertThat(cluster.group.snapshot().status(cluster.now).getRefusal()).isEmpty();
+    }
+
+    @Test
+    void refusesAGroupAlsoWhereAPeerIsFasterToComplain() {
+        FakeCluster cluster = new FakeCluster(limits, 2, 1, 64, 256);
+        FakeRank unfit = cluster.ranks.getFirst();
+        unfit.refusal = "x".repeat(10_000);
+        cluster.attachAll();
+        FakeRank peer = cluster.ranks.get(1);
+        peer.run();
+        cluster.report(peer, peer.fail(FailureCause.FAILURE_CAUSE_PEER));
+        cluster.report(unfit, unfit.run());
+        GroupStatus status = cluster.group.snapshot().status(cluster.now);
+        assertThat(status.getState()).isEqualTo(GroupState.GROUP_STATE_REFUSED);
+        assertThat(status.getRefusal()).as("what has to fit into a trailer").hasSizeBetween(500, 600);
+    }
+
+    /// A step that one sequence breaks says nothing of the group.
+    @Test
+    void badInputOfAStepRefusesNoGroup() {
+        FakeCluster cluster = new FakeCluster(limits, 1, 1, 64, 256).serving();
+        FakeClient client = FakeClient.of(5, 10);
+        cluster.submit(client);
+        FakeRank rank = cluster.ranks.getFirst();
+        ShardReport failure = rank.fail(FailureCause.FAILURE_CAUSE_STEP);
+        cluster.report(
+                rank,
+                failure.toBuilder()
+                        .setFailure(failure.getFailure().toBuilder().setCategory(ErrorCategory.BAD_INPUT.name()))
+                        .build());
+        cluster.now += SECOND;
+        cluster.group.turn();
+        cluster.run();
+        client.check();
+        assertThat(client.finished).isNotNull();
     }
 
     @Test

@@ -221,6 +221,35 @@ final class TestSchedulerOverGrpc {
                 "the context holds " + CONTEXT);
     }
 
+    /// Whoever asks for the model, or watches, is told what the rank said; another group of it is asked first.
+    @Test
+    void saysWhyAGroupCannotBeConfigured() throws Exception {
+        FakeRank unfit = new FakeRank("unfit", "large", 0, 1, 0, 1, 4_000, CONTEXT);
+        unfit.refusal = "too few heads";
+        DialingRank refusing = new DialingRank(unfit, channel);
+        await("unfit", group -> group.getState() == GroupState.GROUP_STATE_REFUSED);
+        String why = "rank 0 of stage 0 refuses its configuration: too few heads";
+        assertFailed(
+                generate(request(5, 5).setModel("large").build()),
+                Status.Code.UNAVAILABLE,
+                ErrorCategory.UNAVAILABLE,
+                why);
+        assertThat(get("q/health/ready")).contains("GROUP_STATE_REFUSED: " + why);
+
+        FakeRank half = new FakeRank("half", "large", 0, 2, 0, 1, 4_000, CONTEXT);
+        DialingRank waiting = new DialingRank(half, channel);
+        await("half", group -> group.getState() == GroupState.GROUP_STATE_FORMING);
+        List<ReadingClient> clients = List.of(
+                generate(request(5, 5).setModel("large").build()),
+                generate(request(5, 5).setModel("large").build()));
+        await("half", group -> group.getSequencesWaiting() == clients.size());
+        clients.forEach(client -> client.call.cancel("enough", null));
+        refusing.hangUp();
+        waiting.hangUp();
+        assertThat(refusing.ended.get(10, TimeUnit.SECONDS)).isEqualTo(Status.OK);
+        assertThat(waiting.ended.get(10, TimeUnit.SECONDS)).isEqualTo(Status.OK);
+    }
+
     @Test
     void keepsTheCallersDeadline() {
         ReadingClient client = generate(request(5, 40_000).setDeadlineMillis(50).build());
@@ -373,14 +402,18 @@ final class TestSchedulerOverGrpc {
         }
     }
 
-    /// Watches until the group is as wished.
     private void await(Predicate<GroupStatus> wished) {
+        await("g", wished);
+    }
+
+    /// Watches until the group is as wished.
+    private void await(String name, Predicate<GroupStatus> wished) {
         Iterator<SchedulerStatus> states = InferenceGrpc.newBlockingStub(channel)
                 .withDeadlineAfter(20, TimeUnit.SECONDS)
                 .watch(WatchRequest.getDefaultInstance());
         while (states.hasNext()) {
             for (GroupStatus group : states.next().getGroupsList()) {
-                if (group.getGroup().equals("g") && wished.test(group)) {
+                if (group.getGroup().equals(name) && wished.test(group)) {
                     return;
                 }
             }

@@ -7,7 +7,7 @@ import io.penstock.model.tensor.RankSlice;
 /// Sizes of this rank's vectors. Strides are padded to whole panels, as the kernels write them.
 ///
 /// @param hidden elements of a token between layers
-/// @param group query heads that share a key/value head
+/// @param group query heads of this rank that share a key/value head; ranks that have the same one part its query heads
 /// @param rotarySize elements of a head that rotate
 /// @param attentionStride of the heads' outputs
 /// @param mlpStride that any MLP of a layer fits in
@@ -35,7 +35,7 @@ record Dimensions(
                 padded(config.hiddenSize()),
                 slice.heads().count(),
                 slice.kvHeads().count(),
-                config.heads() / config.kvHeads(),
+                slice.heads().count() / slice.kvHeads().count(),
                 headSize,
                 config.rotarySize(),
                 padded(slice.heads().count() * headSize),

@@ -62,8 +62,8 @@ class TestBatchInvariance {
         backend.configure(LIMITS, new LocalCollective());
         StepDriver driver = new StepDriver(backend, LIMITS);
         int[] chunks = {5, 9, 64, 13, 1, 30, 2, 17};
-        // Sixteen sequences that begin one step after the other: decode rows beside prefill chunks of
-        // all sizes.
+        // Sixteen sequences that begin one step after the other:
+        // decode rows beside prefill chunks of all sizes.
         for (int step = 0; step < 16 + 48 + TOKENS; step++) {
             driver.begin();
             for (int slot = 0; slot < 16 && slot <= step; slot++) {

@@ -14,8 +14,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 
-/// A user may split a model over any number of ranks that it divides into, evenly or not, and gets the
-/// same answers.
+/// A user may split a model over any number of ranks that it divides into, evenly or not,
+/// and gets the same answers.
 class TestSplitModel {
     private static final StepLimits LIMITS = new StepLimits(16, 3, 128, 256);
     private static final int TOKENS = 8;
@@ -26,13 +26,17 @@ class TestSplitModel {
         for (int tp = 1; tp <= 3; tp++) {
             for (int pp = 1; pp <= 3; pp++) {
                 if (tp * pp > 1) {
-                    List<Generation> split = generate(tp, pp);
-                    for (int i = 0; i < whole.size(); i++) {
-                        assertSame(
-                                whole.get(i), split.get(i), tp == 1, "tensor parallel %d, %d stages".formatted(tp, pp));
-                    }
+                    assertSame(whole, generate(tp, pp), tp == 1, "tensor parallel %d, %d stages".formatted(tp, pp));
                 }
             }
+        }
+        // Two ranks have the first of three key/value heads, and part its query heads into two and one.
+        assertSame(whole, generate(4, 1), false, "more ranks than key/value heads");
+    }
+
+    private static void assertSame(List<Generation> whole, List<Generation> split, boolean sameSums, String what) {
+        for (int i = 0; i < whole.size(); i++) {
+            assertSame(whole.get(i), split.get(i), sameSums, what);
         }
     }
 

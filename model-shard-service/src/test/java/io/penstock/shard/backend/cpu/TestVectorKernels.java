@@ -13,8 +13,8 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// The vector kernels are what users run; the scalar ones say what they must give, to the last bit, at
-/// every width.
+/// The vector kernels are what users run; the scalar ones say what they must give,
+/// to the last bit, at every width.
 class TestVectorKernels {
     private static final Kernels SCALAR = new ScalarKernels();
 

@@ -135,8 +135,8 @@ class TestTcpCollective {
                     Arrays.fill(second, collective.tpRank() + 3);
                 } else {
                     if (stage == 1) {
-                        // Nobody receives until both steps of the first stage are sent: more than a socket
-                        // holds.
+                        // Nobody receives until both steps of the first stage are sent:
+                        // more than a socket holds.
                         sent.await();
                     }
                     collective.receivePrevious(first, 0, count);
