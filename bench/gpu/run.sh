@@ -6,7 +6,8 @@
 # PACK: the folder (default: this file's). WORK: scratch. GGUF, GREEDY: a checkpoint and its yardstick of tokens.
 # YARDSTICK: a .cu file that prints its own figures. table: all that is compared, in one table; its settings are in table.sh.
 # serve and serve7b run all services: SERVICES is what pack_services.sh made, TOKENIZER a folder of Qwen2.5's, TP and DEVICES
-# the ranks and their GPUs; SHAPE=1.5b is a smaller model, for ranks that share a GPU (they get it in turns: SETTINGS=-Dtokens=150). ranks: sums between TP processes on DEVICES, and steps of large models with random weights.
+# the ranks and their GPUs; SHAPE=1.5b SETTINGS=-Dtokens=120: for ranks that share a GPU, which gets to each in turns. ranks: sums
+# between TP processes on DEVICES, and steps of large models with random weights.
 set -u
 PACK=${PACK:-$(cd "$(dirname "$0")" && pwd)}
 WORK=${WORK:-/tmp/penstock}
@@ -26,6 +27,16 @@ fi
 java() {
     timeout "${LIMIT:-150}" "${PREFIX[@]}" "$WORK/jre/bin/java" --enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -Xmx8g \
         -cp "$classes" io.penstock.shard.backend.cuda.GpuCheck "$@"
+}
+# What compute-sanitizer finds, each kind of it once: how often, where.
+sanitized() {
+    PREFIX=(compute-sanitizer --tool "$1" --num-cuda-barriers 64 --error-exitcode 9)
+    echo "-- $*"
+    JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java "${@:2}" >"$WORK/sanitized.log" 2>&1
+    echo "     exit code $?, $(grep -c ^ok "$WORK/sanitized.log") ok"
+    grep -E '^FAIL|SUMMARY|Exception' "$WORK/sanitized.log"
+    grep -E '(Read|Write) access at|Invalid' "$WORK/sanitized.log" | sed -E 's/^=+ +//; s/\+0x[0-9a-f]+//g; s/ \[[0-9]+ hazards\]//' | sort | uniq -c | sort -rn | cut -c1-200
+    PREFIX=()
 }
 # All services: what is served, from where, and what is to be seen.
 services() {
@@ -59,20 +70,8 @@ for stage in "$@"; do
     case $stage in
     kernels) java kernels ;;
     products) java products ${VECTORS:-} ;;
-    gated)
-        # Gates and ups of many vectors beside cuBLASLt and activation; other builds of the kernel: a name, and options.
-        # They are compiled here where they are not there yet.
-        for variant in ${GATED:-plain}; do
-            IFS=, read -r label more <<<"$variant"
-            name=gated_$label
-            [ "$label" = plain ] && name=gated
-            [ -f "$PACK/lib/shard/cuda/$name.sm_90a.cubin" ] ||
-                nvcc -O3 -std=c++17 -cubin -gencode arch=compute_90a,code=sm_90a ${more//,/ } \
-                    -o "$PACK/lib/shard/cuda/$name.sm_90a.cubin" "$PACK/lib/shard/cuda/gated.cu"
-            echo "-- $variant"
-            JAVA_TOOL_OPTIONS=-Dpenstock.cuda.gated=$name java gated 2>&1 | grep -v "WARN\|Picked"
-        done
-        ;;
+    # Gates and ups of many vectors: beside cuBLASLt and the kernel that joins them.
+    gated) java gated ;;
     # Attention of many rows and of long contexts: against the plain kernel, and how near the memory's rate.
     contexts) java contexts ;;
     # Each kernel between products and attention alone, and sampling: microseconds, and what rate their bytes pass at.
@@ -80,16 +79,10 @@ for stage in "$@"; do
     # Attention of prompts: against the plain kernel, and how near the tensor cores' rate.
     prompts) java prompts ;;
     sanitizer)
-        PREFIX=(compute-sanitizer --tool memcheck --error-exitcode 9)
-        java kernels 2>&1 | tail -30
-        java model "$WORK/ref/qwen2${FORMAT-.gguf}" "$WORK/ref/qwen2.ref" 2>&1 | tail -30
-        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
-        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java prompts 2>&1 | tail -30
-        PREFIX=(compute-sanitizer --tool racecheck --error-exitcode 9)
-        java products 16 17 64 128 2>&1 | tail -12
-        JAVA_TOOL_OPTIONS=-Dpenstock.check.times=false java contexts 2>&1 | tail -30
-        java kernels 2>&1 | tail -12
-        PREFIX=()
+        references
+        for what in kernels contexts prompts "model $WORK/ref/qwen2.gguf $WORK/ref/qwen2.ref"; do sanitized memcheck $what; done
+        # docs/cuda.md says what racecheck takes for races.
+        for what in "products 16 17 64 128" contexts prompts kernels "model $WORK/ref/qwen2.gguf $WORK/ref/qwen2.ref"; do sanitized racecheck $what; done
         ;;
     models)
         references

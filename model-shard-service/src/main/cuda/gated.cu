@@ -8,28 +8,16 @@
 // it would have to give half as much again.
 //
 // A block a multiprocessor takes one tile after the other. One thread brings both by tensor boxes into a ring, and the next
-// tile's while results of the last one are made; a tile's results leave by the copy engine. The second warpgroup is a stage or
-// so behind the first, so that tensor cores have work while one of them makes results.
+// tile's while results of the last one are made; a tile's results leave by the copy engine.
 #include "warpgroup.cuh"
 
-#ifndef GATED_CLUSTER
-#define GATED_CLUSTER 2  // or 1
-#endif
-#ifndef GATED_STAGES
-#define GATED_STAGES 4  // at most
-#endif
-#ifndef GATED_GROUP
-#define GATED_GROUP 8  // tiles of vectors, of clusters, that share the second-level cache
-#endif
-#ifndef GATED_LAG
-#define GATED_LAG 1  // stages, at first, between the warpgroups
-#endif
-
-constexpr int CLUSTER = GATED_CLUSTER, STAGES = GATED_STAGES, GROUP = GATED_GROUP, LAG = GATED_LAG;
+// Blocks that share weights; stages of the ring; tiles of vectors, of clusters, that share the second-level cache.
+constexpr int CLUSTER = 2, STAGES = 4, GROUP = 8;
 constexpr int SLICE = 128;                              // bytes of a row, as wide as a permuted box may be
 constexpr int WARPGROUP = 128, CONSUMERS = 256;         // threads
-constexpr int VECTORS = 128, ROWS = 256, BOX_ROWS = 128;  // of a block's tile; of a box
-constexpr int BOX = BOX_ROWS * SLICE, VECTOR_BYTES = VECTORS * SLICE, STAGE = VECTOR_BYTES + ROWS * SLICE;
+constexpr int VECTORS = 128, ROWS = 256;                // of a block's tile
+constexpr int BOX_ROWS = ROWS / CLUSTER, BOX = BOX_ROWS * SLICE;
+constexpr int VECTOR_BYTES = VECTORS * SLICE, STAGE = VECTOR_BYTES + ROWS * SLICE;
 constexpr int WARP_VECTORS = 16, WARP_BYTES = WARP_VECTORS * ROWS;  // a warp's results: bf16 of half as many features
 
 // What a cluster has to do.
@@ -123,12 +111,7 @@ FORCE void bringAll(const TensorMap& weights, const TensorMap& vectors, const Ga
     const auto bringWeights = [&](const Walk& walk, int stage) {
         const u32 to = ring + stage * STAGE + VECTOR_BYTES;
         barrierExpect(&meet.full[stage], STAGE);
-        if constexpr (CLUSTER == 1) {
-#pragma unroll
-            for (int i = 0; i < ROWS / BOX_ROWS; i++) boxCopy(to + i * BOX, &weights, walk.row + i * BOX_ROWS, walk.step, &meet.full[stage]);
-        } else {
-            boxCopyToAll(to + rank * BOX, &weights, walk.row + rank * BOX_ROWS, walk.step, &meet.full[stage]);
-        }
+        boxCopyToAll(to + rank * BOX, &weights, walk.row + rank * BOX_ROWS, walk.step, &meet.full[stage]);
     };
     const auto bringVectors = [&](const Walk& walk, int stage) { boxCopy(ring + stage * STAGE, &vectors, walk.vector, walk.step, &meet.full[stage]); };
     Walk ahead(a, rank), walk(a, rank);
@@ -163,9 +146,6 @@ FORCE void multiply(float (&d)[ROWS / 2], u32 vectors, u32 weights, int add) {
                  : "r"(vectors), "r"(weights), "r"(add), "n"(ROWS_FOLLOW));
 }
 
-FORCE void threadsSync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
-FORCE void threadsArrive(int barrier, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
-
 // A warp's results, by way of its own place, of boxes of 16 vectors by 64 features.
 FORCE void store(const float (&d)[ROWS / 2], u8* place, const TensorMap& out, const Gated& a, int row, int vector) {
     const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
@@ -197,10 +177,8 @@ FORCE void multiplyAll(const TensorMap& out, const Gated& a, u8* memory, Meeting
         if (thread < CLUSTER) arriveThere(theirs + 8 * stage);
     };
     float d[ROWS / 2];
-    int stage = 0, turn = 0, lag = mine == 0 ? min(LAG, a.steps) : 0;
-    Walk walk(a, rank);
-    if (LAG > 0 && mine == 1 && walk.more()) threadsSync(1, CONSUMERS);
-    for (; walk.more(); walk.nextTile(rank)) {
+    int stage = 0, turn = 0;
+    for (Walk walk(a, rank); walk.more(); walk.nextTile(rank)) {
         for (int step = 0; step < a.steps; step++) {
             barrierWait(&meet.full[stage], turn);
             productFence();
@@ -212,7 +190,6 @@ FORCE void multiplyAll(const TensorMap& out, const Gated& a, u8* memory, Meeting
                 productWait<1>();
                 release(stage > 0 ? stage - 1 : STAGES - 1);
             }
-            if (LAG > 0 && lag > 0 && --lag == 0) threadsArrive(1, CONSUMERS);
             if (++stage == STAGES) stage = 0, turn ^= 1;
         }
         productWait<0>();

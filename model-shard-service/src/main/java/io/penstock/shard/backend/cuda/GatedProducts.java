@@ -27,9 +27,6 @@ final class GatedProducts {
     /// Vectors of a warp's results, which are stored at once.
     static final int WARP_VECTORS = 16;
 
-    /// Another build of the kernel, for measurements: name of its machine code.
-    static final String BUILD_PROPERTY = "penstock.cuda.gated";
-
     private static final int SLICE_BYTES = TensorMap.BLOCK_BYTES;
     private static final int SLICE_COLUMNS = SLICE_BYTES / 2;
     // The ring; results of bf16, of half as many features as rows.
@@ -46,7 +43,7 @@ final class GatedProducts {
 
     private GatedProducts(CudaDevice device, CudaModules modules, Arena arena) {
         this.device = device;
-        kernel = modules.following(System.getProperty(BUILD_PROPERTY, "gated"), "gatedBf16", SHARED_BYTES);
+        kernel = modules.following("gated", "gatedBf16", SHARED_BYTES);
         weightsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         vectorsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         outputsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
@@ -71,7 +68,7 @@ final class GatedProducts {
         int vectors = extents.vectors();
         int rows = extents.rows();
         long rowBytes = 2L * extents.columns();
-        TensorMap.encode(device, weightsMap, operation.matrix(), rowBytes, rows, BLOCK_VECTORS, 1);
+        TensorMap.encode(device, weightsMap, operation.matrix(), rowBytes, rows, ROWS / CLUSTER, 1);
         TensorMap.encode(device, vectorsMap, operation.inputs(), rowBytes, vectors, BLOCK_VECTORS, 1);
         TensorMap.encodeRows(
                 device, outputsMap, operation.outputs(), rows, 2L * extents.stride(), vectors, WARP_VECTORS);

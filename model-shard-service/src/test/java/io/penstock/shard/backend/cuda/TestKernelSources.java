@@ -91,10 +91,8 @@ class TestKernelSources {
     void gatesAndUpsAreCutAsTheirKernelIs() {
         String text = source("gated.cu");
         assertThat(text)
-                .contains("#define GATED_CLUSTER %d ".formatted(GatedProducts.CLUSTER))
-                .contains("#define GATED_STAGES %d ".formatted(GatedProducts.STAGES))
-                .contains("VECTORS = %d, ROWS = %d, BOX_ROWS = %d;"
-                        .formatted(GatedProducts.BLOCK_VECTORS, GatedProducts.ROWS, GatedProducts.BLOCK_VECTORS))
+                .contains("CLUSTER = %d, STAGES = %d,".formatted(GatedProducts.CLUSTER, GatedProducts.STAGES))
+                .contains("VECTORS = %d, ROWS = %d; ".formatted(GatedProducts.BLOCK_VECTORS, GatedProducts.ROWS))
                 .contains("WARP_VECTORS = %d,".formatted(GatedProducts.WARP_VECTORS))
                 .contains("WARPGROUP = 128, CONSUMERS = %d;".formatted(GatedProducts.THREADS - 128))
                 .contains("__launch_bounds__(CONSUMERS + WARPGROUP, 1)");
