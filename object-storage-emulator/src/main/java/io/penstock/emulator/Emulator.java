@@ -39,6 +39,16 @@ public final class Emulator implements AutoCloseable {
 
     private static final String SESSION = "ST$";
     private static final Logger LOG = System.getLogger(Emulator.class.getName());
+    // Held, since a logger's level is lost with the logger.
+    private static final java.util.logging.Logger CONNECTIONS =
+            java.util.logging.Logger.getLogger("io.vertx.core.net.impl.ConnectionBase");
+
+    static {
+        // Vert.x tells there, as errors with their traces, that a client left while a file was sent, whatever handlers
+        // a connection has.
+        CONNECTIONS.setLevel(java.util.logging.Level.OFF);
+    }
+
     private static final int MAX_JSON_BODY = 4 << 20;
     private static final long CLOSE_SECONDS = 10;
 

@@ -51,6 +51,7 @@ final class SystemTestDemo {
         assertThat(demo.exitValue()).as(String.join("\n", lines)).isZero();
         assertThat(lines).anyMatch(line -> line.matches("\\d+ tokens, first after .*"));
         assertThat(lines).anyMatch(line -> line.contains("curl -N http://127.0.0.1:"));
+        assertThat(lines).as("no stack trace").noneMatch(line -> line.startsWith("\tat "));
         assertNothingLeft();
     }
 
