@@ -31,18 +31,6 @@ public record RankSlice(
 
     private static final Range NOTHING = new Range(0, 0);
 
-    /// Of a model without experts.
-    public RankSlice(
-            Range layers,
-            Range heads,
-            Range kvHeads,
-            Range intermediate,
-            Range vocabulary,
-            boolean embeds,
-            boolean samples) {
-        this(layers, heads, kvHeads, intermediate, vocabulary, NOTHING, NOTHING, embeds, samples);
-    }
-
     /// Columns of the MLP are parted in multiples of this, which every block of a format of our own divides,
     public static final int MLP_BLOCK = 32;
     /// or, where every rank has at least [#MANY] of them, of this: groups of int4 and blocks of FP8 stay whole, without

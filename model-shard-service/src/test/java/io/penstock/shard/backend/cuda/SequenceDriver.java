@@ -48,14 +48,7 @@ final class SequenceDriver {
     }
 
     static RankSlice whole(ModelConfig config) {
-        return new RankSlice(
-                new RankSlice.Range(0, config.layers()),
-                new RankSlice.Range(0, config.heads()),
-                new RankSlice.Range(0, config.kvHeads()),
-                new RankSlice.Range(0, config.intermediateSize()),
-                new RankSlice.Range(0, config.vocabularySize()),
-                true,
-                true);
+        return RankSlice.of(config, 0, 1, 0, 1);
     }
 
     /// A sequence on its way.
