@@ -82,7 +82,7 @@ final class Demo implements Callable<Integer> {
         }
         Path home = Path.of(System.getProperty("penstock.home", ".")).toAbsolutePath();
         ModelSource source = model == null ? ModelSource.standard(home) : ModelSource.of(model);
-        source.checkSplit(tensorParallel, pipelineParallel);
+        source.check(tensorParallel, pipelineParallel);
         ClusterLayout layout = new ClusterLayout(
                 home,
                 Files.createTempDirectory("penstock-demo-"),

@@ -3,7 +3,9 @@ package io.penstock.cli;
 import io.penstock.cli.cluster.RemoteModel;
 import io.penstock.model.PenstockException;
 import io.penstock.model.checkpoint.Checkpoints;
+import io.penstock.model.checkpoint.LocalFiles;
 import io.penstock.model.config.ModelConfig;
+import io.penstock.model.template.ChatFormat;
 import io.penstock.model.tensor.RankSlice;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -45,14 +47,15 @@ record ModelSource(String name, Path checkpoint, RemoteModel remote) {
         return new ModelSource(nameOf(path.getFileName().toString()), path, null);
     }
 
-    /// Refuses before anything starts what the shards would refuse. What a hub's model is like, only they know.
+    /// Refuses before anything starts what the services would refuse. What a hub's model is like, only they know.
     ///
-    /// @throws CommandFailure if a rank would have no part of the model, or the model cannot be read
-    void checkSplit(int tensorParallel, int pipelineParallel) {
+    /// @throws CommandFailure if a rank would have no part of the model, or if it or its tokenizer is broken
+    void check(int tensorParallel, int pipelineParallel) {
         if (checkpoint == null) {
             return;
         }
-        try {
+        try (LocalFiles files = LocalFiles.at(checkpoint)) {
+            ChatFormat.read(files);
             ModelConfig config = Checkpoints.open(checkpoint).config();
             for (int stage = 0; stage < pipelineParallel; stage++) {
                 for (int rank = 0; rank < tensorParallel; rank++) {

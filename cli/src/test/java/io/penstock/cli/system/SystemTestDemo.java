@@ -91,6 +91,19 @@ final class SystemTestDemo {
         assertNoFolderLeft();
     }
 
+    @Test
+    void aModelWithoutATokenizerIsRefusedBeforeAnythingStarts() throws Exception {
+        Path tiny = HOME.resolve(
+                "model-shard-service/src/test/resources/io/penstock/shard/backend/cpu/gguf/qwen3-moe.gguf");
+        Process demo = demo("--once", "--pp", "1", "--model", tiny.toString());
+        readUntil(demo, "penstock: ");
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).isEqualTo(1);
+        assertThat(lines.getLast()).contains("tokenizer");
+        assertThat(pids()).isEmpty();
+        assertNoFolderLeft();
+    }
+
     /// What is known only when the shards have started: here that no KV block finds room.
     @Test
     void shardsThatRefuseTheirConfigurationEndItWithTheReason() throws Exception {

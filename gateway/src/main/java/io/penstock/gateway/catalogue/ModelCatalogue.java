@@ -1,6 +1,7 @@
 package io.penstock.gateway.catalogue;
 
 import io.penstock.api.inference.GroupStatus;
+import io.penstock.gateway.access.UnservableException;
 import io.penstock.gateway.config.GatewayConfig;
 import io.penstock.gateway.dispatch.Schedulers;
 import io.penstock.model.ErrorCategory;
@@ -16,6 +17,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jboss.logging.Logger;
 
@@ -37,6 +39,8 @@ public class ModelCatalogue {
     private final TextSource texts;
     private final Map<String, ServedModel> models = new ConcurrentHashMap<>();
     private final Map<Key, Thread> readers = new ConcurrentHashMap<>();
+    // Why the text of a model cannot be had as its files are, whoever asks; asked for again all the same.
+    private final Map<Key, String> unreadable = new ConcurrentHashMap<>();
     private final Guard patience = Guard.create()
             .withDescription("reading of a model's tokenizer")
             .withRetry()
@@ -58,11 +62,17 @@ public class ModelCatalogue {
         this.texts = texts;
     }
 
-    /// @throws PenstockException (not found) if no scheduler ever reported it, (unavailable) if none reported any yet
+    /// @throws UnservableException if its tokenizer cannot be had as its files are
+    /// @throws PenstockException (not found) if no scheduler ever reported it, (unavailable) if none has
+    ///     reported any
     public ServedModel get(String name) {
         ServedModel model = models.get(name);
         if (model != null) {
             return model;
+        }
+        String reason = unreadable().get(name);
+        if (reason != null) {
+            throw new UnservableException(reason);
         }
         boolean coming = models.isEmpty()
                 || schedulers.groups().stream()
@@ -77,6 +87,13 @@ public class ModelCatalogue {
     public static PenstockException unknown(String name) {
         String told = name.length() <= LONGEST_TOLD ? name : name.substring(0, LONGEST_TOLD) + "...";
         return new PenstockException(ErrorCategory.NOT_FOUND, "The model `%s` does not exist.", told);
+    }
+
+    /// Reasons by the names of models whose tokenizers cannot be had as their files are.
+    public Map<String, String> unreadable() {
+        Map<String, String> reasons = new TreeMap<>();
+        unreadable.forEach((key, reason) -> reasons.put(key.model(), reason));
+        return reasons;
     }
 
     /// By name.
@@ -123,6 +140,7 @@ public class ModelCatalogue {
     private Void tryToRead(Key key) {
         int contextLength = reportedContext(key);
         if (contextLength == 0) {
+            unreadable.remove(key);
             return null;
         }
         ChatFormat text;
@@ -131,8 +149,12 @@ public class ModelCatalogue {
         } catch (PenstockException e) {
             LOG.warnf(
                     "tokenizer of %s %s cannot be read, trying again: %s", key.model(), key.revision(), e.getMessage());
+            if (e.category() == ErrorCategory.CORRUPT) {
+                unreadable.put(key, e.getMessage());
+            }
             throw e;
         }
+        unreadable.remove(key);
         models.put(
                 key.model(),
                 ServedModel.of(

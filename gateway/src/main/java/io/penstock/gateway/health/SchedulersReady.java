@@ -6,6 +6,7 @@ import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.inject.Inject;
 import org.eclipse.microprofile.health.HealthCheck;
 import org.eclipse.microprofile.health.HealthCheckResponse;
+import org.eclipse.microprofile.health.HealthCheckResponseBuilder;
 import org.eclipse.microprofile.health.Readiness;
 
 /// Ready when at least one model can be served: a scheduler has a group for it, and its tokenizer is here. Not while
@@ -24,9 +25,10 @@ public class SchedulersReady implements HealthCheck {
 
     @Override
     public HealthCheckResponse call() {
-        return HealthCheckResponse.named("models")
+        HealthCheckResponseBuilder response = HealthCheckResponse.named("models")
                 .status(models.ready() && !capacity.isClosed())
-                .withData("known", models.all().size())
-                .build();
+                .withData("known", models.all().size());
+        models.unreadable().forEach(response::withData);
+        return response.build();
     }
 }

@@ -130,7 +130,7 @@ public final class FakeScheduler {
 
     private SchedulerStatus status() {
         SchedulerStatus.Builder status = SchedulerStatus.newBuilder();
-        for (String model : List.of(MODEL, WIDE_MODEL, TinyText.NO_CHAT, TinyText.THINKER)) {
+        for (String model : List.of(MODEL, WIDE_MODEL, TinyText.NO_CHAT, TinyText.THINKER, TinyText.TEXTLESS)) {
             status.addGroups(GroupStatus.newBuilder()
                     .setGroup(model)
                     .setModel(model)

@@ -4,12 +4,14 @@ import io.penstock.gateway.catalogue.TextSource;
 import io.penstock.model.ErrorCategory;
 import io.penstock.model.PenstockException;
 import io.penstock.model.answer.AnswerFormat;
+import io.penstock.model.checkpoint.CheckpointException;
 import io.penstock.model.template.ChatFormat;
 import io.penstock.model.template.ChatTemplate;
 import io.penstock.model.tokenizer.PromptText;
 import jakarta.annotation.Priority;
 import jakarta.enterprise.context.ApplicationScoped;
 import jakarta.enterprise.inject.Alternative;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,8 +28,14 @@ public class TinyText implements TextSource {
     /// A model that thinks before it answers, and calls functions as Hermes does.
     public static final String THINKER = "thinker";
 
+    /// A model without a tokenizer.
+    public static final String TEXTLESS = "textless";
+
     @Override
     public ChatFormat read(String model, String revision) {
+        if (model.equals(TEXTLESS)) {
+            throw new CheckpointException(Path.of("tokenizer.json"), "file", "is missing");
+        }
         return new ChatFormat(
                 new TinyTokenizer(),
                 model.equals(NO_CHAT) ? Optional.empty() : Optional.of(template()),

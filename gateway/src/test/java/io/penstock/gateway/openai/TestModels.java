@@ -2,6 +2,7 @@ package io.penstock.gateway.openai;
 
 import static io.penstock.gateway.fake.TinyGateway.given;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 import static org.hamcrest.Matchers.contains;
 import static org.hamcrest.Matchers.equalTo;
 import static org.hamcrest.Matchers.greaterThan;
@@ -11,8 +12,11 @@ import io.penstock.gateway.fake.FakeScheduler;
 import io.penstock.gateway.fake.FakeSchedulers;
 import io.penstock.gateway.fake.Script;
 import io.penstock.gateway.fake.TinyGateway;
+import io.penstock.gateway.fake.TinyText;
 import io.quarkus.test.junit.QuarkusTest;
 import io.quarkus.test.junit.TestProfile;
+import io.restassured.response.ValidatableResponse;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -63,6 +67,26 @@ class TestModels {
         given().get("/v1/models/tiny").then().statusCode(200);
         scheduler.start();
         Gateway.awaitReadiness(200);
+    }
+
+    /// Whoever asks again is told the same, so nobody is told to.
+    @Test
+    void aModelWithoutATokenizerIsSaidWithItsReason() {
+        await().atMost(10, TimeUnit.SECONDS)
+                .untilAsserted(() -> given().get("/q/health/ready")
+                        .then()
+                        .body(
+                                "checks.find { it.name == 'models' }.data." + TinyText.TEXTLESS,
+                                equalTo("tokenizer.json: file: is missing")));
+        ValidatableResponse answer = given().contentType("application/json")
+                .body("{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"
+                        .formatted(TinyText.TEXTLESS))
+                .post("/v1/chat/completions")
+                .then()
+                .statusCode(503)
+                .body("error.message", equalTo("The model cannot be served: tokenizer.json: file: is missing"));
+        assertThat(answer.extract().header("retry-after")).isNull();
+        given().get("/v1/models/" + TinyText.TEXTLESS).then().statusCode(404);
     }
 
     @Test
