@@ -21,6 +21,7 @@ import java.util.concurrent.locks.ReentrantLock;
 /// `inference.proto` except where its script says otherwise.
 public final class FakeCall {
     private final GenerateRequest request;
+    private final Played played;
     private final Script script;
     private final FakeScheduler scheduler;
     private final ServerCallStreamObserver<GenerateEvent> response;
@@ -31,11 +32,12 @@ public final class FakeCall {
 
     FakeCall(
             GenerateRequest request,
-            Script script,
+            Played played,
             FakeScheduler scheduler,
             ServerCallStreamObserver<GenerateEvent> response) {
         this.request = request;
-        this.script = script;
+        this.played = played;
+        script = played.script();
         this.scheduler = scheduler;
         this.response = response;
         response.setOnReadyHandler(this::wake);
@@ -89,7 +91,7 @@ public final class FakeCall {
     private boolean say(int position) throws InterruptedException {
         int first = position;
         int skew = 0;
-        switch (scheduler.incident(position, script)) {
+        switch (played.incident(position)) {
             case null -> {}
             case Incident.Pause pause -> pause.until().await();
             case Incident.Fail fail -> {

@@ -11,13 +11,10 @@ import io.penstock.api.inference.GroupStatus;
 import io.penstock.api.inference.InferenceGrpc;
 import io.penstock.api.inference.SchedulerStatus;
 import io.penstock.api.inference.WatchRequest;
-import io.penstock.gateway.fake.Script.Incident;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
-import java.util.Set;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -35,9 +32,8 @@ public final class FakeScheduler {
 
     private final int port;
     private final BlockingQueue<FakeCall> calls = new LinkedBlockingQueue<>();
-    private final Set<Integer> happened = ConcurrentHashMap.newKeySet();
     private final List<StreamObserver<SchedulerStatus>> watchers = new CopyOnWriteArrayList<>();
-    private volatile Script script = Script.saying("");
+    private volatile Played played = new Played(Script.saying(""));
     private volatile int cachedTokens;
     private volatile GroupState state = GroupState.GROUP_STATE_SERVING;
     private volatile String refusal = "";
@@ -82,8 +78,7 @@ public final class FakeScheduler {
 
     /// From now on; incidents may happen again.
     public void plays(Script next) {
-        script = next;
-        happened.clear();
+        played = new Played(next);
         calls.clear();
     }
 
@@ -123,11 +118,6 @@ public final class FakeScheduler {
         return cachedTokens;
     }
 
-    Incident incident(int position, Script of) {
-        Incident incident = of.incidents().get(position);
-        return incident != null && happened.add(position) ? incident : null;
-    }
-
     private SchedulerStatus status() {
         SchedulerStatus.Builder status = SchedulerStatus.newBuilder();
         for (String model : List.of(MODEL, WIDE_MODEL, TinyText.NO_CHAT, TinyText.THINKER, TinyText.TEXTLESS)) {
@@ -147,7 +137,7 @@ public final class FakeScheduler {
         @Override
         public void generate(GenerateRequest request, StreamObserver<GenerateEvent> response) {
             FakeCall call = new FakeCall(
-                    request, script, FakeScheduler.this, (ServerCallStreamObserver<GenerateEvent>) response);
+                    request, played, FakeScheduler.this, (ServerCallStreamObserver<GenerateEvent>) response);
             calls.add(call);
             Thread.ofVirtual().start(call::run);
         }
