@@ -5,9 +5,10 @@ import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 
-/// One caller's wish for ranges of one file, and how far it has been met. All state is guarded by its
-/// [FileTransfer]'s lock.
+/// One caller's wish for ranges of one file, and how far it has been met. All state but what was fetched is guarded by
+/// its [FileTransfer]'s lock.
 final class Asking {
     private final Snapshot snapshot;
     private final List<ByteRange> ranges;
@@ -20,7 +21,8 @@ final class Asking {
     /// Bytes by where they came from.
     private final Map<String, Long> arrived = new HashMap<>();
 
-    private long fetched;
+    // Counted by every connection that brings pieces, each before it lands.
+    private final AtomicLong fetched = new AtomicLong();
 
     /// @param ranges checked
     /// @param withheld whether ranges are announced only when the whole file is verified
@@ -63,11 +65,11 @@ final class Asking {
     }
 
     long fetched() {
-        return fetched;
+        return fetched.get();
     }
 
     void addFetched(long bytes) {
-        fetched += bytes;
+        fetched.addAndGet(bytes);
     }
 
     boolean isMet() {
