@@ -45,7 +45,6 @@ struct Cut {
     FORCE Cut(const int* words) : row(words[0] >> 16), kv(words[0] & 0xffff), tile(words[1]), first(words[2] >> 16), last(words[2] & 0xffff) {}
 };
 
-
 // ---- the warp that brings
 
 // Rows of the step, 32 at a time: a lane each, so that none is waited for when it comes.
@@ -328,7 +327,7 @@ FORCE void finish(const Told& told, const Cache& cache, const Parts& parts, bf16
             }
         }
         // What comes into the slot next comes through another path to memory than these writes.
-        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        showAsync();
         consumersSync<THREADS>();
     }
 }

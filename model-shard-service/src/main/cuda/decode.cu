@@ -111,7 +111,7 @@ FORCE void bulkFetch(const void* from, int bytes) {
 FORCE void boxFetch(const u8* map, int row, int block) {
     asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global.tile [%0, {%1, %2, %3}];" ::"l"(map), "r"(0), "r"(row), "r"(block) : "memory");
 }
-FORCE void fenceSlot() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+FORCE void fenceSlot() { showAsync(); }
 #else
 FORCE void copySixteen(u32 to, const void* from, bool valid, u64 policy) {
     asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0), "l"(policy) : "memory");

@@ -61,7 +61,6 @@ FORCE void storesCommit() { asm volatile("cp.async.bulk.commit_group;" ::: "memo
 // What is to be stored has been read.
 FORCE void storesRead() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
 FORCE void storesWait() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
-FORCE void showCopyEngine() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // 1 + e^-gate, as far as two of them can be multiplied: where it ends, what is divided by it is nothing.
 FORCE float divisor(float gate) { return 1.f + power2(fminf(-1.44269504f * gate, 60.f)); }
@@ -134,10 +133,6 @@ FORCE void bringAll(const TensorMap& weights, const TensorMap& vectors, const Ga
               ",%123,%124,%125,%126,%127"
 #define D4(i) D3(i), D3(i + 64)
 
-// The other word of descriptors: rows of 128 bytes follow each other, permuted.
-constexpr int ROWS_FOLLOW = 1 << 30 | 1024 >> 4;
-FORCE u32 matrixWord(u32 address) { return (address & 0x3ffff) >> 4; }
-
 // d[64 x 256] (+)= 16 columns of 64 vectors times 16 columns of 256 rows.
 FORCE void multiply(float (&d)[ROWS / 2], u32 vectors, u32 weights, int add) {
     asm volatile("{\n.reg .pred p;\n.reg .b64 a, b;\nmov.b64 a, {%128, %131};\nmov.b64 b, {%129, %131};\nsetp.ne.b32 p, %130, 0;\n"
@@ -157,7 +152,7 @@ FORCE void store(const float (&d)[ROWS / 2], u8* place, const TensorMap& out, co
         *(u32*)to = activateTwo(d[8 * j], d[8 * j + 4], d[8 * j + 1], d[8 * j + 5]);
         *(u32*)(to + 8 * SLICE) = activateTwo(d[8 * j + 2], d[8 * j + 6], d[8 * j + 3], d[8 * j + 7]);
     }
-    showCopyEngine();
+    showAsync();
     __syncwarp();
     // Past the last vector, and the last feature, nothing is stored.
     if (lane == 0 && vector < a.count) {

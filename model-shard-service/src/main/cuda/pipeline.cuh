@@ -23,6 +23,8 @@ FORCE u64 evictFirst() {
     return policy;
 }
 #if __CUDA_ARCH__ >= 900
+// What this thread wrote to shared memory is there for the copy engine and for warpgroups' products.
+FORCE void showAsync() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FORCE void bulkCopy(u32 to, const void* from, int bytes, u64* b) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(shared(b))
                  : "memory");

@@ -31,8 +31,6 @@ struct Meeting {
 
 // m64n128k16 and m64n64k16: d (+)= a times b. Matrices in shared memory, permuted, whose rows of 128 bytes follow each other:
 // given by the first words of their descriptors, of which sums need no more.
-constexpr int ROWS_FOLLOW = 1 << 30 | 1024 >> 4;  // the other word
-FORCE u32 matrixWord(u32 address) { return (address & 0x3ffff) >> 4; }
 // Of one whose rows are the sums' inner index: its columns, from the 64th on, are SIDE bytes on.
 FORCE u32 storedWord(u32 address) { return matrixWord(address) | (u32)(SIDE >> 4) << 16; }
 
@@ -53,9 +51,6 @@ FORCE void multiplyKeys(float (&d)[64], u32 rows, u32 columns, int add) {
 FORCE void multiplyValues(float (&d)[64], const u32* a, u32 rows) { VALUE_PRODUCT(N3, D3, 128, "64", "65", "66", "67", "68", "69") }
 FORCE void multiplyValues(float (&d)[32], const u32* a, u32 rows) { VALUE_PRODUCT(N2, D2, 64, "32", "33", "34", "35", "36", "37") }
 
-
-// What this thread wrote to shared memory is there for tensor cores.
-FORCE void showTensorCores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FORCE void threadsSync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
 FORCE void threadsArrive(int barrier, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory"); }
 enum { ALL_CONSUMERS = 1, OF_WARPGROUP = 2, TURN = 4 };  // barriers, the latter two one a warpgroup
@@ -207,7 +202,7 @@ FORCE void carry(const bf16* q, const Cache& cache, u32 memory, Block<HD>& block
             }
             copyCommit();
             copyWait<0>();
-            showTensorCores();
+            showAsync();
         }
         barrierArrive(&block.queries[turn % 2].full);
         if (item.count == 0) break;
@@ -341,7 +336,7 @@ FORCE void attendTo(const Item& item, const Cache& cache, bf16* out, float scale
     barrierWait(&block.values[stage].full, parity);
     if (length % WIDE != 0) {
         wipe<HD>(ring + (R::STAGES + stage) * R::TILE, length % WIDE, both ? CONSUMERS : WARPGROUP);
-        showTensorCores();
+        showAsync();
         threadsSync(both ? ALL_CONSUMERS : OF_WARPGROUP, both ? CONSUMERS : WARPGROUP);
     }
     productFence();

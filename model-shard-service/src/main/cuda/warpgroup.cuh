@@ -2,10 +2,11 @@
 #pragma once
 #include "pipeline.cuh"
 
-// A shared matrix of rows of 128 bytes, permuted by 16, for the tensor cores.
-FORCE u64 matrixAt(u32 address) {
-    return (u64)((address & 0x3ffff) >> 4) | (u64)(1024 >> 4) << 32 | 1ull << 62;
-}
+// A shared matrix of rows of 128 bytes, permuted by 16, for the tensor cores: its descriptor's two words, of which sums of
+// addresses need the first one only.
+constexpr int ROWS_FOLLOW = 1 << 30 | 1024 >> 4;  // the other
+FORCE u32 matrixWord(u32 address) { return (address & 0x3ffff) >> 4; }
+FORCE u64 matrixAt(u32 address) { return matrixWord(address) | (u64)ROWS_FOLLOW << 32; }
 FORCE void productFence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 FORCE void productCommit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int LEFT>

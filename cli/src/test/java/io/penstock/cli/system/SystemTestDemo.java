@@ -81,9 +81,7 @@ final class SystemTestDemo {
     @Test
     void aSplitThatLeavesARankNothingIsRefusedBeforeAnythingStarts() throws Exception {
         Process demo = demo("--once", "--tp", "10", "--pp", "1");
-        readUntil(demo, "penstock: ");
-        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
-        assertThat(demo.exitValue()).isEqualTo(1);
+        awaitRefusal(demo);
         assertThat(lines.getLast())
                 .endsWith(" with --tp 10 --pp 1: the model has 3 query heads for each key/value head,"
                         + " too few for 4 ranks that have it");
@@ -96,9 +94,7 @@ final class SystemTestDemo {
         Path tiny = HOME.resolve(
                 "model-shard-service/src/test/resources/io/penstock/shard/backend/cpu/gguf/qwen3-moe.gguf");
         Process demo = demo("--once", "--pp", "1", "--model", tiny.toString());
-        readUntil(demo, "penstock: ");
-        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
-        assertThat(demo.exitValue()).isEqualTo(1);
+        awaitRefusal(demo);
         assertThat(lines.getLast()).contains("tokenizer");
         assertThat(pids()).isEmpty();
         assertNoFolderLeft();
@@ -111,13 +107,17 @@ final class SystemTestDemo {
         Process demo = demo("--once", "--pp", "1", "--backend", "cpu");
         readUntil(demo, "Stopping");
         List<ProcessHandle> services = demo.descendants().toList();
-        readUntil(demo, "penstock: ");
-        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
-        assertThat(demo.exitValue()).isEqualTo(1);
+        awaitRefusal(demo);
         assertThat(lines.getLast())
                 .startsWith("penstock: the model cannot be served: rank 0 of stage 0 refuses its configuration: "
                         + "1 bytes of KV memory do not hold one block");
         assertThat(services).noneMatch(ProcessHandle::isAlive);
+    }
+
+    private void awaitRefusal(Process demo) throws Exception {
+        readUntil(demo, "penstock: ");
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).isEqualTo(1);
     }
 
     /// What a person types into `penstock chat`, at temperature 0: after /new the same question has the same answer.

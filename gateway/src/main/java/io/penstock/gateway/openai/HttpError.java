@@ -42,19 +42,17 @@ record HttpError(int status, String type, String parameter, String code, String 
                         "There is no room for this request now; try again later.",
                         failure instanceof BusyException busy ? seconds(busy.retryAfter()) : 1);
             case UNAVAILABLE ->
-                new HttpError(
-                        503,
-                        "service_unavailable",
-                        null,
-                        "service_unavailable",
-                        failure instanceof UnservableException
-                                ? message
-                                : "The model cannot be reached at the moment; try again later.",
-                        failure instanceof UnservableException ? 0 : 2);
+                failure instanceof UnservableException
+                        ? unavailable(message, 0)
+                        : unavailable("The model cannot be reached at the moment; try again later.", 2);
             case DEADLINE ->
                 new HttpError(504, "timeout", null, "timeout", "The request took longer than it was given.", 0);
             case CORRUPT, INTERNAL -> internal();
         };
+    }
+
+    private static HttpError unavailable(String message, int retryAfter) {
+        return new HttpError(503, "service_unavailable", null, "service_unavailable", message, retryAfter);
     }
 
     // Rounded up: who comes back earlier is refused again.

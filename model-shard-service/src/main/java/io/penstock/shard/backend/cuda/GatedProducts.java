@@ -14,7 +14,7 @@ import java.lang.foreign.MemorySegment;
 /// them where the sums are: at the tensor cores' rate, a block a multiprocessor, in clusters of two that share weights.
 /// On Hopper, of bf16. For one thread.
 final class GatedProducts {
-    /// Vectors of a block's tile, and rows of a box of weights.
+    /// Vectors of a block's tile.
     static final int BLOCK_VECTORS = 128;
 
     /// Of a tile.
@@ -41,18 +41,13 @@ final class GatedProducts {
     private final MemorySegment outputsMap;
     private final MemorySegment argument;
 
-    private GatedProducts(CudaDevice device, CudaModules modules, Arena arena) {
+    GatedProducts(CudaDevice device, CudaModules modules, Arena arena) {
         this.device = device;
         kernel = modules.following("gated", "gatedBf16", SHARED_BYTES);
         weightsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         vectorsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         outputsMap = arena.allocate(TensorMap.BYTES, TensorMap.ALIGNMENT);
         argument = arena.allocate(ARGUMENT_BYTES, 4);
-    }
-
-    /// @return null on devices for which there are none
-    static GatedProducts of(CudaDevice device, CudaModules modules, Arena arena) {
-        return StreamedProducts.isOn(device) ? new GatedProducts(device, modules, arena) : null;
     }
 
     static boolean serves(Extents extents) {

@@ -13,8 +13,8 @@ record OwnProducts(StreamedProducts streamed, GatedProducts gated) {
     static OwnProducts of(CudaDevice device, CudaModules modules, long workspace, long flags, Arena arena) {
         return StreamedProducts.isOn(device)
                 ? new OwnProducts(
-                        StreamedProducts.of(device, modules, workspace, flags, arena),
-                        GatedProducts.of(device, modules, arena))
+                        new StreamedProducts(device, modules, workspace, flags, arena),
+                        new GatedProducts(device, modules, arena))
                 : null;
     }
 

@@ -29,9 +29,9 @@ final class StreamedProducts {
     private final MemorySegment argument;
     private final Map<ProductTiling, Kernel> kernels = new HashMap<>();
 
-    /// @param parts device address of [#partBytes]
+    /// @param parts device address of at least [#partBytes], free whenever a product runs
     /// @param flags device address of a word for each multiprocessor, zero
-    private StreamedProducts(CudaDevice device, CudaModules modules, long parts, long flags, Arena arena) {
+    StreamedProducts(CudaDevice device, CudaModules modules, long parts, long flags, Arena arena) {
         this.device = device;
         this.parts = parts;
         this.flags = flags;
@@ -41,12 +41,6 @@ final class StreamedProducts {
         for (ProductTiling tiling : ProductTiling.ALL) {
             kernels.put(tiling, modules.following(tiling.source(), tiling.kernel(), tiling.sharedBytes()));
         }
-    }
-
-    /// @param workspace device address of at least [#partBytes], free whenever a product runs
-    /// @return null on devices for which there are none
-    static StreamedProducts of(CudaDevice device, CudaModules modules, long workspace, long flags, Arena arena) {
-        return isOn(device) ? new StreamedProducts(device, modules, workspace, flags, arena) : null;
     }
 
     /// Whether a device has them.

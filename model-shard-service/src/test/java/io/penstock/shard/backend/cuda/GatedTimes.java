@@ -88,11 +88,11 @@ final class GatedTimes {
         Memory memory = new Memory(device, new ArrayList<>());
         try (Arena arena = Arena.ofConfined();
                 CublasLt cublas = new CublasLt(memory.take(CublasLt.WORKSPACE))) {
-            GatedProducts products = GatedProducts.of(device, modules, arena);
-            if (products == null) {
+            if (!StreamedProducts.isOn(device)) {
                 System.out.println("     gates and ups of many vectors: not on this device");
                 return;
             }
+            GatedProducts products = new GatedProducts(device, modules, arena);
             GatedTimes times = new GatedTimes(device, modules, cublas, products, arena, memory);
             for (int vectors : VECTORS) {
                 times.run(vectors);
